@@ -1,0 +1,53 @@
+# tulle_library(net SOURCES a.cc … DEPS tulle::base TESTS a_test.cc …)
+#   a static library tulle_net with the alias tulle::net, and one test program net_test of its TESTS
+#   (TEST_DEPS: more libraries for the tests only).
+# tulle_program(tulle-proxy SOURCES main.cc … DEPS …)
+#   an executable, put into ${CMAKE_BINARY_DIR}/bin.
+# tulle_fuzzer(http1_codec SOURCES x_fuzz.cc DEPS …)
+#   with clang and TULLE_FUZZ=ON a libFuzzer program fuzz_NAME; otherwise a program that replays its
+#   corpus once, as a test.
+
+function(tulle_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;TESTS;TEST_DEPS" ${ARGN})
+  add_library(tulle_${name} STATIC ${ARG_SOURCES})
+  add_library(tulle::${name} ALIAS tulle_${name})
+  target_link_libraries(tulle_${name} PUBLIC tulle_options ${ARG_DEPS})
+  if(ARG_TESTS AND TULLE_TESTS)
+    tulle_test(${name}_test SOURCES ${ARG_TESTS} DEPS tulle::${name} ${ARG_TEST_DEPS})
+  endif()
+endfunction()
+
+function(tulle_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE tulle_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS unit
+    SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+endfunction()
+
+function(tulle_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE tulle_options ${ARG_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endfunction()
+
+function(tulle_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  set(corpus ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+  add_executable(fuzz_${name} ${ARG_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE tulle_options ${ARG_DEPS})
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  if(TULLE_FUZZ)
+    target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME fuzz_${name} COMMAND fuzz_${name} -max_total_time=10 -timeout=5 -rss_limit_mb=2048 ${CMAKE_BINARY_DIR}/fuzz/corpus_${name} ${corpus})
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/corpus_${name} ${corpus})
+  else()
+    target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay_main.cc)
+    add_test(NAME fuzz_${name} COMMAND fuzz_${name} ${corpus})
+  endif()
+  set_tests_properties(fuzz_${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+endfunction()

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What we do when our own reasoning fails: stop at once, with a line that says where.
+#pragma once
+
+namespace tulle {
+// Prints "file:line: message" to stderr and aborts.
+[[noreturn]] void check_failed(const char* what, const char* file, int line) noexcept;
+}  // namespace tulle
+
+// A corrupt invariant or no memory: ends the process, in every build.
+#define TULLE_CHECK(condition)                                             \
+  do {                                                                     \
+    if (!(condition)) [[unlikely]]                                         \
+      ::tulle::check_failed("check failed: " #condition, __FILE__, __LINE__); \
+  } while (false)
+
+// As TULLE_CHECK in debug and sanitizer builds; nothing in release.
+#ifdef NDEBUG
+#define TULLE_ASSERT(condition) \
+  do {                          \
+  } while (false && (condition))
+#else
+#define TULLE_ASSERT(condition) TULLE_CHECK(condition)
+#endif
+
+#define TULLE_UNREACHABLE() ::tulle::check_failed("unreachable code reached", __FILE__, __LINE__)
