@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The header (or trailer) fields of one message, in the order and the spelling in which they came.
+// Names compare without case. Two slab blocks hold everything. Bounds are the codecs' business.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "lib/base/slab.h"
+
+namespace tulle::http {
+
+class HeaderMap {
+ public:
+  struct Field {
+    std::string_view name;
+    std::string_view value;
+  };
+
+  HeaderMap() = default;
+  HeaderMap(HeaderMap&& other) noexcept { swap(other); }
+  HeaderMap& operator=(HeaderMap&& other) noexcept;
+  HeaderMap(const HeaderMap& other);
+  HeaderMap& operator=(const HeaderMap& other);
+  ~HeaderMap() { clear(); }
+
+  // Appends; the name keeps its spelling. Views handed out before are invalid afterwards, but `name`
+  // and `value` may point into this map.
+  void add(std::string_view name, std::string_view value);
+  // Replaces the first field of that name (keeping its place and spelling), removes the others;
+  // appends if there was none.
+  void set(std::string_view name, std::string_view value);
+  // Removes all fields of that name; how many there were.
+  std::size_t remove(std::string_view name);
+  // Removes the i-th field.
+  void remove_at(std::size_t index);
+
+  // The first field of that name.
+  std::optional<std::string_view> get(std::string_view name) const noexcept;
+  bool contains(std::string_view name) const noexcept { return find(name) != kNone; }
+  // Is `token` among the comma-separated items (without case) of any field of that name?
+  bool has_token(std::string_view name, std::string_view token) const noexcept;
+
+  std::size_t size() const noexcept { return count_; }
+  bool empty() const noexcept { return count_ == 0; }
+  Field operator[](std::size_t index) const noexcept;
+  // Bytes of all names and values plus 32 a field: the size of RFC 9113 §6.5.2.
+  std::size_t list_size() const noexcept { return text_live_ + count_ * 32; }
+  void clear() noexcept;
+  void swap(HeaderMap& other) noexcept;
+
+  class Iterator {
+   public:
+    Iterator(const HeaderMap& map, std::size_t at) : map_(map), at_(at) {}
+    Field operator*() const noexcept { return map_[at_]; }
+    Iterator& operator++() noexcept {
+      ++at_;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const noexcept { return at_ != other.at_; }
+
+   private:
+    const HeaderMap& map_;
+    std::size_t at_;
+  };
+  Iterator begin() const noexcept { return {*this, 0}; }
+  Iterator end() const noexcept { return {*this, count_}; }
+
+ private:
+  struct Entry {
+    std::uint32_t offset;  // of the name in text_; the value follows it
+    std::uint32_t name_size;
+    std::uint32_t value_size;
+  };
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+  std::size_t find(std::string_view name, std::size_t from = 0) const noexcept;
+  std::uint32_t store(std::string_view name, std::string_view value);
+
+  Entry* entries_ = nullptr;
+  char* text_ = nullptr;
+  std::uint32_t count_ = 0;
+  std::uint32_t entry_capacity_ = 0;
+  std::uint32_t text_size_ = 0;
+  std::uint32_t text_live_ = 0;  // without what was replaced or removed
+  std::uint32_t text_capacity_ = 0;
+};
+
+}  // namespace tulle::http

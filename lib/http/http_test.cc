@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "lib/base/text.h"
+#include "lib/http/body.h"
+#include "lib/http/header_map.h"
+#include "lib/http/message.h"
+#include "lib/testing/sim.h"
+
+namespace tulle::http {
+namespace {
+
+TEST(HeaderMap, KeepsOrderAndSpelling) {
+  HeaderMap map;
+  map.add("X-First", "1");
+  map.add("host", "a");
+  map.add("x-first", "2");
+  EXPECT_EQ(map.get("X-FIRST"), "1");
+  EXPECT_EQ(map[2].name, "x-first");
+  EXPECT_EQ(map.list_size(), 7 + 1 + 4 + 1 + 7 + 1 + 3 * 32U);
+  map.set("x-FIRST", "long value");
+  EXPECT_EQ(map.size(), 2U);
+  EXPECT_EQ(map[0].name, "X-First");
+  EXPECT_EQ(map[0].value, "long value");
+  EXPECT_EQ(map.remove("HOST"), 1U);
+  EXPECT_FALSE(map.contains("host"));
+}
+
+TEST(HeaderMap, FieldsMayPointIntoTheMap) {
+  HeaderMap map;
+  map.add("a", "value");
+  for (int i = 0; i < 500; ++i) map.add(map[0].name, map[0].value);
+  EXPECT_EQ(map.size(), 501U);
+  for (const auto field : map) EXPECT_EQ(field.value, "value");
+  const HeaderMap copy(map);
+  map.clear();
+  EXPECT_EQ(copy[500].name, "a");
+}
+
+TEST(HeaderMap, FindsTokens) {
+  HeaderMap map;
+  map.add("Connection", "keep-alive, Upgrade");
+  map.add("connection", "close");
+  EXPECT_TRUE(map.has_token("connection", "upgrade"));
+  EXPECT_TRUE(map.has_token("connection", "CLOSE"));
+  EXPECT_FALSE(map.has_token("connection", "keep"));
+}
+
+struct Producer final : BodyProducer {
+  void on_consumed(std::size_t n) override { consumed += n; }
+  void on_abandoned() override { abandoned = true; }
+  std::size_t consumed = 0;
+  bool abandoned = false;
+};
+
+TEST(Body, GivesCreditBackAndEnds) {
+  testing::SimLoop loop;
+  Producer producer;
+  auto [writer, reader] = make_body(loop);
+  writer.set_producer(&producer);
+  writer.write(as_bytes("hello"));
+  EXPECT_TRUE(reader.ready());
+  reader.consume(2);
+  EXPECT_EQ(producer.consumed, 2U);
+  EXPECT_EQ(writer.buffered(), 3U);
+  HeaderMap trailers;
+  trailers.add("grpc-status", "0");
+  writer.finish(std::move(trailers));
+  EXPECT_TRUE(reader.complete());
+  EXPECT_FALSE(reader.ended());
+  reader.consume(3);
+  EXPECT_TRUE(reader.ended());
+  EXPECT_EQ(reader.trailers().get("grpc-status"), "0");
+}
+
+TEST(Body, DroppedSidesAreHeardOf) {
+  testing::SimLoop loop;
+  Producer producer;
+  auto [writer, reader] = make_body(loop);
+  writer.set_producer(&producer);
+  reader.reset();
+  EXPECT_TRUE(producer.abandoned);
+  EXPECT_TRUE(writer.abandoned());
+
+  auto [writer2, reader2] = make_body(loop);
+  { const BodyWriter gone = std::move(writer2); }
+  ASSERT_NE(reader2.failure(), nullptr);
+  EXPECT_EQ(reader2.failure()->code, Errc::Cancelled);
+}
+
+TEST(Message, ChecksNamesAndValues) {
+  EXPECT_TRUE(is_token("X-Header_1"));
+  for (const char* bad : {"", "a b", "a:", "a\r", "ü"}) EXPECT_FALSE(is_token(bad)) << bad;
+  EXPECT_TRUE(is_field_value("any \t text ü"));
+  EXPECT_FALSE(is_field_value("a\nb"));
+  EXPECT_FALSE(is_field_value(std::string_view("a\0b", 3)));
+}
+
+}  // namespace
+}  // namespace tulle::http

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/http/message.h"
+
+#include <array>
+#include <charconv>
+
+namespace tulle::http {
+
+std::string_view reason_phrase(std::uint16_t status) noexcept {
+  switch (status) {
+    case 100: return "Continue";
+    case 101: return "Switching Protocols";
+    case 103: return "Early Hints";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 203: return "Non-Authoritative Information";
+    case 204: return "No Content";
+    case 205: return "Reset Content";
+    case 206: return "Partial Content";
+    case 300: return "Multiple Choices";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 425: return "Too Early";
+    case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    case 508: return "Loop Detected";
+    default: return "";
+  }
+}
+
+Response make_response(std::uint16_t status) {
+  Response response;
+  response.status = status;
+  response.headers.add("content-length", "0");
+  response.body_length = 0;
+  return response;
+}
+
+Response make_text_response(net::Loop& loop, std::uint16_t status, std::string_view text,
+                            std::string_view content_type) {
+  Response response;
+  response.status = status;
+  response.headers.add("content-type", content_type);
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, text.size()).ptr;
+  response.headers.add("content-length", std::string_view(digits, static_cast<std::size_t>(end - digits)));
+  response.body = make_full_body(loop, as_bytes(text));
+  response.body_length = text.size();
+  return response;
+}
+
+bool is_token(std::string_view text) noexcept {
+  static constexpr auto kToken = [] {
+    std::array<bool, 256> table{};
+    for (char c = '0'; c <= '9'; ++c) table[static_cast<std::uint8_t>(c)] = true;
+    for (char c = 'a'; c <= 'z'; ++c) table[static_cast<std::uint8_t>(c)] = true;
+    for (char c = 'A'; c <= 'Z'; ++c) table[static_cast<std::uint8_t>(c)] = true;
+    for (const char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<std::uint8_t>(c)] = true;
+    return table;
+  }();
+  if (text.empty()) return false;
+  for (const char c : text) {
+    if (!kToken[static_cast<std::uint8_t>(c)]) return false;
+  }
+  return true;
+}
+
+bool is_field_value(std::string_view text) noexcept {
+  for (const char c : text) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return false;
+  }
+  return true;
+}
+
+}  // namespace tulle::http
