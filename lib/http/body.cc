@@ -2,6 +2,15 @@
 #include "lib/http/body.h"
 
 namespace tulle::http {
+namespace {
+
+void observe_end(detail::BodyState& state, const Error* error, const HeaderMap* trailers) {
+  if (const std::unique_ptr<BodyObserver> observer = std::move(state.observer)) {
+    observer->on_end(error, trailers);
+  }
+}
+
+}  // namespace
 
 BodyReader& BodyReader::operator=(BodyReader&& other) noexcept {
   if (this != &other) {
@@ -22,6 +31,8 @@ void BodyReader::reset() noexcept {
   if (state == nullptr) return;
   state->has_reader = false;
   state->listener = nullptr;
+  const Error dropped{Errc::Cancelled, "body"};
+  observe_end(*state, &dropped, nullptr);
   if (!state->has_writer) {
     delete state;
     return;
@@ -29,6 +40,21 @@ void BodyReader::reset() noexcept {
   state->bytes.clear();
   // A body that is over owes its reader nothing.
   if (!state->ended && !state->failed && state->producer != nullptr) state->producer->on_abandoned();
+}
+
+void BodyReader::observe(std::unique_ptr<BodyObserver> observer) {
+  if (!state_) {
+    observer->on_end(nullptr, nullptr);
+    return;
+  }
+  TULLE_ASSERT(!state_->observer);
+  if (!state_->bytes.empty()) observer->on_data(state_->bytes.size());
+  state_->observer = std::move(observer);
+  if (state_->ended) {
+    observe_end(*state_, nullptr, &state_->trailers);
+  } else if (state_->failed) {
+    observe_end(*state_, &state_->error, nullptr);
+  }
 }
 
 BodyWriter& BodyWriter::operator=(BodyWriter&& other) noexcept {
@@ -47,6 +73,7 @@ void BodyWriter::announce() {
 void BodyWriter::write(Bytes bytes) {
   if (!state_ || bytes.empty() || !state_->has_reader || state_->ended || state_->failed) return;
   state_->bytes.append(bytes);
+  if (state_->observer) state_->observer->on_data(bytes.size());
   announce();
 }
 
@@ -54,6 +81,7 @@ void BodyWriter::finish(HeaderMap trailers) {
   if (!state_ || state_->ended || state_->failed) return;
   state_->trailers = std::move(trailers);
   state_->ended = true;
+  observe_end(*state_, nullptr, &state_->trailers);
   if (state_->has_reader) announce();
 }
 
@@ -61,6 +89,7 @@ void BodyWriter::fail(Error error) {
   if (!state_ || state_->ended || state_->failed) return;
   state_->error = error;
   state_->failed = true;
+  observe_end(*state_, &state_->error, nullptr);
   if (state_->has_reader) announce();
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -38,6 +39,15 @@ class BodyListener {
   ~BodyListener() = default;
 };
 
+// Watches a body go by, to account for it. Owned by the body; on_end is called exactly once: when the
+// producer finished (no error), failed, or the reader was dropped before either (Errc::Cancelled).
+class BodyObserver : public SlabAllocated {
+ public:
+  virtual ~BodyObserver() = default;
+  virtual void on_data(std::size_t n) = 0;
+  virtual void on_end(const Error* error, const HeaderMap* trailers) = 0;
+};
+
 namespace detail {
 struct BodyState : SlabAllocated {
   explicit BodyState(net::Loop& loop) : changed(loop) {}
@@ -46,6 +56,7 @@ struct BodyState : SlabAllocated {
   net::Signal changed;
   BodyProducer* producer = nullptr;
   BodyListener* listener = nullptr;
+  std::unique_ptr<BodyObserver> observer;
   Error error{Errc::Internal, ""};
   bool ended = false;
   bool failed = false;
@@ -87,6 +98,9 @@ class BodyReader {
   void listen(BodyListener* listener) noexcept {
     if (state_) state_->listener = listener;
   }
+  // Adds an observer (one per body). Bytes and an end that are already there are reported at once. On a
+  // message without a body the observer hears its end at once and goes.
+  void observe(std::unique_ptr<BodyObserver> observer);
   // Drops the reader: the producer hears on_abandoned().
   void reset() noexcept;
 
