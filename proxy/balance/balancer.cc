@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/balance/balancer.h"
+
+#include <algorithm>
+
+#include "proxy/outbound/endpoint.h"
+
+namespace tulle::proxy {
+
+// Shared by the balancer and its leases, so that a lease on a removed endpoint stays valid.
+struct Balancer::Lease::Slot {
+  Slot(std::shared_ptr<Endpoint> e, net::Loop& l, const EwmaOptions& o)
+      : endpoint(std::move(e)), loop(l), options(o), load(o, l.now()) {}
+  std::shared_ptr<Endpoint> endpoint;
+  net::Loop& loop;
+  EwmaOptions options;
+  PeakEwma load;
+};
+
+Balancer::Lease::Lease(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {
+  slot_->load.began();
+}
+Balancer::Lease::Lease(Lease&& other) noexcept : slot_(std::move(other.slot_)) {}
+Balancer::Lease& Balancer::Lease::operator=(Lease&& other) noexcept {
+  std::swap(slot_, other.slot_);
+  return *this;
+}
+Balancer::Lease::~Lease() {
+  if (slot_) slot_->load.finished();
+}
+Endpoint& Balancer::Lease::operator*() const noexcept { return *slot_->endpoint; }
+Endpoint* Balancer::Lease::operator->() const noexcept { return slot_->endpoint.get(); }
+const std::shared_ptr<Endpoint>& Balancer::Lease::endpoint() const noexcept {
+  return slot_->endpoint;
+}
+void Balancer::Lease::record(Duration rtt) {
+  if (slot_) slot_->load.record(rtt, slot_->loop.now(), slot_->options);
+}
+
+Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options,
+                   std::uint64_t seed)
+    : loop_(loop), factory_(factory), options_(options), random_(seed), changed_(loop) {}
+
+void Balancer::update(const EndpointSet& set) {
+  std::vector<std::shared_ptr<Lease::Slot>> next;
+  next.reserve(set.endpoints.size());
+  for (const EndpointPtr& info : set.endpoints) {
+    const auto same = std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) {
+      return slot->endpoint->info().addr == info->addr && slot->endpoint->info() == *info;
+    });
+    if (same != slots_.end()) {
+      next.push_back(*same);
+    } else {
+      next.push_back(
+          std::make_shared<Lease::Slot>(factory_.make_endpoint(info), loop_, options_.load));
+    }
+  }
+  for (const auto& slot : slots_) {
+    if (std::find(next.begin(), next.end(), slot) == next.end()) slot->endpoint->drain();
+  }
+  slots_ = std::move(next);
+  set_ = set;
+  changed_.notify_all();
+}
+
+bool Balancer::ready() const noexcept {
+  return std::any_of(slots_.begin(), slots_.end(),
+                     [](const auto& slot) { return slot->endpoint->usable(); });
+}
+
+// Two draws among the usable endpoints, without building a list of them.
+std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
+  const auto count = static_cast<std::uint32_t>(slots_.size());
+  if (count == 0) return nullptr;
+  const auto draw = [&](const Lease::Slot* other) -> std::shared_ptr<Lease::Slot> {
+    const std::uint32_t start = random_.below(count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const auto& slot = slots_[(start + i) % count];
+      if (slot.get() == other || slot->endpoint.get() == avoid) continue;
+      if (slot->endpoint->usable()) return slot;
+    }
+    return nullptr;
+  };
+  std::shared_ptr<Lease::Slot> first = draw(nullptr);
+  if (!first) {
+    if (avoid == nullptr) return nullptr;
+    avoid = nullptr;
+    return draw(nullptr);
+  }
+  if (count == 1) return first;
+  std::shared_ptr<Lease::Slot> second = draw(first.get());
+  if (!second) return first;
+  const TimePoint now = loop_.now();
+  return second->load.load(now, options_.load) < first->load.load(now, options_.load) ? second
+                                                                                      : first;
+}
+
+net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid) {
+  if (std::shared_ptr<Lease::Slot> slot = choose(avoid)) {
+    unready_since_ = kNever;
+    co_return Lease{std::move(slot)};
+  }
+  if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
+  if (queued_ >= options_.queue_capacity) co_return Error{Errc::ResourceExhausted, "queue full"};
+  if (unready_since_ == kNever) unready_since_ = loop_.now();
+  const Deadline by{std::max(unready_since_ + options_.failfast, loop_.now())};
+  struct Queued {
+    std::uint32_t& count;
+    explicit Queued(std::uint32_t& c) : count(c) { ++count; }
+    ~Queued() { --count; }
+  };
+  const Queued queued(queued_);
+  for (;;) {
+    // An endpoint that failed becomes usable again by time alone.
+    TimePoint retry = kNever;
+    for (const auto& slot : slots_) retry = std::min(retry, slot->endpoint->retry_at());
+    const Deadline wake = by.earlier(Deadline{retry});
+    [[maybe_unused]] const bool changed = co_await changed_.wait(wake);
+    if (std::shared_ptr<Lease::Slot> slot = choose(nullptr)) {
+      unready_since_ = kNever;
+      co_return Lease{std::move(slot)};
+    }
+    if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
+    if (by.passed(loop_.now())) {
+      co_return Error{Errc::Unavailable, slots_.empty() ? "no endpoints" : "all endpoints failed"};
+    }
+  }
+}
+
+}  // namespace tulle::proxy

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Picks an endpoint for each request or connection of one backend (proxy.md §3.7): power of two
+// choices over peak-EWMA load among endpoints that can be used; waits in a bounded queue while there
+// is none, and fails fast once that has lasted. Never latches: the first usable endpoint ends it.
+// One per worker and backend.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "lib/base/text.h"
+#include "lib/net/loop.h"
+#include "proxy/balance/backoff.h"
+#include "proxy/balance/peak_ewma.h"
+#include "proxy/outbound/endpoint_info.h"
+
+namespace tulle::proxy {
+
+class Endpoint;
+
+struct BalancerOptions {
+  EwmaOptions load;
+  Duration failfast = 3s;
+  std::uint32_t queue_capacity = 10'000;
+};
+
+class Balancer {
+ public:
+  // Makes the worker's endpoint objects; endpoints that stay keep theirs.
+  class EndpointFactory {
+   public:
+    virtual std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) = 0;
+
+   protected:
+    ~EndpointFactory() = default;
+  };
+
+  // A pick counts as in flight until it is destroyed.
+  class Lease {
+   public:
+    Lease() = default;
+    Lease(Lease&&) noexcept;
+    Lease& operator=(Lease&&) noexcept;
+    ~Lease();
+    Endpoint& operator*() const noexcept;
+    Endpoint* operator->() const noexcept;
+    explicit operator bool() const noexcept { return slot_ != nullptr; }
+    const std::shared_ptr<Endpoint>& endpoint() const noexcept;
+    // A latency sample for the estimate; the first call counts.
+    void record(Duration rtt);
+    struct Slot;
+
+   private:
+    friend class Balancer;
+    explicit Lease(std::shared_ptr<Slot> slot);
+    std::shared_ptr<Slot> slot_;
+  };
+
+  Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options,
+           std::uint64_t seed);
+
+  void update(const EndpointSet& set);
+  // An endpoint for one request, at once if there is one. `avoid`: not this one if another can be used
+  // (a re-dispatch). Errors: Unavailable with where = "no endpoints", "all endpoints failed" (fail-fast)
+  // or "discovery failed"; ResourceExhausted (queue full).
+  net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr);
+  // Could pick() give something now?
+  bool ready() const noexcept;
+
+  const EndpointSet& endpoints() const noexcept { return set_; }
+  std::uint32_t queued() const noexcept { return queued_; }
+
+ private:
+  std::shared_ptr<Lease::Slot> choose(const Endpoint* avoid);
+
+  net::Loop& loop_;
+  EndpointFactory& factory_;
+  BalancerOptions options_;
+  Random random_;
+  EndpointSet set_;
+  std::vector<std::shared_ptr<Lease::Slot>> slots_;  // sorted by address
+  net::Signal changed_;
+  std::uint32_t queued_ = 0;
+  TimePoint unready_since_ = kNever;
+};
+
+}  // namespace tulle::proxy

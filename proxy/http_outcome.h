@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers that the proxy makes itself when it cannot pass on the application's: one table from causes
+// to status, gRPC code and whether the connection closes (proxy.md §2.8 and §3.11).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "lib/http/message.h"
+
+namespace tulle::proxy {
+
+enum class Cause : std::uint8_t {
+  NoRoute,
+  Unauthorized,
+  RateLimited,
+  InvalidPolicy,
+  UnsupportedPolicy,
+  InvalidRedirect,
+  FilterFailure,
+  Failfast,
+  LoadShed,
+  NoBackend,
+  BackendUndefined,
+  ConnectFailed,
+  ConnectTimeout,
+  RequireIdMismatch,
+  IdentityUnusable,
+  Timeout,
+  Loop,
+  Unexpected,
+};
+
+struct CauseInfo {
+  std::uint16_t status;
+  std::uint8_t grpc;
+  bool close;
+  std::string_view label;  // the `error` label of *_http_errors_total; "" = not counted there
+};
+CauseInfo info_of(Cause cause) noexcept;
+
+// What caused this error of a send().
+Cause cause_of(const Error& error) noexcept;
+
+struct ReplyOptions {
+  bool informational = true;  // may carry l5d-proxy-error and l5d-proxy-connection
+  std::string_view message;
+};
+// The whole answer for the request (gRPC requests get their own form: status 200 and grpc-status).
+http::Response reply(const http::RequestHead& request, Cause cause, const ReplyOptions& options);
+// As above with a status or gRPC code of the policy's choice.
+http::Response reply_status(const http::RequestHead& request, std::uint16_t status, std::uint8_t grpc,
+                            bool close, const ReplyOptions& options);
+bool is_grpc(const http::RequestHead& request) noexcept;
+
+}  // namespace tulle::proxy

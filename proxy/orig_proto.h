@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto (proxy.md §2.7), and the
+// spelling of header names, which HTTP/2 cannot carry (tulle's own header, design.md §3).
+#pragma once
+
+#include "lib/http/message.h"
+
+namespace tulle::proxy {
+
+inline constexpr std::string_view kOrigProto = "l5d-orig-proto";
+
+// Outbound: turns an HTTP/1 request into the HTTP/2 request that stands for it.
+void upgrade_request(http::Request& request);
+// Inbound: turns such a request back; false if it carries no usable l5d-orig-proto (left as it is,
+// the header removed).
+bool downgrade_request(http::Request& request);
+// Inbound: marks the response of a downgraded request with the version the application spoke.
+void upgrade_response(http::Response& response);
+// Outbound: restores the version; `requested` is that of the request.
+void downgrade_response(http::Response& response, http::Version requested);
+
+}  // namespace tulle::proxy

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// One endpoint as a worker uses it: dials it (TCP, mesh TLS, transport header), carries requests over
+// pooled connections in the version that it understands, remembers when it cannot be reached
+// (proxy.md §3.9).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "lib/http/message.h"
+#include "proxy/balance/backoff.h"
+#include "proxy/outbound/endpoint_info.h"
+#include "proxy/pool/dialer.h"
+#include "proxy/pool/http_pool.h"
+
+namespace tulle::proxy {
+
+class Worker;
+struct EndpointMetrics;
+struct TransportMetrics;
+
+class Endpoint final : public Dialer {
+ public:
+  Endpoint(Worker& worker, EndpointPtr info);
+  ~Endpoint();
+
+  const EndpointInfo& info() const noexcept { return *info_; }
+  // The address is the pod's own: plain text, no hints, no overrides.
+  bool is_own() const noexcept { return own_; }
+  bool meshed() const noexcept { return !own_ && info_->meshed(); }
+
+  // False for a while after it could not be reached.
+  bool usable() const noexcept;
+  TimePoint retry_at() const noexcept { return failed_until_; }
+  void drain() { pool_.drain(); }
+
+  // Sends one request. The response head tells the version that the application spoke. Errors of the
+  // connection, not of policy.
+  net::Task<Result<http::Response>> send(http::Request request, Deadline by);
+  // A connection for bytes.
+  net::Task<Result<net::StreamPtr>> connect();
+
+  net::Task<Result<net::StreamPtr>> dial(Session session) override;
+
+ private:
+  net::Task<Result<net::StreamPtr>> dial_once(Session session);
+
+  Worker& worker_;
+  EndpointPtr info_;
+  bool own_;
+  Backoff backoff_;
+  TimePoint failed_until_{};
+  std::shared_ptr<EndpointMetrics> metrics_;
+  std::shared_ptr<TransportMetrics> transport_;
+  HttpPool pool_;
+};
+
+}  // namespace tulle::proxy

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an inbound port allows: an immutable snapshot, replaced whole by each update
+// (proxy.md §2.2, wire-api.md §7).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/base/time.h"
+#include "proxy/policy/authorization.h"
+#include "proxy/policy/rate_limit.h"
+#include "proxy/policy/route.h"
+
+namespace tulle::proxy {
+
+struct InboundRoute {
+  Meta meta;
+  std::vector<HostMatch> hosts;
+  // The route's own list, then the server's, then localhost: the first that permits admits.
+  std::vector<Authorization> authorizations;
+  std::vector<RuleBase> rules;
+};
+
+struct ServerPolicy {
+  enum class Protocol : std::uint8_t { Detect, Http1, Http2, Grpc, Opaque, Tls };
+  Protocol protocol = Protocol::Detect;
+  Duration detect_timeout = 10s;
+  Meta meta;
+  std::string invalid;  // not empty: why HTTP requests fail with 500 and bytes are refused
+  // Of bytes: the server's list, then localhost. Empty list for HTTP-only protocols.
+  std::vector<Authorization> authorizations;
+  std::vector<InboundRoute> routes;
+  std::shared_ptr<RateLimit> rate_limit;  // carried over between snapshots with equal limits
+};
+using ServerPolicyPtr = std::shared_ptr<const ServerPolicy>;
+
+}  // namespace tulle::proxy

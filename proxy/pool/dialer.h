@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// How connections to one place are made: TCP, then mesh TLS, then the transport header, all before one
+// deadline. Implemented for mesh endpoints (outbound) and for the local application (inbound).
+#pragma once
+
+#include "lib/base/result.h"
+#include "lib/net/stream.h"
+#include "lib/net/task.h"
+
+namespace tulle::proxy {
+
+// What the header of a transport connection says the bytes after it are.
+enum class Session : std::uint8_t { Opaque, Http1, Http2 };
+
+class Dialer {
+ public:
+  // A connection ready for the first application byte. Errors: Refused and Io (nothing was sent),
+  // Timeout, Tls, Unauthenticated (the peer is not who it should be).
+  virtual net::Task<Result<net::StreamPtr>> dial(Session session) = 0;
+
+ protected:
+  ~Dialer() = default;
+};
+
+}  // namespace tulle::proxy

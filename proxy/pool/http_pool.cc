@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/pool/http_pool.h"
+
+#include <algorithm>
+
+#include "lib/base/text.h"
+
+namespace tulle::proxy {
+
+struct HttpPool::Http2Slot {
+  std::unique_ptr<h2::ClientConnection> connection;
+  TimePoint retire_at;
+  TimePoint idle_since;
+};
+
+struct HttpPool::Http1Idle {
+  std::unique_ptr<http1::ClientConnection> connection;
+  TimePoint until;
+};
+
+// Closes what was idle or lived too long; armed only while there is something to close.
+class HttpPool::Sweep final : public net::Timer {
+ public:
+  explicit Sweep(HttpPool& pool) : pool_(pool) {}
+  void fire() override { pool_.sweep(); }
+
+ private:
+  HttpPool& pool_;
+};
+
+HttpPool::HttpPool(net::Loop& loop, Dialer& dialer, PoolOptions options, std::uint64_t seed)
+    : loop_(loop),
+      dialer_(dialer),
+      options_(options),
+      random_(seed),
+      dialed_(loop),
+      sweep_(std::make_unique<Sweep>(*this)) {}
+
+HttpPool::~HttpPool() = default;
+
+bool HttpPool::idle() const noexcept {
+  return http2_.empty() && http1_idle_ == 0 && !dialing_ && scope_.empty();
+}
+
+std::size_t HttpPool::open_connections() const noexcept { return http2_.size() + http1_idle_; }
+
+void HttpPool::drain() {
+  for (auto& slot : http2_) slot->retire_at = loop_.now();
+  http1_.clear();
+  http1_idle_ = 0;
+  sweep();
+}
+
+// Prefers the busiest connection that still has room, so that spare ones become idle and close.
+HttpPool::Http2Slot* HttpPool::usable_http2() {
+  Http2Slot* best = nullptr;
+  for (auto& slot : http2_) {
+    if (!slot->connection->accepting() || slot->connection->available() == 0) continue;
+    if (loop_.now() >= slot->retire_at) continue;
+    if (best == nullptr || slot->connection->active() > best->connection->active()) best = slot.get();
+  }
+  return best;
+}
+
+net::Task<void> HttpPool::dial_http2() {
+  Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http2);
+  dialing_ = false;
+  ++dial_round_;
+  if (!stream) {
+    dial_error_ = stream.error();
+  } else {
+    dial_error_.reset();
+    auto slot = std::make_unique<Http2Slot>();
+    slot->connection = h2::ClientConnection::make(std::move(*stream), options_.h2);
+    // ± 10 % of the maximum age, so that connections of one moment do not all end in one moment.
+    const double factor = 0.9 + 0.2 * random_.unit();
+    slot->retire_at = loop_.now() + Duration{static_cast<std::int64_t>(
+                                        static_cast<double>(options_.http2_max_age.count()) * factor)};
+    slot->idle_since = loop_.now();
+    http2_.push_back(std::move(slot));
+    schedule_sweep();
+  }
+  dialed_.notify_all();
+}
+
+net::Task<Result<http::Response>> HttpPool::send_http2(http::Request request, Deadline by) {
+  for (;;) {
+    if (Http2Slot* const slot = usable_http2()) {
+      slot->idle_since = loop_.now();
+      co_return co_await slot->connection->send(std::move(request), by);
+    }
+    if (!dialing_) {
+      dialing_ = true;
+      scope_.spawn(dial_http2());
+      if (!dialing_) {
+        if (dial_error_) co_return *dial_error_;
+        continue;
+      }
+    }
+    const std::uint64_t round = dial_round_;
+    while (round == dial_round_) {
+      const bool in_time = co_await dialed_.wait(by);
+      if (!in_time) co_return Error{Errc::Timeout, "connect"};
+    }
+    if (dial_error_) co_return *dial_error_;
+  }
+}
+
+std::string HttpPool::http1_key(const http::Request& request) const {
+  return concat(request.form == http::TargetForm::Absolute ? "a" : "o", request.authority.view());
+}
+
+namespace {
+
+// Puts the connection back once the response body is over: owned by the body's observer.
+class GiveBack final : public http::BodyObserver {
+ public:
+  using Back = void (*)(void* pool, std::string key, std::unique_ptr<http1::ClientConnection>);
+  GiveBack(void* pool, Back back, std::string key, std::unique_ptr<http1::ClientConnection> connection)
+      : pool_(pool), back_(back), key_(std::move(key)), connection_(std::move(connection)) {}
+  void on_data(std::size_t) override {}
+  void on_end(const Error*, const http::HeaderMap*) override {
+    back_(pool_, std::move(key_), std::move(connection_));
+  }
+
+ private:
+  void* pool_;
+  Back back_;
+  std::string key_;
+  std::unique_ptr<http1::ClientConnection> connection_;
+};
+
+}  // namespace
+
+void HttpPool::schedule_sweep() {
+  if (sweep_->armed()) return;
+  TimePoint next = kNever;
+  for (const auto& slot : http2_) {
+    next = std::min(next, slot->retire_at);
+    next = std::min(next, std::max(slot->idle_since, loop_.now()) + options_.http2_idle);
+  }
+  for (const auto& [key, idle] : http1_) {
+    if (!idle.empty()) next = std::min(next, idle.front().until);
+  }
+  if (next != kNever) loop_.arm(*sweep_, std::max(next, loop_.now() + 1ms));
+}
+
+void HttpPool::sweep() {
+  const TimePoint now = loop_.now();
+  std::erase_if(http2_, [&](const std::unique_ptr<Http2Slot>& slot) {
+    h2::ClientConnection& connection = *slot->connection;
+    if (connection.active() != 0) {
+      slot->idle_since = now;
+      return false;
+    }
+    return !connection.accepting() || now >= slot->retire_at ||
+           now - slot->idle_since >= options_.http2_idle;
+  });
+  std::erase_if(http1_, [&](auto& entry) {
+    auto& idle = entry.second;
+    while (!idle.empty() && (idle.front().until <= now || !idle.front().connection->reusable())) {
+      idle.pop_front();
+      --http1_idle_;
+    }
+    return idle.empty();
+  });
+  schedule_sweep();
+}
+
+}  // namespace tulle::proxy

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP connections to one place. HTTP/2: few connections that carry many requests, opened when needed.
+// HTTP/1: one request at a time on each, kept by authority and target form for `idle` after use.
+// Belongs to one worker. Nothing here chooses an endpoint or keeps metrics of requests.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "lib/h2/connection.h"
+#include "lib/http/message.h"
+#include "lib/http1/connection.h"
+#include "lib/net/loop.h"
+#include "proxy/pool/dialer.h"
+
+namespace tulle::proxy {
+
+struct PoolOptions {
+  Duration http1_idle = 3s;
+  std::uint32_t max_idle = 10'000;
+  Duration http2_idle = 60s;  // design rule 3.4
+  Duration http2_max_age = 1h;
+  h2::ClientOptions h2;
+};
+
+class HttpPool {
+ public:
+  // `dialer` must outlive the pool.
+  HttpPool(net::Loop& loop, Dialer& dialer, PoolOptions options, std::uint64_t seed);
+  ~HttpPool();
+  HttpPool(const HttpPool&) = delete;
+  HttpPool& operator=(const HttpPool&) = delete;
+
+  // The request must already be an HTTP/2 request. Waits for a dial that is under way.
+  net::Task<Result<http::Response>> send_http2(http::Request request, Deadline by);
+  // `keep`: may use and leave a pooled connection (HTTP/1.0, upgrades and requests without Host do not).
+  net::Task<Result<http::Response>> send_http1(http::Request request, bool keep, Deadline by);
+
+  // No connection and nobody waiting for one.
+  bool idle() const noexcept;
+  // Connections finish what they carry and close; new ones may be dialled.
+  void drain();
+  std::size_t open_connections() const noexcept;
+
+ private:
+  struct Http2Slot;
+  struct Http1Idle;
+  class Sweep;
+  struct Dialing;
+
+  Http2Slot* usable_http2();
+  net::Task<void> dial_http2();
+  void sweep();
+  void schedule_sweep();
+  std::string http1_key(const http::Request& request) const;
+
+  net::Loop& loop_;
+  Dialer& dialer_;
+  PoolOptions options_;
+  Random random_;
+  std::vector<std::unique_ptr<Http2Slot>> http2_;
+  std::unordered_map<std::string, std::deque<Http1Idle>> http1_;
+  std::size_t http1_idle_ = 0;
+  bool dialing_ = false;
+  std::optional<Error> dial_error_;
+  std::uint64_t dial_round_ = 0;
+  net::Signal dialed_;
+  std::unique_ptr<Sweep> sweep_;
+  net::TaskScope scope_;  // last: its tasks use the rest
+};
+
+}  // namespace tulle::proxy

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// How control-plane state reaches workers. A WatchHub lives on the control loop: one watch per key,
+// whatever the number of workers. A WatchCache lives on each worker: the latest immutable snapshot of
+// each key that is in use, so that a request reads it without a lock. Snapshots travel by post();
+// a slow worker gets the latest, in order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "lib/net/loop.h"
+#include "lib/net/task.h"
+
+namespace tulle::proxy {
+
+template <typename Key, typename T>
+class WatchCache;
+
+// Control loop only, except for subscribe/unsubscribe, which may be called from any thread.
+template <typename Key, typename T>
+class WatchHub {
+ public:
+  using Value = std::shared_ptr<const T>;
+  using Publish = std::function<void(Value)>;
+  // Runs one watch for ever, publishing each state; destroyed when nobody is subscribed any more.
+  using Watch = std::function<net::Task<void>(Key key, Publish publish)>;
+
+  WatchHub(net::Loop& loop, Watch watch) : loop_(loop), watch_(std::move(watch)) {}
+
+  net::Loop& loop() noexcept { return loop_; }
+  void subscribe(Key key, WatchCache<Key, T>* cache) {
+    loop_.post([this, key, cache] { add(key, cache); });
+  }
+  void unsubscribe(Key key, WatchCache<Key, T>* cache) {
+    loop_.post([this, key, cache] { drop(key, cache); });
+  }
+  // Keeps a watch although no worker uses it (eager ports).
+  void pin(const Key& key) { entry(key).pinned = true; }
+  std::size_t size() const noexcept { return entries_.size(); }
+  // The last published state, null before the first.
+  Value current(const Key& key) const {
+    const auto at = entries_.find(key);
+    return at == entries_.end() ? nullptr : at->second->value;
+  }
+
+ private:
+  struct Entry {
+    Value value;
+    std::vector<WatchCache<Key, T>*> caches;
+    bool pinned = false;
+    net::TaskScope scope;
+  };
+  Entry& entry(const Key& key) {
+    auto& slot = entries_[key];
+    if (!slot) {
+      slot = std::make_unique<Entry>();
+      Entry* const made = slot.get();
+      made->scope.spawn(watch_(key, [this, key, made](Value value) {
+        made->value = value;
+        for (WatchCache<Key, T>* const cache : made->caches) send(cache, key, value);
+      }));
+      return *made;
+    }
+    return *slot;
+  }
+  void add(const Key& key, WatchCache<Key, T>* cache) {
+    Entry& at = entry(key);
+    at.caches.push_back(cache);
+    if (at.value) send(cache, key, at.value);
+  }
+  void drop(const Key& key, WatchCache<Key, T>* cache) {
+    const auto at = entries_.find(key);
+    if (at == entries_.end()) return;
+    std::erase(at->second->caches, cache);
+    if (at->second->caches.empty() && !at->second->pinned) entries_.erase(at);
+  }
+  static void send(WatchCache<Key, T>* cache, Key key, Value value) {
+    cache->loop().post([cache, key = std::move(key), value = std::move(value)] {
+      cache->receive(key, value);
+    });
+  }
+
+  net::Loop& loop_;
+  Watch watch_;
+  std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
+};
+
+// Worker only.
+template <typename Key, typename T>
+class WatchCache {
+ public:
+  using Value = std::shared_ptr<const T>;
+  struct Entry final : net::Timer {
+    Entry(WatchCache& c, Key k) : cache(c), key(std::move(k)), changed(c.loop_) {}
+    void fire() override { cache.expire(key); }
+    WatchCache& cache;
+    Key key;
+    Value value;
+    net::Signal changed;
+    std::uint32_t users = 0;
+    std::vector<std::function<void(const Value&)>*> listeners;
+  };
+
+  // Keeps a key alive. `initial` of the cache stands in until the control plane has answered.
+  class Handle {
+   public:
+    Handle() = default;
+    Handle(Handle&& other) noexcept : entry_(std::exchange(other.entry_, nullptr)) {}
+    Handle& operator=(Handle&& other) noexcept {
+      std::swap(entry_, other.entry_);
+      return *this;
+    }
+    Handle(const Handle& other) : entry_(other.entry_) {
+      if (entry_) ++entry_->users;
+    }
+    Handle& operator=(const Handle& other) {
+      Handle copy(other);
+      std::swap(entry_, copy.entry_);
+      return *this;
+    }
+    ~Handle() {
+      if (entry_ != nullptr && --entry_->users == 0) entry_->cache.unused(*entry_);
+    }
+    explicit operator bool() const noexcept { return entry_ != nullptr; }
+    // Null until there is a first state.
+    const Value& get() const noexcept { return entry_->value; }
+    net::Signal& changed() const noexcept { return entry_->changed; }
+    // `listener` is called with each new state until removed; it must outlive its registration.
+    void listen(std::function<void(const Value&)>* listener) const {
+      entry_->listeners.push_back(listener);
+    }
+    void unlisten(std::function<void(const Value&)>* listener) const {
+      std::erase(entry_->listeners, listener);
+    }
+
+   private:
+    friend class WatchCache;
+    explicit Handle(Entry* entry) : entry_(entry) { ++entry_->users; }
+    Entry* entry_ = nullptr;
+  };
+
+  using Initial = std::function<Value(const Key&)>;
+  WatchCache(net::Loop& loop, WatchHub<Key, T>& hub, Duration idle, Initial initial = {})
+      : loop_(loop), hub_(hub), idle_(idle), initial_(std::move(initial)) {}
+
+  net::Loop& loop() noexcept { return loop_; }
+  Handle acquire(const Key& key) {
+    auto& slot = entries_[key];
+    if (!slot) {
+      slot = std::make_unique<Entry>(*this, key);
+      if (initial_) slot->value = initial_(key);
+      hub_.subscribe(key, this);
+    }
+    slot->unlink();  // no longer idle
+    return Handle{slot.get()};
+  }
+  std::size_t size() const noexcept { return entries_.size(); }
+
+ private:
+  template <typename, typename>
+  friend class WatchHub;
+  void receive(const Key& key, const Value& value) {
+    const auto at = entries_.find(key);
+    if (at == entries_.end()) return;
+    Entry& entry = *at->second;
+    entry.value = value;
+    const auto listeners = entry.listeners;
+    for (auto* const listener : listeners) (*listener)(value);
+    entry.changed.notify_all();
+  }
+  void unused(Entry& entry) { loop_.arm(entry, loop_.now() + idle_); }
+  void expire(const Key& key) {
+    const Key copy = key;
+    const auto at = entries_.find(copy);
+    if (at == entries_.end() || at->second->users != 0) return;
+    entries_.erase(at);
+    hub_.unsubscribe(copy, this);
+  }
+
+  net::Loop& loop_;
+  WatchHub<Key, T>& hub_;
+  Duration idle_;
+  Initial initial_;
+  std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
+};
+
+}  // namespace tulle::proxy
