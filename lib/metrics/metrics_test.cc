@@ -55,7 +55,7 @@ TEST(Registry, BoundsEachFamily) {
 }
 
 TEST(Registry, IdleSeriesExpireWhenNobodyHoldsThem) {
-  Registry registry(Duration{-1});
+  Registry registry(Duration{0});
   auto& family = registry.counter("x_total", "X.");
   family.get({{"a", "gone"}});
   const auto held = family.get({{"a", "held"}});
