@@ -15,10 +15,12 @@ void Writer::set_length(std::size_t start) {
 
 bool Reader::next(std::uint32_t& field, std::uint32_t& type) {
   if (!ok_ || at_ == end_) return false;
-  const std::uint64_t key = varint();
-  field = static_cast<std::uint32_t>(key >> 3);
-  type = static_cast<std::uint32_t>(key & 7);
-  if (field == 0 || key > 0xFFFFFFFFULL) ok_ = false;
+  // A key has at most five bytes; bits above the 32nd are ignored, as Google's library does.
+  const std::uint8_t* const start = at_;
+  const auto key = static_cast<std::uint32_t>(varint());
+  field = key >> 3;
+  type = key & 7;
+  if (field == 0 || at_ - start > 5) ok_ = false;
   return ok_;
 }
 

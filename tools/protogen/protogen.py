@@ -4,7 +4,8 @@
 
 usage: protogen.py DESCRIPTOR_SET OUT_DIR
 
-One NAME.pb.h and NAME.pb.cc per .proto file, in namespace tulle::pb::<last part of the package>:
+Writes messages.inc, a line TULLE_PB_MESSAGE(C++ type, "full name") for each message (tests use it),
+and one NAME.pb.h and NAME.pb.cc per .proto file, in namespace tulle::pb::<last part of the package>:
 
   message Outer.Inner     struct Outer_Inner, also named Outer::Inner
   message field           Box<T> (absent, or a T)
@@ -367,6 +368,9 @@ def main():
         for suffix, text in ((".h", generator.header(file)), (".cc", generator.source(file))):
             with open(base + suffix, "w", encoding="utf-8") as f:
                 f.write(text)
+    with open(f"{sys.argv[2]}/messages.inc", "w", encoding="utf-8") as f:
+        for full in generator.messages:
+            f.write(f'TULLE_PB_MESSAGE({generator.type_of(full)}, "{full.lstrip(".")}")\n')
 
 
 if __name__ == "__main__":
