@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules about an object's values that its types cannot express: what Kubernetes' own validation
+// and the policy webhook (reference control-plane.md §6.5) would refuse. Also fills in what the API
+// server would: the namespace "default", podIPs from podIP.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "lib/k8s/manifest.h"
+
+namespace tulle::k8s {
+
+struct Violation {
+  std::string path;
+  std::string reason;
+};
+
+// The first rule broken, if any.
+std::optional<Violation> complete_and_check(Object& object);
+
+}  // namespace tulle::k8s

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// JSON as tokens (token.h): a strict pull parser of RFC 8259 (UTF-8 checked, numbers kept as text).
+// Ours, because Debian's RapidJSON can only push events; it is the oracle of the fuzz target.
+// Several documents may follow each other, with or without white space between them.
+#pragma once
+
+#include <bitset>
+#include <string>
+
+#include "lib/k8s/token.h"
+
+namespace tulle::k8s {
+
+class JsonSource final : public TokenSource {
+ public:
+  // `text` must outlive the source.
+  explicit JsonSource(std::string_view text);
+  bool next_document() override;
+  Token next() override;
+
+ private:
+  // What may come next, given what came before.
+  enum class Expect : std::uint8_t { Value, FirstItem, Item, FirstKey, Key, CommaOrEnd, Done };
+
+  void skip_space();
+  Token bad(std::string reason);
+  Token structure(Token::Kind kind);
+  Token end(char closer);
+  Token value();
+  Token key();
+  Token literal(std::string_view word, Token::Type type);
+  Token number();
+  Token string();
+  bool escape();
+  bool utf8();
+  void after_value();
+  bool in_map() const { return depth_ > 0 && maps_[static_cast<std::size_t>(depth_)]; }
+  char look() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::uint32_t line_ = 1;
+  int depth_ = 0;
+  std::bitset<static_cast<std::size_t>(kMaxDepth) + 1> maps_;  // which open levels are objects
+  Expect expect_ = Expect::Done;
+  bool in_document_ = false;
+  bool failed_ = false;
+  bool ended_ = false;
+  std::string reason_;
+  std::string buffer_;  // the text of a string that has escapes
+};
+
+}  // namespace tulle::k8s

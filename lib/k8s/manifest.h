@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole manifests: several documents, `kind: List`, any mix of kinds, YAML or JSON. Objects come
+// out complete (namespace filled in) and checked as Kubernetes and the policy webhook would check
+// them, as far as the fields here go. Kinds that are not listed in Object are counted, not read.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "lib/k8s/objects.h"
+#include "lib/k8s/policy_objects.h"
+
+namespace tulle::k8s {
+
+using Object = std::variant<Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, Server,
+                            ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
+                            NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork>;
+
+const ObjectMeta& meta_of(const Object& object) noexcept;
+const KindName& kind_of(const Object& object) noexcept;
+
+struct Manifest {
+  std::vector<Object> objects;
+  std::vector<Problem> problems;  // a document with a problem gives no objects at all
+  std::vector<Problem>
+      ignored;  // objects of kinds that are not read here, each named once per file
+};
+
+enum class Format { Yaml, Json };
+
+// `file` is only for messages.
+Manifest parse_manifest(std::string_view text, Format format, std::string_view file);
+// By the name's ending: .json is JSON, everything else YAML (of which JSON is a subset, mostly).
+Format format_of(std::string_view file_name) noexcept;
+
+// Decodes one JSON or YAML document into one described struct, e.g. an event of a watch.
+// Does not fill in or check anything beyond types.
+template <typename T>
+std::optional<Problem> decode(TokenSource& source, T& into) {
+  Decoder decoder(source);
+  decoder.read(into);
+  return decoder.problem();
+}
+
+}  // namespace tulle::k8s

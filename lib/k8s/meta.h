@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every Kubernetes object has (metadata) and the small types shared by several kinds. Only the
+// fields that a mesh uses; everything is a plain value.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tulle::k8s {
+
+// Labels and annotations: a small map, sorted by key.
+class StringMap {
+ public:
+  using Entry = std::pair<std::string, std::string>;
+  StringMap() = default;
+  StringMap(std::initializer_list<Entry> entries) {
+    for (const Entry& entry : entries) insert(entry.first, entry.second);
+  }
+  // Null if absent.
+  const std::string* find(std::string_view key) const noexcept;
+  // The value, or "" if absent.
+  std::string_view get(std::string_view key) const noexcept;
+  bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
+  // False, and nothing changes, if the key is there already.
+  bool insert(std::string key, std::string value);
+  template <typename Predicate>
+  void erase_if(Predicate&& predicate) {
+    std::erase_if(entries_, [&](const Entry& entry) { return predicate(entry.first); });
+    entries_.shrink_to_fit();
+  }
+  auto begin() const noexcept { return entries_.begin(); }
+  auto end() const noexcept { return entries_.end(); }
+  bool empty() const noexcept { return entries_.empty(); }
+  std::size_t size() const noexcept { return entries_.size(); }
+  friend bool operator==(const StringMap&, const StringMap&) = default;
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+// An RFC 3339 time in whole seconds.
+struct Time {
+  std::int64_t unix_seconds = 0;
+  friend auto operator<=>(const Time&, const Time&) = default;
+};
+std::optional<Time> parse_time(std::string_view text) noexcept;
+
+// A port by number, or by the name that a container (or a Service) gives it.
+struct IntOrString {
+  std::int32_t number = 0;  // meaningful if name is empty
+  std::string name;
+  bool is_name() const noexcept { return !name.empty(); }
+  friend bool operator==(const IntOrString&, const IntOrString&) = default;
+};
+
+struct OwnerReference {
+  std::string kind;
+  std::string name;
+  bool controller = false;
+  friend bool operator==(const OwnerReference&, const OwnerReference&) = default;
+};
+
+struct ObjectMeta {
+  std::string name;
+  std::string ns;  // metadata.namespace; "" for kinds that have none
+  std::string uid;
+  StringMap labels;
+  StringMap annotations;
+  std::vector<OwnerReference> owners;
+  std::optional<Time> created;
+  std::optional<Time> deleted;  // deletionTimestamp: the object is going away
+  friend bool operator==(const ObjectMeta&, const ObjectMeta&) = default;
+};
+
+struct SelectorRequirement {
+  std::string key;
+  std::string op;  // In, NotIn, Exists, DoesNotExist
+  std::vector<std::string> values;
+  friend bool operator==(const SelectorRequirement&, const SelectorRequirement&) = default;
+};
+
+// All conditions must hold; an empty selector matches everything.
+struct LabelSelector {
+  StringMap match_labels;
+  std::vector<SelectorRequirement> match_expressions;
+  bool matches(const StringMap& labels) const noexcept;
+  friend bool operator==(const LabelSelector&, const LabelSelector&) = default;
+};
+
+}  // namespace tulle::k8s

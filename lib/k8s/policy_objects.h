@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policy kinds of policy.linkerd.io, as plain structs with their descriptions (see objects.h).
+// Versions of a kind differ only by fields that older ones lack, so one struct reads them all.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/k8s/objects.h"
+
+namespace tulle::k8s {
+
+inline constexpr std::string_view kPolicyGroup = "policy.linkerd.io";
+
+// A reference within the namespace of the object that holds it, unless ns is set.
+struct TargetRef {
+  std::string group;
+  std::string kind;
+  std::string name;
+  std::string ns;
+  friend bool operator==(const TargetRef&, const TargetRef&) = default;
+};
+
+struct NetworkMatch {
+  net::Cidr cidr;
+  std::vector<net::Cidr> except;
+  friend bool operator==(const NetworkMatch&, const NetworkMatch&) = default;
+};
+
+struct ServerSpec {
+  std::optional<LabelSelector> pod_selector;
+  std::optional<LabelSelector> external_workload_selector;
+  IntOrString port;
+  std::string proxy_protocol;  // "" means unknown: detect
+  std::string access_policy;   // "" means deny
+  friend bool operator==(const ServerSpec&, const ServerSpec&) = default;
+};
+
+struct Server {
+  static constexpr KindName kKind{kPolicyGroup, "Server"};
+  ObjectMeta meta;
+  ServerSpec spec;
+  friend bool operator==(const Server&, const Server&) = default;
+};
+
+struct ServerSelector {
+  std::string name;
+  std::optional<LabelSelector> selector;
+  friend bool operator==(const ServerSelector&, const ServerSelector&) = default;
+};
+
+struct ServiceAccountRef {
+  std::string name;
+  std::string ns;  // "" means the namespace of the object
+  friend bool operator==(const ServiceAccountRef&, const ServiceAccountRef&) = default;
+};
+
+struct MeshTlsClient {
+  bool unauthenticated_tls = false;
+  std::vector<std::string> identities;
+  std::vector<ServiceAccountRef> service_accounts;
+  friend bool operator==(const MeshTlsClient&, const MeshTlsClient&) = default;
+};
+
+struct ClientSpec {
+  std::optional<std::vector<NetworkMatch>> networks;
+  bool unauthenticated = false;
+  std::optional<MeshTlsClient> mesh_tls;
+  friend bool operator==(const ClientSpec&, const ClientSpec&) = default;
+};
+
+struct ServerAuthorizationSpec {
+  ServerSelector server;
+  ClientSpec client;
+  friend bool operator==(const ServerAuthorizationSpec&, const ServerAuthorizationSpec&) = default;
+};
+
+struct ServerAuthorization {
+  static constexpr KindName kKind{kPolicyGroup, "ServerAuthorization"};
+  ObjectMeta meta;
+  ServerAuthorizationSpec spec;
+  friend bool operator==(const ServerAuthorization&, const ServerAuthorization&) = default;
+};
+
+struct AuthorizationPolicySpec {
+  TargetRef target;
+  std::vector<TargetRef> required;
+  friend bool operator==(const AuthorizationPolicySpec&, const AuthorizationPolicySpec&) = default;
+};
+
+struct AuthorizationPolicy {
+  static constexpr KindName kKind{kPolicyGroup, "AuthorizationPolicy"};
+  ObjectMeta meta;
+  AuthorizationPolicySpec spec;
+  friend bool operator==(const AuthorizationPolicy&, const AuthorizationPolicy&) = default;
+};
+
+struct MeshTlsAuthenticationSpec {
+  std::vector<std::string> identities;
+  std::vector<TargetRef> identity_refs;
+  friend bool operator==(const MeshTlsAuthenticationSpec&,
+                         const MeshTlsAuthenticationSpec&) = default;
+};
+
+struct MeshTlsAuthentication {
+  static constexpr KindName kKind{kPolicyGroup, "MeshTLSAuthentication"};
+  ObjectMeta meta;
+  MeshTlsAuthenticationSpec spec;
+  friend bool operator==(const MeshTlsAuthentication&, const MeshTlsAuthentication&) = default;
+};
+
+struct NetworkAuthenticationSpec {
+  std::vector<NetworkMatch> networks;
+  friend bool operator==(const NetworkAuthenticationSpec&,
+                         const NetworkAuthenticationSpec&) = default;
+};
+
+struct NetworkAuthentication {
+  static constexpr KindName kKind{kPolicyGroup, "NetworkAuthentication"};
+  ObjectMeta meta;
+  NetworkAuthenticationSpec spec;
+  friend bool operator==(const NetworkAuthentication&, const NetworkAuthentication&) = default;
+};
+
+struct RateLimit {
+  std::uint32_t requests_per_second = 0;
+  friend bool operator==(const RateLimit&, const RateLimit&) = default;
+};
+
+struct RateLimitOverride {
+  std::uint32_t requests_per_second = 0;
+  std::vector<TargetRef> clients;
+  friend bool operator==(const RateLimitOverride&, const RateLimitOverride&) = default;
+};
+
+struct HttpLocalRateLimitPolicySpec {
+  TargetRef target;
+  std::optional<RateLimit> total;
+  std::optional<RateLimit> identity;
+  std::vector<RateLimitOverride> overrides;
+  friend bool operator==(const HttpLocalRateLimitPolicySpec&,
+                         const HttpLocalRateLimitPolicySpec&) = default;
+};
+
+struct HttpLocalRateLimitPolicy {
+  static constexpr KindName kKind{kPolicyGroup, "HTTPLocalRateLimitPolicy"};
+  ObjectMeta meta;
+  HttpLocalRateLimitPolicySpec spec;
+  friend bool operator==(const HttpLocalRateLimitPolicy&,
+                         const HttpLocalRateLimitPolicy&) = default;
+};
+
+struct EgressNetworkSpec {
+  std::string traffic_policy;                         // Allow, Deny
+  std::optional<std::vector<NetworkMatch>> networks;  // absent: all outside of the cluster networks
+  friend bool operator==(const EgressNetworkSpec&, const EgressNetworkSpec&) = default;
+};
+
+struct EgressNetwork {
+  static constexpr KindName kKind{kPolicyGroup, "EgressNetwork"};
+  ObjectMeta meta;
+  EgressNetworkSpec spec;
+  friend bool operator==(const EgressNetwork&, const EgressNetwork&) = default;
+};
+
+template <typename V>
+void describe(V& v, TargetRef& x) {
+  v.field("group", x.group);
+  v.field("kind", x.kind);
+  v.field("name", x.name);
+  v.field("namespace", x.ns);
+}
+template <typename V>
+void describe(V& v, NetworkMatch& x) {
+  v.field("cidr", x.cidr);
+  v.field("except", x.except);
+}
+template <typename V>
+void describe(V& v, ServerSpec& x) {
+  v.field("podSelector", x.pod_selector);
+  v.field("externalWorkloadSelector", x.external_workload_selector);
+  v.field("port", x.port);
+  v.field("proxyProtocol", x.proxy_protocol);
+  v.field("accessPolicy", x.access_policy);
+}
+template <typename V>
+void describe(V& v, Server& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+template <typename V>
+void describe(V& v, ServerSelector& x) {
+  v.field("name", x.name);
+  v.field("selector", x.selector);
+}
+template <typename V>
+void describe(V& v, ServiceAccountRef& x) {
+  v.field("name", x.name);
+  v.field("namespace", x.ns);
+}
+template <typename V>
+void describe(V& v, MeshTlsClient& x) {
+  v.field("unauthenticatedTLS", x.unauthenticated_tls);
+  v.field("identities", x.identities);
+  v.field("serviceAccounts", x.service_accounts);
+}
+template <typename V>
+void describe(V& v, ClientSpec& x) {
+  v.field("networks", x.networks);
+  v.field("unauthenticated", x.unauthenticated);
+  v.field("meshTLS", x.mesh_tls);
+}
+template <typename V>
+void describe(V& v, ServerAuthorizationSpec& x) {
+  v.field("server", x.server);
+  v.field("client", x.client);
+}
+template <typename V>
+void describe(V& v, ServerAuthorization& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+template <typename V>
+void describe(V& v, AuthorizationPolicySpec& x) {
+  v.field("targetRef", x.target);
+  v.field("requiredAuthenticationRefs", x.required);
+}
+template <typename V>
+void describe(V& v, AuthorizationPolicy& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+template <typename V>
+void describe(V& v, MeshTlsAuthenticationSpec& x) {
+  v.field("identities", x.identities);
+  v.field("identityRefs", x.identity_refs);
+}
+template <typename V>
+void describe(V& v, MeshTlsAuthentication& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+template <typename V>
+void describe(V& v, NetworkAuthenticationSpec& x) {
+  v.field("networks", x.networks);
+}
+template <typename V>
+void describe(V& v, NetworkAuthentication& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+template <typename V>
+void describe(V& v, RateLimit& x) {
+  v.field("requestsPerSecond", x.requests_per_second);
+}
+template <typename V>
+void describe(V& v, RateLimitOverride& x) {
+  v.field("requestsPerSecond", x.requests_per_second);
+  v.field("clientRefs", x.clients);
+}
+template <typename V>
+void describe(V& v, HttpLocalRateLimitPolicySpec& x) {
+  v.field("targetRef", x.target);
+  v.field("total", x.total);
+  v.field("identity", x.identity);
+  v.field("overrides", x.overrides);
+}
+template <typename V>
+void describe(V& v, HttpLocalRateLimitPolicy& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+template <typename V>
+void describe(V& v, EgressNetworkSpec& x) {
+  v.field("trafficPolicy", x.traffic_policy);
+  v.field("networks", x.networks);
+}
+template <typename V>
+void describe(V& v, EgressNetwork& x) {
+  v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+}
+
+}  // namespace tulle::k8s
