@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/destination/endpoints.h"
+
+#include <algorithm>
+#include <set>
+
+#include "control/destination/workload_endpoint.h"
+#include "control/wire.h"
+#include "lib/base/text.h"
+#include "proto/message.h"
+
+namespace tulle::control {
+namespace {
+
+constexpr std::string_view kRemoteName = "mirror.linkerd.io/remote-svc-fq-name";
+constexpr std::string_view kRemoteIdentity = "mirror.linkerd.io/remote-gateway-identity";
+
+// One address that may serve, before it is filtered and described.
+struct Candidate {
+  net::SocketAddr address;
+  const k8s::Pod* pod = nullptr;              // null: an address that is no pod
+  const k8s::EndpointSlice* slice = nullptr;  // null: found through the Service's selector
+  std::string hostname;
+  std::string node;
+  std::string zone;
+  std::vector<std::string> hints;
+};
+
+bool is_tcp(std::string_view protocol) { return protocol.empty() || protocol == "TCP"; }
+
+const k8s::ServicePort* find_port(const k8s::Service& service, std::uint16_t port) {
+  for (const k8s::ServicePort& candidate : service.spec.ports) {
+    if (candidate.port == port && is_tcp(candidate.protocol)) return &candidate;
+  }
+  return nullptr;
+}
+
+// The port on the endpoints of this slice: the one that has the Service port's name. A port that
+// the Service does not define is meant literally.
+std::optional<std::uint16_t> slice_port(const k8s::EndpointSlice& slice,
+                                        const k8s::ServicePort* service_port, std::uint16_t asked) {
+  if (service_port == nullptr) return asked;
+  for (const k8s::EndpointPort& port : slice.ports) {
+    if (port.name != service_port->name || !is_tcp(port.protocol)) continue;
+    return port.port ? static_cast<std::uint16_t>(*port.port) : asked;
+  }
+  return std::nullopt;
+}
+
+void from_slices(const View& view, const k8s::Service& service, const EndpointQuery& query,
+                 const std::vector<const k8s::EndpointSlice*>& slices,
+                 std::vector<Candidate>& out) {
+  const k8s::ServicePort* const service_port = find_port(service, query.port);
+  for (const k8s::EndpointSlice* const slice : slices) {
+    if (slice->address_type == "FQDN") continue;
+    const auto port = slice_port(*slice, service_port, query.port);
+    if (!port) continue;
+    for (const k8s::Endpoint& endpoint : slice->endpoints) {
+      const bool ready = endpoint.conditions.ready.value_or(true);
+      if (!ready && !service.spec.publish_not_ready_addresses) continue;
+      Candidate candidate;
+      candidate.slice = slice;
+      candidate.hostname = endpoint.hostname;
+      candidate.node = endpoint.node_name;
+      candidate.zone = endpoint.zone;
+      for (const k8s::ZoneHint& hint : endpoint.hints.for_zones)
+        candidate.hints.push_back(hint.name);
+      if (endpoint.target && endpoint.target->kind == "Pod") {
+        const std::string& ns = endpoint.target->ns.empty() ? slice->meta.ns : endpoint.target->ns;
+        candidate.pod = view.pod_of(ns, endpoint.target->name);
+        // A pod that is not known yet cannot be told meshed or not: never plain text on a guess.
+        if (candidate.pod == nullptr) continue;
+        if (candidate.node.empty()) candidate.node = candidate.pod->spec.node_name;
+      }
+      for (const std::string& text : endpoint.addresses) {
+        candidate.address = {*net::IpAddr::parse(text), *port};
+        out.push_back(candidate);
+      }
+    }
+  }
+}
+
+bool is_ready(const k8s::Pod& pod) {
+  for (const k8s::Condition& condition : pod.status.conditions) {
+    if (condition.type == "Ready") return condition.status == "True";
+  }
+  return false;
+}
+
+// Endpoints of a Service for which nobody writes EndpointSlices (a folder of hand-written
+// manifests): what Kubernetes' endpoint slice controller would have found.
+void from_selector(const View& view, const k8s::Service& service, const EndpointQuery& query,
+                   std::vector<Candidate>& out) {
+  const k8s::ServicePort* const service_port = find_port(service, query.port);
+  const k8s::LabelSelector selector{service.spec.selector, {}};
+  for (const k8s::Pod* const pod : view.pods_in(service.meta.ns)) {
+    if (!selector.matches(pod->meta.labels)) continue;
+    if (pod->status.phase == "Succeeded" || pod->status.phase == "Failed") continue;
+    const bool serves = is_ready(*pod) && !pod->meta.deleted;
+    if (!serves && !service.spec.publish_not_ready_addresses) continue;
+    std::optional<std::uint16_t> port = query.port;
+    if (service_port != nullptr && service_port->target_port) {
+      const k8s::IntOrString& target = *service_port->target_port;
+      if (target.is_name()) port = named_port(*pod, target.name);
+      if (!target.is_name() && target.number != 0) port = static_cast<std::uint16_t>(target.number);
+    }
+    if (!port) continue;
+    Candidate candidate;
+    candidate.pod = pod;
+    if (pod->spec.subdomain == service.meta.name) candidate.hostname = pod->spec.hostname;
+    candidate.node = pod->spec.node_name;
+    for (const k8s::PodIp& ip : pod->status.pod_ips) {
+      candidate.address = {ip.ip, *port};
+      out.push_back(candidate);
+    }
+  }
+}
+
+void filter(const k8s::Service& service, const EndpointQuery& query, std::string_view client_zone,
+            const MeshConfig& config, std::vector<Candidate>& candidates) {
+  const auto keep_if = [&](const auto& keep) {
+    std::erase_if(candidates, [&](const Candidate& c) { return !keep(c); });
+  };
+  if (!query.service.instance.empty()) {
+    keep_if([&](const Candidate& c) { return c.hostname == query.service.instance; });
+  }
+  if (service.spec.internal_traffic_policy == "Local") {
+    keep_if([&](const Candidate& c) { return c.pod != nullptr && c.node == query.client.node; });
+  } else {
+    const bool all_hinted = std::none_of(candidates.begin(), candidates.end(),
+                                         [](const Candidate& c) { return c.hints.empty(); });
+    const auto near = [&](const Candidate& c) {
+      return std::find(c.hints.begin(), c.hints.end(), client_zone) != c.hints.end();
+    };
+    // Hints apply only if they leave somebody.
+    if (all_hinted && !client_zone.empty() &&
+        std::any_of(candidates.begin(), candidates.end(), near)) {
+      keep_if(near);
+    }
+  }
+  // One address a pod: IPv6 if it may be used.
+  std::set<const k8s::Pod*> with_v6;
+  for (const Candidate& c : candidates) {
+    if (config.ipv6 && c.pod != nullptr && c.address.ip.is_v6()) with_v6.insert(c.pod);
+  }
+  keep_if([&](const Candidate& c) {
+    if (c.address.ip.is_v6()) return config.ipv6;
+    return c.pod == nullptr || !with_v6.contains(c.pod);
+  });
+}
+
+// An address that is no pod: outside of the mesh, or a gateway of another cluster.
+pb::destination::WeightedAddr bare_endpoint(const Candidate& candidate,
+                                            std::uint16_t service_port) {
+  pb::destination::WeightedAddr out;
+  out.addr = to_wire(candidate.address);
+  out.weight = 10'000;
+  out.metric_labels["zone_locality"] = "unknown";
+  if (candidate.slice == nullptr) return out;
+  const k8s::StringMap& annotations = candidate.slice->meta.annotations;
+  const std::string_view remote = annotations.get(kRemoteName);
+  const std::string_view identity = annotations.get(kRemoteIdentity);
+  if (!remote.empty()) {
+    std::string authority = concat(remote, ":");
+    append_number(authority, service_port);
+    out.authority_override.make().authority_override = std::move(authority);
+  }
+  if (!identity.empty()) {
+    out.tls_identity.make().set_dns_like_identity().name = identity;
+    out.protocol_hint.make().set_h2();
+  }
+  return out;
+}
+
+std::uint64_t fingerprint(const pb::destination::WeightedAddr& endpoint) {
+  std::uint64_t h = 14695981039346656037ULL;
+  for (const char c : pb::encode_message(endpoint)) {
+    h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+  }
+  return h;
+}
+
+}  // namespace
+
+Answer<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
+                                           const MeshConfig& config) {
+  const auto authority = parse_authority(request.path);
+  if (!authority) {
+    return Refusal{Code::InvalidArgument, concat("not an authority: ", request.path)};
+  }
+  if (authority->ip() != nullptr) {
+    return Refusal{Code::InvalidArgument, "an address has no endpoints; ask for its profile"};
+  }
+  auto service = parse_service_name(authority->name(), config.cluster_domain);
+  if (!service) {
+    return Refusal{Code::InvalidArgument, concat("not the name of a service: ", authority->name())};
+  }
+  return EndpointQuery{*std::move(service), authority->port, parse_context(request.context_token)};
+}
+
+Answer<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,
+                                 const EndpointQuery& query) {
+  EndpointSet out;
+  const k8s::Service* const service = view.service(query.service.ns, query.service.service);
+  if (service == nullptr) return out;
+  if (service->spec.type == "ExternalName") {
+    return Refusal{Code::InvalidArgument, "the service is of type ExternalName"};
+  }
+  out.exists = true;
+  out.labels = {{"namespace", query.service.ns}, {"service", query.service.service}};
+
+  std::vector<Candidate> candidates;
+  const auto slices = view.slices(query.service.ns, query.service.service);
+  if (slices.empty() && !service->spec.selector.empty()) {
+    from_selector(view, *service, query, candidates);
+  } else {
+    from_slices(view, *service, query, slices, candidates);
+  }
+  const std::string client_zone(query.client.node.empty() ? "" : view.zone(query.client.node));
+  for (Candidate& c : candidates) {
+    if (c.zone.empty() && !c.node.empty()) c.zone = view.zone(c.node);
+  }
+  filter(*service, query, client_zone, config, candidates);
+  for (const Candidate& c : candidates) {
+    out.endpoints.insert_or_assign(
+        c.address, c.pod != nullptr
+                       ? pod_endpoint(view, config, *c.pod, c.address, c.zone, client_zone)
+                       : bare_endpoint(c, query.port));
+  }
+  return out;
+}
+
+std::vector<pb::destination::Update> EndpointStream::next(const EndpointSet& now) {
+  std::vector<pb::destination::Update> out;
+  if (now.endpoints.empty()) {
+    const Sent state = now.exists ? Sent::Empty : Sent::Unknown;
+    if (state == sent_) return out;
+    sent_ = state;
+    known_.clear();
+    out.emplace_back().set_no_endpoints().exists = now.exists;
+    return out;
+  }
+  sent_ = Sent::Endpoints;
+  pb::destination::Update add, remove;
+  auto& added = add.set_add();
+  auto& removed = remove.set_remove();
+  for (const auto& [address, endpoint] : now.endpoints) {
+    const std::uint64_t hash = fingerprint(endpoint);
+    const auto [known, fresh] = known_.emplace(address, hash);
+    if (!fresh && known->second == hash) continue;
+    known->second = hash;
+    added.addrs.push_back(endpoint);
+  }
+  for (auto at = known_.begin(); at != known_.end();) {
+    if (now.endpoints.contains(at->first)) {
+      ++at;
+      continue;
+    }
+    removed.addrs.push_back(to_wire(at->first));
+    at = known_.erase(at);
+  }
+  // What comes is announced before what goes, so that a client is never left with nothing.
+  if (!added.addrs.empty()) {
+    added.metric_labels = now.labels;
+    out.push_back(std::move(add));
+  }
+  if (!removed.addrs.empty()) out.push_back(std::move(remove));
+  return out;
+}
+
+}  // namespace tulle::control

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Endpoints of a Service as one client sees them, and the changes from one state to the next
+// (control-plane.md §5.3, wire-api.md §5.2). Plain functions over the index: no sockets, no
+// waiting.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/answer.h"
+#include "control/config.h"
+#include "control/index/index.h"
+#include "control/names.h"
+#include "proto/destination.pb.h"
+
+namespace tulle::control {
+
+// A request for endpoints, understood.
+struct EndpointQuery {
+  ServiceName service;
+  std::uint16_t port = 80;
+  ClientContext client;
+};
+Answer<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
+                                           const MeshConfig& config);
+
+struct EndpointSet {
+  bool exists = false;  // the Service is known
+  std::map<net::SocketAddr, pb::destination::WeightedAddr> endpoints;
+  std::map<std::string, std::string> labels;  // of all of them
+};
+// Refuses an ExternalName Service. An unknown Service is an empty set: it may yet come.
+Answer<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,
+                                 const EndpointQuery& query);
+
+// What a client was sent, and what to send next. The first call gives one message always; a later
+// one gives those that lead from the last state to the new one, none if there is no difference.
+class EndpointStream {
+ public:
+  std::vector<pb::destination::Update> next(const EndpointSet& now);
+
+ private:
+  enum class Sent : std::uint8_t { Nothing, Endpoints, Empty, Unknown };
+  Sent sent_ = Sent::Nothing;
+  std::map<net::SocketAddr, std::uint64_t> known_;  // with a hash of what was said about each
+};
+
+}  // namespace tulle::control

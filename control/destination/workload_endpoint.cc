@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/destination/workload_endpoint.h"
+
+#include "control/wire.h"
+#include "lib/base/text.h"
+#include "proto/message.h"
+
+namespace tulle::control {
+namespace {
+
+constexpr std::uint32_t kWeight = 10'000;
+constexpr std::uint16_t kInboundPort = 4143;
+constexpr std::uint16_t kControlPort = 4190;
+constexpr std::uint16_t kAdminPort = 4191;
+
+// Where the peer's proxy listens: its environment says, else the port it declares, else the
+// default.
+std::uint16_t inbound_port(const k8s::Pod& pod) {
+  if (const auto port = proxy_port(pod, "LINKERD2_PROXY_INBOUND_LISTEN_ADDR")) return *port;
+  for (const k8s::ContainerPort& port : proxy_container(pod)->ports) {
+    if (port.name == kProxyContainer) return static_cast<std::uint16_t>(port.container_port);
+  }
+  return kInboundPort;
+}
+
+bool is_proxy_own_port(const k8s::Pod& pod, std::uint16_t port) {
+  return port == proxy_port(pod, "LINKERD2_PROXY_CONTROL_LISTEN_ADDR").value_or(kControlPort) ||
+         port == proxy_port(pod, "LINKERD2_PROXY_ADMIN_LISTEN_ADDR").value_or(kAdminPort);
+}
+
+// The workload behind the pod: what dashboards group by.
+struct Owner {
+  std::string kind;  // lower case
+  std::string name;
+};
+
+Owner owner_of(const k8s::Pod& pod) {
+  // An injected pod says it in a label.
+  for (const std::string_view kind : {"deployment", "statefulset", "daemonset", "cronjob", "job",
+                                      "replicaset", "replicationcontroller"}) {
+    const std::string_view name = pod.meta.labels.get(concat("linkerd.io/proxy-", kind));
+    if (!name.empty()) return {std::string(kind), std::string(name)};
+  }
+  if (pod.meta.owners.size() != 1) return {"pod", pod.meta.name};
+  const k8s::OwnerReference& owner = pod.meta.owners.front();
+  std::string kind;
+  for (const char c : owner.kind) kind += ascii_lower(c);
+  // A Deployment names its ReplicaSets <deployment>-<hash of the template>.
+  const std::string_view hash = pod.meta.labels.get("pod-template-hash");
+  if (kind == "replicaset" && !hash.empty() && owner.name.ends_with(concat("-", hash))) {
+    return {"deployment", owner.name.substr(0, owner.name.size() - hash.size() - 1)};
+  }
+  return {std::move(kind), owner.name};
+}
+
+void add_labels(const k8s::Pod& pod, std::string_view zone, std::string_view client_zone,
+                std::map<std::string, std::string>& labels) {
+  const Owner owner = owner_of(pod);
+  labels["pod"] = pod.meta.name;
+  labels[owner.kind == "job" ? "k8s_job" : owner.kind] = owner.name;
+  labels["serviceaccount"] = service_account_of(pod);
+  if (const std::string_view ns = pod.meta.labels.get(kMeshedLabel); !ns.empty()) {
+    labels["control_plane_ns"] = ns;
+  }
+  if (const std::string_view hash = pod.meta.labels.get("pod-template-hash"); !hash.empty()) {
+    labels["pod_template_hash"] = hash;
+  }
+  labels["zone"] = zone;
+  const bool known = !zone.empty() && !client_zone.empty();
+  labels["zone_locality"] = !known ? "unknown" : zone == client_zone ? "local" : "remote";
+}
+
+}  // namespace
+
+bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port) {
+  if (!server.spec.pod_selector || !server.spec.pod_selector->matches(pod.meta.labels))
+    return false;
+  if (!server.spec.port.is_name()) return server.spec.port.number == port;
+  for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
+    for (const k8s::Container& container : *list) {
+      for (const k8s::ContainerPort& declared : container.ports) {
+        if (declared.name == server.spec.port.name && declared.container_port == port) return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,
+                    std::uint16_t port) {
+  const std::string* const annotation = pod.meta.annotations.find(kOpaquePortsAnnotation);
+  if (annotation != nullptr ? PortSet::from_annotation(*annotation, &pod).contains(port)
+                            : config.default_opaque_ports.contains(port)) {
+    return true;
+  }
+  for (const k8s::Server* const server : view.servers(pod.meta.ns)) {
+    if (server->spec.proxy_protocol == "opaque" && selects(*server, pod, port)) return true;
+  }
+  return false;
+}
+
+pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& config,
+                                           const k8s::Pod& pod, const net::SocketAddr& address,
+                                           std::string_view zone, std::string_view client_zone) {
+  pb::destination::WeightedAddr out;
+  out.addr = to_wire(address);
+  out.weight = kWeight;
+  add_labels(pod, zone, client_zone, out.metric_labels);
+  const std::string* const skipped = pod.meta.annotations.find(kSkipInboundAnnotation);
+  const bool skips =
+      skipped != nullptr && PortSet::from_annotation(*skipped, &pod).contains(address.port);
+  // A proxy is there, and traffic to this port passes through it.
+  if (!is_meshed(pod) || skips) return out;
+
+  pb::destination::ProtocolHint hint;
+  const bool opaque = is_opaque_port(view, config, pod, address.port);
+  if (opaque) {
+    hint.set_opaque();
+  } else {
+    hint.set_h2();
+  }
+  if ((opaque || config.force_transport_header) && !is_proxy_own_port(pod, address.port)) {
+    hint.opaque_transport.make().inbound_port = inbound_port(pod);
+  }
+  out.protocol_hint = std::move(hint);
+
+  pb::destination::Http2ClientParams_KeepAlive keep_alive;
+  keep_alive.interval = pb::to_pb(10s);
+  keep_alive.timeout = pb::to_pb(3s);
+  keep_alive.while_idle = true;
+  out.http2.make().keep_alive = std::move(keep_alive);
+
+  if (pod.meta.labels.get(kMeshedLabel) == config.controller_namespace) {
+    const std::string identity = config.identity_of(service_account_of(pod), pod.meta.ns);
+    auto& tls = out.tls_identity.make();
+    tls.set_dns_like_identity().name = identity;
+    tls.server_name.make().name = identity;
+  }
+  return out;
+}
+
+}  // namespace tulle::control

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pod and port as a proxy is to reach it: address, identity, protocol hint, labels
+// (control-plane.md §5.3 "WeightedAddr"). Shared by endpoints of Services and by profiles of single
+// pods.
+#pragma once
+
+#include <cstdint>
+
+#include "control/config.h"
+#include "control/index/index.h"
+#include "proto/destination.pb.h"
+
+namespace tulle::control {
+
+// Does the pod's annotation, or the default list in its absence, or a Server that selects the port
+// with proxyProtocol opaque, say that this port carries opaque bytes?
+bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,
+                    std::uint16_t port);
+
+// `zone` is that of the endpoint, `client_zone` that of who asks; "" if not known.
+pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& config,
+                                           const k8s::Pod& pod, const net::SocketAddr& address,
+                                           std::string_view zone, std::string_view client_zone);
+
+// Does a Server of the pod's namespace select this pod and port? (Its port may be a name.)
+bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port);
+
+}  // namespace tulle::control

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one model of the cluster that all roles read: typed objects, reduced to what is used, with
+// the look-ups that the roles need. A source (control/source) puts and erases objects; readers look
+// through a View, which notes what they depended on; a Subscription is told when any of that
+// changed and then reads the latest state, so that a slow one never makes a queue grow.
+//
+// One per process, on one loop; nothing here blocks or does I/O.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "control/index/topic.h"
+#include "lib/base/intrusive_list.h"
+#include "lib/k8s/manifest.h"
+
+namespace tulle::control {
+
+// An object's identity in the index.
+struct ObjectKey {
+  std::string_view kind;  // KindName::kind, a literal
+  std::string ns;
+  std::string name;
+  friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
+};
+ObjectKey key_of(const k8s::Object& object);
+
+class Index;
+
+// Is told, once, when something changes that it depends on. Lives with its reader (a stream).
+class Subscription {
+ public:
+  explicit Subscription(Index& index) : index_(index) {}
+  virtual ~Subscription();
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+  // Replaces what it depends on; it can be told again from here on.
+  void depend_on(const TopicSet& topics);
+
+ protected:
+  // Something changed. Must not touch the index; called at most once per depend_on().
+  virtual void on_change() = 0;
+
+ private:
+  friend class Index;
+  void leave() noexcept;
+  Index& index_;
+  std::vector<Topic> topics_;
+  bool told_ = true;
+};
+
+class Index {
+ public:
+  Index();
+  ~Index();
+  Index(const Index&) = delete;
+  Index& operator=(const Index&) = delete;
+
+  // Adds or replaces. An object equal to the one that is there changes nothing.
+  void put(k8s::Object object);
+  void erase(const ObjectKey& key);
+  // Between begin and end changes are collected; whoever is concerned is told once at the end.
+  void begin_batch() noexcept { ++batch_; }
+  void end_batch();
+
+  std::size_t size() const noexcept { return size_; }
+  // Objects by kind, for metrics.
+  std::map<std::string_view, std::size_t> counts() const;
+
+ private:
+  friend class View;
+  friend class Subscription;
+
+  using Name = std::pair<std::string, std::string>;  // namespace, name
+  template <typename T>
+  using Table = std::map<Name, T, std::less<>>;
+  using Tables = std::tuple<Table<k8s::Namespace>, Table<k8s::ServiceAccount>, Table<k8s::Node>,
+                            Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
+                            Table<k8s::Server>, Table<k8s::ServerAuthorization>,
+                            Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
+                            Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
+                            Table<k8s::EgressNetwork>>;
+
+  template <typename T>
+  Table<T>& table() {
+    return std::get<Table<T>>(tables_);
+  }
+  template <typename T>
+  const Table<T>& table() const {
+    return std::get<Table<T>>(tables_);
+  }
+  template <typename T>
+  void erase_from(const Name& name);
+
+  // What stands beside the tables for look-ups by other keys; `on` adds, otherwise removes.
+  void link(const k8s::Pod& pod, bool on);
+  void link(const k8s::Service& service, bool on);
+  void link(const k8s::EndpointSlice& slice, bool on);
+  void link(const auto&, bool) {}
+
+  void touch(const k8s::Pod& pod);
+  void touch(const k8s::Service& service);
+  void touch(const k8s::EndpointSlice& slice);
+  void touch(const k8s::Node& node);
+  void touch(const k8s::EgressNetwork&);
+  void touch(const k8s::Namespace&) {}
+  void touch(const k8s::ServiceAccount&) {}
+  void touch(const auto& policy) { publish(topics::policies_in(policy.meta.ns)); }
+  void publish(Topic topic);
+
+  Tables tables_;
+  std::size_t size_ = 0;
+  std::unordered_multimap<net::IpAddr, Name> services_by_ip_;
+  std::unordered_multimap<net::IpAddr, Name> pods_by_ip_;
+  std::unordered_multimap<net::IpAddr, Name> pods_by_host_ip_;  // those with host ports
+  std::multimap<Name, Name> slices_by_service_;
+  std::multimap<Name, Name> services_by_pod_;  // through the targetRefs of slices
+
+  std::unordered_multimap<Topic, Subscription*> subscribers_;
+  std::vector<Subscription*> changed_;  // to be told at the end of the batch
+  int batch_ = 0;
+};
+
+// Looks things up and notes each look-up in `seen` (which may be null). Pointers are valid until
+// the index changes next.
+class View {
+ public:
+  explicit View(const Index& index, TopicSet* seen = nullptr) : index_(index), seen_(seen) {}
+
+  const k8s::Pod* pod(std::string_view ns, std::string_view name) const;
+  const k8s::Service* service(std::string_view ns, std::string_view name) const;
+  // All slices of a Service. Notes the pods that they name too: use pod_of() for those.
+  std::vector<const k8s::EndpointSlice*> slices(std::string_view ns,
+                                                std::string_view service) const;
+  const k8s::Pod* pod_of(std::string_view ns, std::string_view name) const;
+  std::vector<const k8s::Pod*> pods_in(std::string_view ns) const;
+  std::vector<const k8s::Service*> services_at(const net::IpAddr& ip) const;
+  std::vector<const k8s::Pod*> pods_at(const net::IpAddr& ip) const;
+  // Pods with a host port on the node of this address.
+  std::vector<const k8s::Pod*> pods_on_host(const net::IpAddr& ip) const;
+  // The zone of a node, "" if it has none or is not known.
+  std::string_view zone(std::string_view node) const;
+
+  // Oldest first, then by name: the order in which Linkerd lets policies win.
+  std::vector<const k8s::Server*> servers(std::string_view ns) const {
+    return in_order<k8s::Server>(ns);
+  }
+  std::vector<const k8s::ServerAuthorization*> server_authorizations(std::string_view ns) const {
+    return in_order<k8s::ServerAuthorization>(ns);
+  }
+  std::vector<const k8s::AuthorizationPolicy*> authorization_policies(std::string_view ns) const {
+    return in_order<k8s::AuthorizationPolicy>(ns);
+  }
+  std::vector<const k8s::HttpLocalRateLimitPolicy*> rate_limits(std::string_view ns) const {
+    return in_order<k8s::HttpLocalRateLimitPolicy>(ns);
+  }
+  const k8s::MeshTlsAuthentication* mesh_authentication(std::string_view ns,
+                                                        std::string_view name) const;
+  const k8s::NetworkAuthentication* network_authentication(std::string_view ns,
+                                                           std::string_view name) const;
+  std::vector<const k8s::EgressNetwork*> egress_networks() const;
+
+ private:
+  void note(Topic topic) const {
+    if (seen_ != nullptr) seen_->add(topic);
+  }
+  template <typename T>
+  const T* find(std::string_view ns, std::string_view name) const;
+  template <typename T>
+  std::vector<const T*> in_order(std::string_view ns) const;
+
+  const Index& index_;
+  TopicSet* seen_;
+};
+
+}  // namespace tulle::control
