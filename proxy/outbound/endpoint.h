@@ -27,6 +27,8 @@ class Endpoint final : public Dialer {
   const EndpointInfo& info() const noexcept { return *info_; }
   // The address is the pod's own: plain text, no hints, no overrides.
   bool is_own() const noexcept { return own_; }
+  const std::shared_ptr<EndpointMetrics>& metrics() const noexcept { return metrics_; }
+  HttpPool& pool() noexcept { return pool_; }
   bool meshed() const noexcept { return !own_ && info_->meshed(); }
 
   // False for a while after it could not be reached.

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/base/text.h"
+#include "lib/net/copy.h"
+#include "proxy/inbound/session.h"
+
+namespace tulle::proxy {
+namespace {
+
+metrics::Labels byte_labels(const InboundSession& session, const ServerPolicy& policy) {
+  metrics::Labels labels = target_labels(session.target);
+  labels.append(server_labels(policy.meta, session.target.port));
+  return labels;
+}
+
+// Copies until done, or until a policy update no longer admits the peer.
+net::Task<void> copy_until_done(net::Stream& client, net::Stream& server, net::Signal& finished, bool& done) {
+  [[maybe_unused]] const net::CopyOutcome outcome = co_await net::copy_duplex(client, server);
+  done = true;
+  finished.notify_all();
+}
+
+}  // namespace
+
+const Authorization* authorize_bytes(InboundSession& session) {
+  const ServerPolicyPtr& policy = session.port.get();
+  const Authorization* const permit = find_permit(policy->authorizations, session.peer);
+  metrics::Labels labels = byte_labels(session, *policy);
+  Metrics& metrics = session.worker.metrics();
+  if (permit == nullptr) {
+    labels.append(peer_labels(session.peer));
+    metrics.tcp_authz_deny.get(labels)->add();
+    session.worker.log().info("Connection denied", {{"client", session.peer.addr.to_string()},
+                                                    {"target", session.target.to_string()},
+                                                    {"server", policy->meta.name}});
+    return nullptr;
+  }
+  labels.append(authz_labels(permit->meta));
+  labels.append(peer_labels(session.peer));
+  metrics.tcp_authz_allow.get(labels)->add();
+  if (permit->audit) {
+    session.worker.log().info("Request allowed", {{"client", session.peer.addr.to_string()},
+                                                  {"server", policy->meta.name}});
+  }
+  return permit;
+}
+
+net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
+  if (authorize_bytes(session) == nullptr) {
+    session.stream->abort();
+    co_return;
+  }
+  if (!dialled) {
+    auto connected = co_await session.local->dial(Session::Opaque);
+    if (!connected) {
+      session.worker.metrics()
+          .inbound_tcp_errors.get(metrics::Labels{{"error", "i/o"}}.append(target_labels(session.target)))
+          ->add();
+      session.worker.log().debug("connect to the application failed",
+                                 {{"target", session.target.to_string()},
+                                  {"errno", connected.error().os_errno}});
+      session.stream->abort();
+      co_return;
+    }
+    dialled = std::move(*connected);
+  }
+  net::Signal finished{session.worker.loop()};
+  bool done = false;
+  bool permitted = true;
+  std::function<void(const ServerPolicyPtr&)> recheck = [&](const ServerPolicyPtr& policy) {
+    permitted = find_permit(policy->authorizations, session.peer) != nullptr;
+    if (!permitted) finished.notify_all();
+  };
+  session.port.listen(&recheck);
+  struct Unlisten {
+    PortHandle& port;
+    std::function<void(const ServerPolicyPtr&)>& recheck;
+    ~Unlisten() { port.unlisten(&recheck); }
+  };
+  const Unlisten unlisten{session.port, recheck};
+  {
+    net::TaskScope scope;
+    scope.spawn(copy_until_done(*session.stream, *dialled, finished, done));
+    while (!done && permitted) {
+      [[maybe_unused]] const bool told = co_await finished.wait();
+    }
+  }
+  if (!permitted) {
+    metrics::Labels labels = byte_labels(session, *session.port.get());
+    labels.append(peer_labels(session.peer));
+    session.worker.metrics().tcp_authz_terminate.get(labels)->add();
+    session.stream->abort();
+    dialled->abort();
+  }
+}
+
+}  // namespace tulle::proxy

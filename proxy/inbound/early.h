@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Servers that speak first, without configuration: a silent client is given 2 ms; then the application is
+// dialled early, if policy admits the peer's bytes already, and whoever speaks first decides.
+#pragma once
+
+#include "proxy/inbound/session.h"
+
+namespace tulle::proxy {
+
+inline constexpr Duration kFirstByteHold = 2ms;
+
+struct EarlyOutcome {
+  net::StreamPtr dialled;     // may be used for the bytes, if it comes to bytes
+  bool server_spoke = false;  // the server spoke before the client
+};
+// Returns when the client has spoken, the server has, or nothing more is to be learned this way.
+net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client);
+
+// Whoever of the two speaks first: true for the server. Also returns (false) when `by` passes.
+net::Task<bool> server_speaks_first(net::Stream& client, net::Stream& server, Deadline by);
+
+}  // namespace tulle::proxy

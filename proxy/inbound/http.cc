@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests of one inbound connection: route, authorize, limit, forward, account (proxy.md §2.5).
+#include <algorithm>
+
+#include "lib/base/text.h"
+#include "lib/h2/connection.h"
+#include "lib/http1/connection.h"
+#include "lib/http1/hop.h"
+#include "proxy/http_outcome.h"
+#include "proxy/inbound/session.h"
+#include "proxy/observe/response.h"
+#include "proxy/orig_proto.h"
+
+namespace tulle::proxy {
+namespace {
+
+// The counters of one (policy, route, authorization), looked up at the first request that meets them.
+struct RouteCounters {
+  const ServerPolicy* policy;
+  const InboundRoute* route;
+  const Authorization* permit;
+  std::shared_ptr<const ServerPolicy> keep;
+  std::shared_ptr<EndpointMetrics> endpoint;
+  std::shared_ptr<metrics::Counter> allow;
+};
+
+class InboundHttp final : public http::Handler {
+ public:
+  explicit InboundHttp(InboundSession& session) : session_(session) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override;
+
+ private:
+  Worker& worker() { return session_.worker; }
+  metrics::Labels base_labels(const ServerPolicy& policy) const {
+    metrics::Labels labels = target_labels(session_.target);
+    labels.append(server_labels(policy.meta, session_.target.port));
+    return labels;
+  }
+  RouteCounters& counters(const ServerPolicyPtr& policy, const InboundRoute& route,
+                          const Authorization& permit);
+  http::Response refuse(const http::RequestHead& request, const ServerPolicy& policy, Cause cause,
+                        std::string_view message);
+  // Informational headers go to meshed peers with an identity only.
+  ReplyOptions reply_options(std::string_view message) const {
+    return {session_.peer.tls == Peer::Tls::Terminated && !session_.peer.identity.empty(), message};
+  }
+  std::optional<http::Response> apply_filters(http::Request& request, const ServerPolicy& policy,
+                                              const RuleBase& rule, const RouteMatch* match);
+
+  InboundSession& session_;
+  std::vector<RouteCounters> counters_;
+};
+
+RouteCounters& InboundHttp::counters(const ServerPolicyPtr& policy, const InboundRoute& route,
+                                     const Authorization& permit) {
+  for (RouteCounters& known : counters_) {
+    if (known.policy == policy.get() && known.route == &route && known.permit == &permit) return known;
+  }
+  // A new policy: what belonged to the old one is not needed any more.
+  std::erase_if(counters_, [&](const RouteCounters& known) { return known.policy != policy.get(); });
+  metrics::Labels tls = peer_labels(session_.peer);
+  metrics::Labels endpoint{{"direction", "inbound"}};
+  endpoint.append(target_labels(session_.target)).append(tls);
+  endpoint.append(server_labels(policy->meta, session_.target.port));
+  endpoint.append(route_labels(route.meta)).append(authz_labels(permit.meta));
+  metrics::Labels allow = base_labels(*policy);
+  allow.append(route_labels(route.meta)).append(authz_labels(permit.meta)).append(tls);
+  Metrics& metrics = worker().metrics();
+  counters_.push_back({policy.get(), &route, &permit, policy, metrics.endpoint(endpoint),
+                       metrics.authz_allow.get(allow)});
+  return counters_.back();
+}
+
+http::Response InboundHttp::refuse(const http::RequestHead& request, const ServerPolicy& policy,
+                                   Cause cause, std::string_view message) {
+  const CauseInfo info = info_of(cause);
+  if (!info.label.empty()) {
+    metrics::Labels labels{{"error", info.label}};
+    labels.append(base_labels(policy));
+    worker().metrics().inbound_http_errors.get(labels)->add();
+  }
+  return reply(request, cause, reply_options(message));
+}
+
+std::optional<http::Response> InboundHttp::apply_filters(http::Request& request,
+                                                         const ServerPolicy& policy,
+                                                         const RuleBase& rule, const RouteMatch* match) {
+  for (const Filter& filter : rule.filters) {
+    switch (filter.kind) {
+      case Filter::Kind::RequestHeaders: filter.edit.apply(request.headers); break;
+      case Filter::Kind::ResponseHeaders: break;  // not part of inbound policy
+      case Filter::Kind::Redirect: {
+        bool invalid = false;
+        const auto to = redirect_target(filter.redirect, request, match, invalid);
+        if (invalid) return refuse(request, policy, Cause::InvalidRedirect, "invalid redirect");
+        if (!to) break;
+        http::Response response = reply_status(request, to->status, 5, false, reply_options("request redirected"));
+        response.headers.add("location", to->location);
+        return response;
+      }
+      case Filter::Kind::Fail:
+      case Filter::Kind::FailGrpc:
+        if (worker().random().below(filter.denominator) >= filter.numerator) break;
+        // Linkerd's inbound side answers 500 here whatever was configured; we give what was asked for.
+        if (filter.kind == Filter::Kind::FailGrpc) {
+          return reply_status(request, 200, static_cast<std::uint8_t>(filter.status), false,
+                              reply_options(filter.message));
+        }
+        return reply_status(request, static_cast<std::uint16_t>(filter.status), 9, false,
+                            reply_options(filter.message));
+      case Filter::Kind::Unsupported:
+        return refuse(request, policy, Cause::UnsupportedPolicy, "unsupported route filter");
+    }
+  }
+  return std::nullopt;
+}
+
+net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
+  const TimePoint started = worker().loop().now();
+  const bool meshed = session_.peer.tls == Peer::Tls::Terminated;
+  const bool downgraded = request.version == http::Version::Http2 && downgrade_request(request);
+  const bool grpc = is_grpc(request);
+  // The answer's head in the version that the peer speaks.
+  const auto finish = [&](http::Response response) -> http::Response {
+    if (downgraded) {
+      const bool close = response.close_connection;
+      upgrade_response(response);
+      // On a shared HTTP/2 connection one refused request is no reason to end the others.
+      response.close_connection = false;
+      (void)close;
+    }
+    return response;
+  };
+
+  const ServerPolicyPtr policy = session_.port.get();  // for this request, whatever changes meanwhile
+  if (!policy->invalid.empty()) {
+    co_return finish(refuse(request, *policy, Cause::InvalidPolicy, "invalid server configuration"));
+  }
+  const std::optional<Found> found = find_route(policy->routes, request);
+  if (!found) {
+    metrics::Labels labels = base_labels(*policy);
+    worker().metrics().route_not_found.get(labels.append(peer_labels(session_.peer)))->add();
+    co_return finish(refuse(request, *policy, Cause::NoRoute, "no route found for request"));
+  }
+  const InboundRoute& route = policy->routes[found->route];
+  const Authorization* const permit = find_permit(route.authorizations, session_.peer);
+  if (permit == nullptr) {
+    metrics::Labels labels = base_labels(*policy);
+    labels.append(route_labels(route.meta)).append(peer_labels(session_.peer));
+    worker().metrics().authz_deny.get(labels)->add();
+    worker().log().info("Request denied", {{"client", session_.peer.addr.to_string()},
+                                           {"client.id", session_.peer.identity},
+                                           {"target", session_.target.to_string()},
+                                           {"server", policy->meta.name}});
+    co_return finish(refuse(request, *policy, Cause::Unauthorized, "unauthorized request on route"));
+  }
+  RouteCounters& count = counters(policy, route, *permit);
+  count.allow->add();
+  if (permit->audit) {
+    worker().log().info("Request allowed", {{"client", session_.peer.addr.to_string()},
+                                            {"client.id", session_.peer.identity},
+                                            {"server", policy->meta.name}});
+  }
+  std::optional<http::Response> answered =
+      apply_filters(request, *policy, route.rules[found->rule], found->match);
+  if (answered) co_return finish(std::move(*answered));
+  if (policy->rate_limit) {
+    const RateLimit::Scope scope = policy->rate_limit->admit(session_.peer.identity, worker().loop().now());
+    if (scope != RateLimit::Scope::None) {
+      metrics::Labels labels = base_labels(*policy);
+      if (const auto& meta = policy->rate_limit->spec().meta) {
+        labels.add("ratelimit_group", meta->group).add("ratelimit_kind", meta->kind).add("ratelimit_name", meta->name);
+      }
+      labels.add("ratelimit_scope", scope == RateLimit::Scope::Total ? "total" : "identity");
+      worker().metrics().rate_limited.get(labels.append(peer_labels(session_.peer)))->add();
+      co_return finish(refuse(request, *policy, Cause::RateLimited, "rate-limit exceeded"));
+    }
+  }
+  if (worker().in_flight_inbound >= worker().config().inbound.max_in_flight) {
+    co_return finish(refuse(request, *policy, Cause::LoadShed, "too many requests in flight"));
+  }
+
+  // What a client says of its identity is never believed.
+  request.headers.remove("l5d-client-id");
+  if (meshed && !session_.peer.identity.empty()) {
+    request.headers.add("l5d-client-id", session_.peer.identity);
+  }
+  const bool http1 = request.version != http::Version::Http2;
+  if (http1) {
+    http1::strip_hop_headers(request.headers, request.wants_upgrade);
+    if (downgraded && !request.authority.empty() && !request.headers.contains("host")) {
+      request.headers.add("host", request.authority);
+    }
+  }
+  const bool keep = request.version != http::Version::Http10 && !request.authority.empty() &&
+                    !request.wants_upgrade;
+  struct InFlight {
+    std::uint32_t& count;
+    explicit InFlight(std::uint32_t& c) : count(c) { ++count; }
+    ~InFlight() { --count; }
+  };
+  const http::Version version = request.version;
+  http::RequestHead asked;  // what an error answer needs to know of the request
+  asked.version = version;
+  if (grpc) asked.headers.add("content-type", "application/grpc");
+  std::shared_ptr<EndpointMetrics> endpoint = count.endpoint;
+  endpoint->requests->add();
+  HttpPool& pool = session_.local->pool();
+  Result<http::Response> response = Error{Errc::Internal, ""};
+  {
+    const InFlight in_flight(worker().in_flight_inbound);
+    if (http1) {
+      response = co_await pool.send_http1(std::move(request), keep, Deadline::never());
+    } else {
+      response = co_await pool.send_http2(std::move(request), Deadline::never());
+    }
+  }
+  if (!response) {
+    account_failure(*endpoint, response.error());
+    const bool h2_error = !http1 && response.error().code == Errc::Reset && response.error().detail != 0;
+    if (h2_error && !downgraded) co_return response.error();  // the same code goes to the client
+    co_return finish(refuse(asked, *policy, cause_of(response.error()), response.error().where));
+  }
+  response->version = http1 ? response->version : http::Version::Http2;
+  if (http1) http1::strip_hop_headers(response->headers, response->status == 101);
+  account_response(worker().loop(), std::move(endpoint), started, grpc, *response);
+  co_return finish(std::move(*response));
+}
+
+}  // namespace
+
+metrics::Labels source_labels(const InboundSession& session) {
+  metrics::Labels labels = target_labels(session.target);
+  labels.append(peer_labels(session.peer));
+  labels.append(server_labels(session.port.get()->meta, session.target.port));
+  return labels;
+}
+
+net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
+  InboundHttp handler(session);
+  const SideConfig& config = session.worker.config().inbound;
+  if (http2) {
+    h2::ServerOptions options;
+    options.stream_window = config.h2_stream_window;
+    options.connection_window = config.h2_connection_window;
+    options.max_frame_size = config.h2_max_frame;
+    options.max_header_list = config.h2_max_header_list;
+    options.max_pending_resets = config.h2_max_pending_reset;
+    options.send_buffer = config.h2_send_buffer;
+    if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
+    co_await h2::serve(std::move(session.stream), handler, options, session.worker.drain());
+  } else {
+    co_await http1::serve(std::move(session.stream), handler, http1::ServerOptions{}, session.worker.drain());
+  }
+}
+
+}  // namespace tulle::proxy

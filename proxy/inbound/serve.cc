@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/inbound/serve.h"
+
+#include "lib/base/text.h"
+#include "proxy/detect.h"
+#include "proxy/inbound/direct.h"
+#include "proxy/inbound/early.h"
+#include "proxy/inbound/session.h"
+#include "proxy/mesh_tls.h"
+
+namespace tulle::proxy {
+namespace {
+
+void refused(Worker& worker, const net::SocketAddr& target, std::string_view error) {
+  worker.metrics().inbound_tcp_errors.get(metrics::Labels{{"error", error}}.append(target_labels(target)))->add();
+}
+
+}  // namespace
+
+void count_detected(InboundSession& session, Spoken spoken) {
+  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout"};
+  metrics::Labels labels{{"result", kResults[static_cast<std::size_t>(spoken)]}};
+  labels.append(server_labels(session.port.get()->meta, session.target.port));
+  session.worker.metrics().detect_inbound.get(labels)->add();
+}
+
+net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
+  // Where was this connection going before the kernel redirected it to us?
+  const Result<net::SocketAddr> target = net::original_dst(*accepted.stream);
+  if (!target) {
+    worker.log().warn("no original destination; connection dropped", {{"client", accepted.client.to_string()}});
+    co_return;
+  }
+  if (!worker.owns(target->ip)) {
+    refused(worker, *target, "unexpected");
+    co_return;
+  }
+  auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts());
+  CountedStream& source = *counted;
+  if (target->port == worker.config().inbound_listen.port) {
+    co_await serve_direct(worker, *target, accepted.client, std::move(counted), source);
+    co_return;
+  }
+
+  // A live handle: rules that change while the connection lives reach its later requests and bytes.
+  InboundSession session{worker, *target, worker.server_policies().acquire(target->port), Peer{},
+                         std::move(counted), &worker.inbound_targets().at(*target)};
+  session.peer.addr = accepted.client;
+  using Protocol = ServerPolicy::Protocol;
+  const ServerPolicyPtr first = session.port.get();
+
+  // Opaque ports skip detection, so a server may speak first.
+  if (first->protocol == Protocol::Opaque) {
+    session.peer.no_tls_reason = "port_skipped";
+    source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
+    co_await forward_bytes(std::move(session), nullptr);
+    co_return;
+  }
+
+  // A server that speaks first is not made to wait for a client that does not.
+  net::StreamPtr dialled;
+  if (first->protocol == Protocol::Detect || first->protocol == Protocol::Tls) {
+    EarlyOutcome early = co_await dial_early(session, *session.stream);
+    if (early.server_spoke) {
+      source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
+      co_await forward_bytes(std::move(session), std::move(early.dialled));
+      co_return;
+    }
+    dialled = std::move(early.dialled);
+  }
+
+  // Mesh TLS is terminated; foreign TLS and plain text pass through with no peer.
+  const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
+  Result<DetectedTls> hello = co_await detect_tls(std::move(session.stream), by);
+  if (!hello) {
+    source_gone(worker, *target, hello.error());
+    co_return;
+  }
+  if (hello->tls && hello->sni == worker.config().server_name) {
+    Result<MeshAccepted> mesh = co_await accept_mesh(std::move(hello->stream), worker.credentials(), false, by);
+    if (!mesh) {
+      refused(worker, *target, mesh.error().code == Errc::Timeout ? "tls detection timeout" : "unexpected");
+      worker.log().debug("mesh TLS failed", {{"client", accepted.client.to_string()}, {"step", mesh.error().where}});
+      co_return;
+    }
+    session.peer.tls = Peer::Tls::Terminated;
+    session.peer.identity = std::move(mesh->identity);
+    session.stream = std::move(mesh->stream);
+  } else {
+    if (hello->tls && !hello->sni.empty()) {
+      session.peer.tls = Peer::Tls::Passthrough;
+      session.peer.sni = hello->sni;
+    }
+    session.stream = std::move(hello->stream);
+  }
+  source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
+  co_await serve_secured(std::move(session), std::move(dialled));
+}
+
+// From here on the peer is known: which protocol, then requests or bytes.
+net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
+  Worker& worker = session.worker;
+  const ServerPolicyPtr policy = session.port.get();
+  using Protocol = ServerPolicy::Protocol;
+  const bool terminated = session.peer.tls == Peer::Tls::Terminated;
+  if (session.peer.tls == Peer::Tls::Passthrough || policy->protocol == Protocol::Tls ||
+      policy->protocol == Protocol::Opaque) {
+    co_await forward_bytes(std::move(session), std::move(dialled));
+    co_return;
+  }
+  if (policy->protocol == Protocol::Http2 || policy->protocol == Protocol::Grpc) {
+    co_await serve_inbound_http(std::move(session), true);
+    co_return;
+  }
+  if (policy->protocol == Protocol::Http1 && !terminated) {
+    co_await serve_inbound_http(std::move(session), false);
+    co_return;
+  }
+  // After TLS a silent client may again stand before a server that speaks first.
+  if (terminated && !dialled && policy->protocol == Protocol::Detect) {
+    EarlyOutcome early = co_await dial_early(session, *session.stream);
+    if (early.server_spoke) {
+      co_await forward_bytes(std::move(session), std::move(early.dialled));
+      co_return;
+    }
+    dialled = std::move(early.dialled);
+  }
+  const Duration timeout = policy->protocol == Protocol::Http1 ? worker.config().inbound.detect_timeout
+                                                               : policy->detect_timeout;
+  const Deadline by = worker.loop().after(timeout);
+  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by);
+  if (!detected) {
+    source_gone(worker, session.target, detected.error());
+    co_return;
+  }
+  session.stream = std::move(detected->stream);
+  count_detected(session, detected->spoken);
+  switch (detected->spoken) {
+    case Spoken::Http1:
+    case Spoken::Http2:
+      worker.learned().http(session.target);
+      dialled.reset();
+      co_await serve_inbound_http(std::move(session), detected->spoken == Spoken::Http2);
+      co_return;
+    case Spoken::Timeout:
+      if (policy->protocol == Protocol::Http1) {
+        co_await serve_inbound_http(std::move(session), false);
+        co_return;
+      }
+      break;
+    case Spoken::NotHttp: break;
+  }
+  co_await forward_bytes(std::move(session), std::move(dialled));
+}
+
+// A client that left before it said what it wanted is no error of anybody's.
+void source_gone(Worker& worker, const net::SocketAddr& target, const Error& error) {
+  if (error.code == Errc::Eof || error.code == Errc::Reset) return;
+  refused(worker, target, error.code == Errc::Timeout ? "tls detection timeout" : "i/o");
+}
+
+}  // namespace tulle::proxy

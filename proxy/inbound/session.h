@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the steps of the inbound path know of a connection.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "lib/net/stream.h"
+#include "proxy/inbound/local_target.h"
+#include "proxy/policy/authorization.h"
+#include "proxy/worker.h"
+
+namespace tulle::proxy {
+
+using PortHandle = WatchCache<std::uint16_t, ServerPolicy>::Handle;
+
+struct InboundSession {
+  Worker& worker;
+  net::SocketAddr target;
+  PortHandle port;  // live: get() is the policy of now
+  Peer peer;
+  net::StreamPtr stream;
+  LocalTarget* local = nullptr;
+};
+
+// Labels of the connection's src side: target, peer, server.
+metrics::Labels source_labels(const InboundSession& session);
+
+// inbound/bytes.cc: authorizes as bytes, connects to the application, copies; cut when a policy update
+// takes the permission away. `dialled`: an early connection, may be null.
+net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled);
+// May these bytes come in now? Counts and logs; null when not.
+const Authorization* authorize_bytes(InboundSession& session);
+
+// inbound/http.cc: serves the connection as HTTP of that version.
+net::Task<void> serve_inbound_http(InboundSession session, bool http2);
+
+}  // namespace tulle::proxy

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// A TCP connection that is accounted for: open and close when it is made and goes, bytes whenever
+// somebody scrapes (fold), at no cost to the bytes themselves.
+#pragma once
+
+#include <memory>
+
+#include "lib/base/intrusive_list.h"
+#include "lib/net/socket.h"
+#include "proxy/observe/metrics.h"
+
+namespace tulle::proxy {
+
+struct AccountTag;
+
+class Account : public ListHook<AccountTag> {
+ public:
+  virtual void fold() = 0;
+
+ protected:
+  ~Account() = default;
+};
+using AccountList = IntrusiveList<Account, AccountTag>;
+
+class CountedStream final : public net::Stream, public Account {
+ public:
+  // `accounts` belongs to the worker. Metrics may come later (the labels of a client are known only
+  // after its handshake); until then nothing is lost.
+  CountedStream(std::unique_ptr<net::TcpStream> tcp, AccountList& accounts)
+      : tcp_(std::move(tcp)) {
+    accounts.push_back(*this);
+  }
+  ~CountedStream() override {
+    fold();
+    if (metrics_) {
+      metrics_->open_connections->add(-1);
+      metrics_->closed(tcp_->last_errno());
+    }
+  }
+  void set_metrics(std::shared_ptr<TransportMetrics> metrics) {
+    metrics_ = std::move(metrics);
+    metrics_->open_total->add();
+    metrics_->open_connections->add(1);
+  }
+  void fold() override {
+    if (!metrics_) return;
+    metrics_->read_bytes->add(tcp_->bytes_read() - read_);
+    metrics_->write_bytes->add(tcp_->bytes_written() - written_);
+    read_ = tcp_->bytes_read();
+    written_ = tcp_->bytes_written();
+  }
+  net::TcpStream& tcp() noexcept { return *tcp_; }
+
+  Result<std::size_t> try_read(MutableBytes into) override { return tcp_->try_read(into); }
+  Result<std::size_t> try_write(Bytes bytes) override { return tcp_->try_write(bytes); }
+  Result<void> try_shutdown() override { return tcp_->try_shutdown(); }
+  void abort() noexcept override { tcp_->abort(); }
+  net::IoState& io() noexcept override { return tcp_->io(); }
+  net::TcpStream* plain_tcp() noexcept override { return tcp_.get(); }
+
+ private:
+  std::unique_ptr<net::TcpStream> tcp_;
+  std::shared_ptr<TransportMetrics> metrics_;
+  std::uint64_t read_ = 0;
+  std::uint64_t written_ = 0;
+};
+
+}  // namespace tulle::proxy

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/outbound/endpoint.h"
+
+#include "proxy/mesh_tls.h"
+#include "proxy/orig_proto.h"
+#include "proxy/transport_header.h"
+#include "proxy/worker.h"
+
+namespace tulle::proxy {
+namespace {
+
+PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
+  PoolOptions options;
+  options.http1_idle = config.outbound.pool_idle;
+  options.max_idle = config.outbound.max_idle_per_endpoint;
+  options.h2.stream_window = info.stream_window != 0 ? info.stream_window : config.h2_client_stream_window;
+  options.h2.connection_window =
+      info.connection_window != 0 ? info.connection_window : config.h2_client_connection_window;
+  if (info.keep_alive) {
+    options.h2.ping_interval = info.keep_alive->interval;
+    options.h2.ping_timeout = info.keep_alive->timeout;
+    options.h2.ping_while_idle = info.keep_alive->while_idle;
+  } else {
+    // A peer that is dead is noticed also when nobody asked for it (design.md §3).
+    options.h2.ping_interval = 10s;
+    options.h2.ping_timeout = 3s;
+  }
+  return options;
+}
+
+BackoffOptions retry_options(const Config& config) {
+  BackoffOptions options = config.outbound.backoff;
+  // Endpoints are dialled on demand only: a request must not wait long for one that has come back.
+  options.max = std::min<Duration>(options.max, 1s);
+  options.min = std::min(options.min, options.max);
+  return options;
+}
+
+}  // namespace
+
+Endpoint::Endpoint(Worker& worker, EndpointPtr info)
+    : worker_(worker),
+      info_(std::move(info)),
+      own_(worker.is_own(info_->addr.ip)),
+      backoff_(retry_options(worker.config()), worker.random().next()),
+      metrics_(worker.metrics().endpoint(endpoint_labels(*info_, own_))),
+      transport_(nullptr),
+      pool_(worker.loop(), *this, pool_options(worker.config(), *info_), worker.random().next()) {
+  metrics::Labels labels = target_labels(info_->addr);
+  labels.append(endpoint_tls_labels(*info_, own_));
+  for (const auto& [name, value] : info_->labels) labels.add("dst_" + name, value);
+  transport_ = worker.metrics().transport(Direction::Outbound, false, labels);
+}
+
+Endpoint::~Endpoint() = default;
+
+bool Endpoint::usable() const noexcept { return worker_.loop().now() >= failed_until_; }
+
+net::Task<Result<net::StreamPtr>> Endpoint::dial(Session session) {
+  Result<net::StreamPtr> stream = co_await dial_once(session);
+  if (stream) {
+    backoff_.reset();
+    failed_until_ = TimePoint{};
+  } else {
+    failed_until_ = worker_.loop().now() + backoff_.next();
+    worker_.log().debug("endpoint not reached", {{"endpoint", info_->addr.to_string()},
+                                                 {"step", stream.error().where},
+                                                 {"error", to_string(stream.error().code)},
+                                                 {"errno", stream.error().os_errno}});
+  }
+  co_return stream;
+}
+
+net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
+  const Config& config = worker_.config();
+  const Deadline by = worker_.loop().after(config.outbound.connect_timeout);
+  const bool mesh = meshed();
+  if (!own_ && info_->tls_broken) co_return Error{Errc::Unauthenticated, "the endpoint's identity cannot be used"};
+  net::SocketAddr to = info_->addr;
+  if (mesh && info_->transport_port != 0) to.port = info_->transport_port;
+  auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), to, config.outbound.connect, by);
+  if (!tcp) co_return tcp.error();
+  auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
+  counted->set_metrics(transport_);
+  if (!mesh) co_return net::StreamPtr(std::move(counted));
+
+  const bool transport = info_->transport_port != 0 || !info_->authority_override.empty();
+  Result<MeshConnected> connected = co_await connect_mesh(
+      std::move(counted), worker_.credentials(), info_->server_name, info_->identity, transport, by);
+  if (!connected) co_return connected.error();
+  if (transport && connected->transport) {
+    TransportHeader header;
+    header.port = info_->addr.port;
+    const auto colon = info_->authority_override.rfind(':');
+    if (colon != std::string::npos) {
+      header.name = info_->authority_override.substr(0, colon);
+      header.port = parse_number<std::uint16_t>(
+                        std::string_view(info_->authority_override).substr(colon + 1)).value_or(header.port);
+    }
+    header.session = info_->hint == EndpointInfo::Hint::Opaque ? Session::Opaque : session;
+    const std::string bytes = encode_transport_header(header);
+    Result<void> written = co_await net::write_all(*connected->stream, as_bytes(bytes), by);
+    if (!written) co_return written.error();
+  } else if (info_->transport_port != 0) {
+    // Without the header the peer could not know the port: nothing may be sent.
+    co_return Error{Errc::Tls, "the peer did not agree to the transport header"};
+  }
+  co_return std::move(connected->stream);
+}
+
+net::Task<Result<net::StreamPtr>> Endpoint::connect() { return dial(Session::Opaque); }
+
+net::Task<Result<http::Response>> Endpoint::send(http::Request request, Deadline by) {
+  metrics_->requests->add();
+  if (!own_ && !info_->authority_override.empty()) {
+    request.authority = info_->authority_override;
+    request.headers.remove("host");
+    request.headers.remove("l5d-dst-canonical");
+  }
+  const http::Version requested = request.version;
+  if (requested == http::Version::Http2) {
+    co_return co_await pool_.send_http2(std::move(request), by);
+  }
+  const bool upgrade = !own_ && info_->hint == EndpointInfo::Hint::H2 && !request.wants_upgrade;
+  if (!upgrade) {
+    const bool keep = requested != http::Version::Http10 && !request.authority.empty() && !request.wants_upgrade;
+    co_return co_await pool_.send_http1(std::move(request), keep, by);
+  }
+  upgrade_request(request);
+  Result<http::Response> response = co_await pool_.send_http2(std::move(request), by);
+  if (response) downgrade_response(*response, requested);
+  co_return response;
+}
+
+}  // namespace tulle::proxy

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests of one outbound connection: route, filter, choose, send, account (proxy.md §3.4).
+#include "lib/base/text.h"
+#include "lib/h2/connection.h"
+#include "lib/http1/connection.h"
+#include "lib/http1/hop.h"
+#include "proxy/http_outcome.h"
+#include "proxy/observe/response.h"
+#include "proxy/outbound/session.h"
+
+namespace tulle::proxy {
+namespace {
+
+class OutboundHttp final : public http::Handler {
+ public:
+  explicit OutboundHttp(OutboundSession& session) : session_(session) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override;
+
+ private:
+  Worker& worker() { return session_.worker; }
+  http::Response refuse(const http::RequestHead& request, Cause cause, std::string_view message);
+  ReplyOptions options(std::string_view message) {
+    return {worker().config().informational_headers, message};
+  }
+  std::optional<http::Response> apply_filters(http::Request& request, const std::vector<Filter>& filters,
+                                              const RouteMatch* match);
+  net::Task<Result<http::Response>> send(PlannedBackend& backend, http::Request request,
+                                         std::string required_identity);
+
+  OutboundSession& session_;
+};
+
+http::Response OutboundHttp::refuse(const http::RequestHead& request, Cause cause,
+                                    std::string_view message) {
+  const CauseInfo info = info_of(cause);
+  if (!info.label.empty()) {
+    worker().metrics().outbound_http_errors.get({{"error", info.label}})->add();
+  }
+  worker().log().debug("request failed", {{"target", session_.target.to_string()},
+                                          {"status", static_cast<int>(info.status)},
+                                          {"reason", message}});
+  return reply(request, cause, options(message));
+}
+
+std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request,
+                                                          const std::vector<Filter>& filters,
+                                                          const RouteMatch* match) {
+  for (const Filter& filter : filters) {
+    switch (filter.kind) {
+      case Filter::Kind::RequestHeaders: filter.edit.apply(request.headers); break;
+      case Filter::Kind::ResponseHeaders: break;  // applied to the response
+      case Filter::Kind::Redirect: {
+        bool invalid = false;
+        const auto to = redirect_target(filter.redirect, request, match, invalid);
+        if (invalid) return refuse(request, Cause::InvalidRedirect, "invalid redirect");
+        if (!to) break;
+        http::Response response = reply_status(request, to->status, 5, false, options("request redirected"));
+        response.headers.add("location", to->location);
+        return response;
+      }
+      case Filter::Kind::Fail:
+      case Filter::Kind::FailGrpc:
+        if (worker().random().below(filter.denominator) >= filter.numerator) break;
+        if (filter.kind == Filter::Kind::FailGrpc) {
+          return reply_status(request, 200, static_cast<std::uint8_t>(filter.status), false, options(filter.message));
+        }
+        return reply_status(request, static_cast<std::uint16_t>(filter.status), 9, false, options(filter.message));
+      case Filter::Kind::Unsupported:
+        return refuse(request, Cause::UnsupportedPolicy, "unsupported route filter");
+    }
+  }
+  return std::nullopt;
+}
+
+// Chooses an endpoint and sends; once more to another one when it is certain that nothing was processed
+// (a body that was begun cannot be sent twice).
+net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
+                                                     std::string required_identity) {
+  const TimePoint started = worker().loop().now();
+  const bool grpc = is_grpc(request);
+  const bool repeatable = !request.body.has_value();
+  std::shared_ptr<Endpoint> forward = backend.forward;
+  const std::shared_ptr<BalancedBackend> balanced = backend.balanced;
+  Balancer::Lease lease;
+  std::shared_ptr<Endpoint> failed;
+  for (int attempt = 0;; ++attempt) {
+    if (balanced) {
+      Result<Balancer::Lease> picked = co_await balanced->balancer().pick(failed.get());
+      if (!picked) co_return picked.error();
+      lease = std::move(*picked);
+      forward = lease.endpoint();
+    }
+    Endpoint& endpoint = *forward;
+    if (!required_identity.empty() && (!endpoint.meshed() || endpoint.info().identity != required_identity)) {
+      co_return Error{Errc::Unauthenticated, "the endpoint is not who l5d-require-id asks for"};
+    }
+    http::Request copy;
+    const bool again_possible = repeatable && attempt == 0 && balanced;
+    if (again_possible) {
+      static_cast<http::RequestHead&>(copy) = static_cast<const http::RequestHead&>(request);
+      copy.body_length = request.body_length;
+      copy.informational = request.informational;
+      copy.wants_upgrade = request.wants_upgrade;
+    }
+    Result<http::Response> response = co_await endpoint.send(std::move(request), Deadline::never());
+    if (response) {
+      account_response(worker().loop(), endpoint.metrics(), started, grpc, *response, std::move(lease));
+      co_return response;
+    }
+    const bool safe = response.error().code == Errc::Refused;
+    if (safe && again_possible && balanced->balancer().endpoints().endpoints.size() > 1) {
+      failed = forward;
+      request = std::move(copy);
+      continue;
+    }
+    account_failure(*endpoint.metrics(), response.error());
+    co_return response;
+  }
+}
+
+net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
+  const bool http2 = request.version == http::Version::Http2;
+  Plan& plan = session_.current();
+  const std::shared_ptr<Plan> keep = session_.plan;  // for this request, whatever changes meanwhile
+  const ClientPolicy& policy = *plan.policy;
+  if (!policy.invalid.empty()) {
+    co_return refuse(request, Cause::InvalidPolicy, "invalid client policy configuration");
+  }
+  const auto& routes = http2 ? policy.http2 : policy.http1;
+  auto& planned = http2 ? plan.http2 : plan.http1;
+  const std::optional<Found> found = find_route(routes, request);
+  if (!found) co_return refuse(request, Cause::NoRoute, "no route found for request");
+  const OutboundRule& rule = routes[found->route].rules[found->rule];
+  std::optional<http::Response> answered = apply_filters(request, rule.filters, found->match);
+  if (answered) co_return std::move(*answered);
+  PlannedBackend* const backend = planned[found->route][found->rule].distribution.choose(worker().random());
+  if (backend == nullptr) co_return refuse(request, Cause::NoBackend, "no backend for the request");
+  answered = apply_filters(request, backend->spec->filters, found->match);
+  if (answered) co_return std::move(*answered);
+  if (backend->spec->kind == Backend::Kind::Fail) {
+    const Meta& meta = backend->spec->meta;
+    const std::string message = concat("backend for ", meta.kind, " ", meta.ns, "/", meta.name, " has no dispatcher");
+    co_return refuse(request, Cause::BackendUndefined, message);
+  }
+  if (worker().in_flight_outbound >= worker().config().outbound.max_in_flight) {
+    co_return refuse(request, Cause::LoadShed, "too many requests in flight");
+  }
+
+  std::string required;
+  if (const auto id = request.headers.get("l5d-require-id")) {
+    required = *id;
+    request.headers.remove("l5d-require-id");
+  }
+  if (!http2) http1::strip_hop_headers(request.headers, request.wants_upgrade);
+  http::RequestHead asked;
+  asked.version = request.version;
+  if (is_grpc(request)) asked.headers.add("content-type", "application/grpc");
+  struct InFlight {
+    std::uint32_t& count;
+    explicit InFlight(std::uint32_t& c) : count(c) { ++count; }
+    ~InFlight() { --count; }
+  };
+  Result<http::Response> response = Error{Errc::Internal, ""};
+  {
+    const InFlight in_flight(worker().in_flight_outbound);
+    response = co_await send(*backend, std::move(request), std::move(required));
+  }
+  if (!response) {
+    const Error& error = response.error();
+    if (http2 && error.code == Errc::Reset && error.detail != 0) co_return error;
+    std::string message;
+    if (backend->balanced) {
+      const std::size_t count = backend->balanced->balancer().endpoints().endpoints.size();
+      message = concat("service ", backend->balanced->path(), " (", std::to_string(count), " endpoints): ", error.where);
+    } else {
+      message = concat("endpoint ", backend->spec->endpoint->addr.to_string(), ": ", error.where);
+    }
+    Cause cause = cause_of(error);
+    if (error.where.starts_with("the endpoint is not who")) cause = Cause::RequireIdMismatch;
+    co_return refuse(asked, cause, message);
+  }
+  // What a peer's proxy says of errors is for us, not for the application.
+  response->headers.remove("l5d-proxy-error");
+  const bool close = response->headers.has_token("l5d-proxy-connection", "close");
+  response->headers.remove("l5d-proxy-connection");
+  if (close && backend->forward && backend->forward->meshed() && !http2) response->close_connection = true;
+  if (!http2) {
+    http1::strip_hop_headers(response->headers, response->status == 101);
+  } else {
+    response->version = http::Version::Http2;
+  }
+  for (const Filter& filter : rule.filters) {
+    if (filter.kind == Filter::Kind::ResponseHeaders) filter.edit.apply(response->headers);
+  }
+  for (const Filter& filter : backend->spec->filters) {
+    if (filter.kind == Filter::Kind::ResponseHeaders) filter.edit.apply(response->headers);
+  }
+  co_return response;
+}
+
+}  // namespace
+
+net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
+  OutboundHttp handler(session);
+  const SideConfig& config = session.worker.config().outbound;
+  if (http2) {
+    h2::ServerOptions options;
+    options.stream_window = config.h2_stream_window;
+    options.connection_window = config.h2_connection_window;
+    options.max_frame_size = config.h2_max_frame;
+    options.max_header_list = config.h2_max_header_list;
+    options.max_pending_resets = config.h2_max_pending_reset;
+    options.send_buffer = config.h2_send_buffer;
+    if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
+    co_await h2::serve(std::move(session.stream), handler, options, session.worker.drain());
+  } else {
+    co_await http1::serve(std::move(session.stream), handler, http1::ServerOptions{}, session.worker.drain());
+  }
+}
+
+}  // namespace tulle::proxy

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client policy made ready for one worker: every backend resolved to its balancer or endpoint, every
+// route with the counters that it bumps. Made once per snapshot and target, shared by its connections.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "proxy/policy/client_policy.h"
+#include "proxy/worker.h"
+
+namespace tulle::proxy {
+
+struct PlannedBackend {
+  const Backend* spec = nullptr;
+  std::shared_ptr<BalancedBackend> balanced;
+  std::shared_ptr<Endpoint> forward;
+  bool ready() const noexcept;
+};
+
+struct PlannedDistribution {
+  Distribution::Kind kind = Distribution::Kind::Empty;
+  std::vector<PlannedBackend> backends;
+  // The backend for one request, null when there is none at all. Prefers one that can serve now.
+  PlannedBackend* choose(Random& random);
+};
+
+struct PlannedRule {
+  PlannedDistribution distribution;
+};
+
+struct Plan {
+  ClientPolicyPtr policy;
+  std::vector<std::vector<PlannedRule>> http1;  // by route and rule, as in the policy
+  std::vector<std::vector<PlannedRule>> http2;
+  PlannedDistribution opaque;
+  std::vector<PlannedDistribution> tls;
+};
+
+std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy);
+
+}  // namespace tulle::proxy

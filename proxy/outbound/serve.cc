@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/outbound/serve.h"
+
+#include <algorithm>
+
+#include "lib/base/text.h"
+#include "proxy/detect.h"
+#include "proxy/inbound/early.h"
+#include "proxy/outbound/session.h"
+
+namespace tulle::proxy {
+namespace {
+
+void refused(Worker& worker, const net::SocketAddr& target, std::string_view error) {
+  metrics::Labels labels = target_labels(target);
+  worker.metrics().outbound_tcp_errors.get(labels.add("error", error))->add();
+}
+
+metrics::Labels parent_labels(const Meta& meta) {
+  std::string port;
+  if (meta.port != 0) append_number(port, meta.port);
+  return {{"parent_group", meta.group}, {"parent_kind", meta.kind}, {"parent_namespace", meta.ns},
+          {"parent_name", meta.name},   {"parent_port", port},      {"parent_section_name", meta.section}};
+}
+
+struct EarlyBytes {
+  net::StreamPtr dialled;
+  bool server_spoke = false;
+};
+
+// A silent client may stand before a server that speaks first (inbound/early.h is the peer's half).
+net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session) {
+  EarlyBytes outcome;
+  Worker& worker = session.worker;
+  Learned& learned = worker.learned();
+  if (learned.of(session.target) == Learned::What::Http) co_return outcome;
+  if (learned.of(session.target) != Learned::What::ServerFirst) {
+    const bool spoke = co_await spoke_within(*session.stream, worker.loop().after(kFirstByteHold));
+    if (spoke) co_return outcome;
+  }
+  const Deadline by = worker.loop().after(worker.config().outbound.detect_timeout);
+  while (!learned.may_try(session.target)) {
+    const bool spoke = co_await spoke_within(*session.stream, by.earlier(worker.loop().after(20ms)));
+    if (spoke || by.passed(worker.loop().now()) || learned.of(session.target) == Learned::What::Http) {
+      co_return outcome;
+    }
+  }
+  worker.metrics().early_dials.get({{"direction", "outbound"}})->add();
+  Result<net::StreamPtr> dialled = co_await connect_backend(worker, session.current().opaque);
+  if (!dialled) co_return outcome;
+  outcome.dialled = std::move(*dialled);
+  outcome.server_spoke = co_await server_speaks_first(*session.stream, *outcome.dialled, by);
+  if (outcome.server_spoke) learned.server_first(session.target);
+  co_return outcome;
+}
+
+}  // namespace
+
+net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
+  // Where was the application's connection going before the kernel redirected it to us?
+  const Result<net::SocketAddr> target = net::original_dst(*accepted.stream);
+  if (!target) {
+    worker.log().warn("no original destination; connection dropped", {{"client", accepted.client.to_string()}});
+    co_return;
+  }
+  if (target->ip.is_loopback()) {
+    refused(worker, *target, "unexpected");
+    worker.log().info("cannot initiate connections on the loopback interface", {{"target", target->to_string()}});
+    co_return;
+  }
+  auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts());
+  metrics::Labels labels = target_labels(*target);
+  labels.add("tls", "no_identity").add("no_tls_reason", "loopback");
+  counted->set_metrics(worker.metrics().transport(Direction::Outbound, true, labels));
+  OutboundSession session{worker, accepted.client, *target, worker.client_policies().acquire(*target),
+                          nullptr, std::move(counted)};
+
+  // A target never seen waits for the control plane, but not for ever (design rule 3.11).
+  const Deadline known_by = worker.loop().after(worker.config().outbound.failfast_timeout);
+  while (!session.handle.get()) {
+    const bool told = co_await session.handle.changed().wait(known_by);
+    if (!told && !session.handle.get()) {
+      refused(worker, *target, "failfast");
+      worker.log().warn("no policy for the target yet: the control plane does not answer",
+                        {{"target", target->to_string()}});
+      session.stream->abort();
+      co_return;
+    }
+  }
+
+  const ClientPolicyPtr policy = session.handle.get();
+  using Protocol = ClientPolicy::Protocol;
+  static constexpr std::string_view kProtocols[] = {"detect", "http/1", "http/2", "http/2", "opaq", "tls"};
+  metrics::Labels protocol_labels = parent_labels(policy->parent);
+  protocol_labels.add("protocol", kProtocols[static_cast<std::size_t>(policy->protocol)]);
+  worker.metrics().protocol_connections.get(protocol_labels)->add();
+
+  switch (policy->protocol) {
+    case Protocol::Http1: co_await serve_outbound_http(std::move(session), false); co_return;
+    case Protocol::Http2:
+    case Protocol::Grpc: co_await serve_outbound_http(std::move(session), true); co_return;
+    case Protocol::Tls: co_await serve_outbound_tls(std::move(session)); co_return;
+    case Protocol::Opaque: co_await serve_outbound_opaque(std::move(session), nullptr); co_return;
+    case Protocol::Detect: break;
+  }
+
+  EarlyBytes early;
+  if (policy->opaque && !policy->opaque->forbidden && policy->invalid.empty()) {
+    early = co_await dial_early_outbound(session);
+    if (early.server_spoke) {
+      co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
+      co_return;
+    }
+  }
+  Result<DetectedHttp> detected = co_await detect_http(
+      std::move(session.stream), worker.loop().after(worker.config().outbound.detect_timeout));
+  if (!detected) co_return;  // the application left before it spoke
+  session.stream = std::move(detected->stream);
+  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout"};
+  metrics::Labels result_labels = parent_labels(policy->parent);
+  result_labels.add("result", kResults[static_cast<std::size_t>(detected->spoken)]);
+  worker.metrics().detect_outbound.get(result_labels)->add();
+  if (detected->spoken == Spoken::Http1 || detected->spoken == Spoken::Http2) {
+    worker.learned().http(session.target);
+    early.dialled.reset();
+    co_await serve_outbound_http(std::move(session), detected->spoken == Spoken::Http2);
+    co_return;
+  }
+  co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
+}
+
+net::Task<void> serve_outbound_opaque(OutboundSession session, net::StreamPtr dialled) {
+  Plan& plan = session.current();
+  const ClientPolicy& policy = *plan.policy;
+  if (!policy.invalid.empty() || !policy.opaque || policy.opaque->forbidden || !policy.opaque->invalid.empty()) {
+    refused(session.worker, session.target, "unexpected");
+    session.worker.log().info("Connection refused by policy", {{"target", session.target.to_string()},
+                                                               {"parent", policy.parent.name}});
+    session.stream->abort();
+    co_return;
+  }
+  PlannedDistribution* const distribution = &plan.opaque;
+  const std::shared_ptr<Plan> keep = session.plan;
+  co_await forward_outbound_bytes(std::move(session), distribution, std::move(dialled));
+}
+
+// TLS of the application itself: routed by SNI, never terminated.
+net::Task<void> serve_outbound_tls(OutboundSession session) {
+  Worker& worker = session.worker;
+  Result<DetectedTls> hello = co_await detect_tls(
+      std::move(session.stream), worker.loop().after(worker.config().outbound.detect_timeout));
+  if (!hello) co_return;
+  session.stream = std::move(hello->stream);
+  Plan& plan = session.current();
+  const std::shared_ptr<Plan> keep = session.plan;
+  std::optional<MatchKey> best;
+  std::size_t chosen = 0;
+  for (std::size_t i = 0; hello->tls && !hello->sni.empty() && i < plan.policy->tls.size(); ++i) {
+    const std::optional<MatchKey> key = match_hosts(plan.policy->tls[i].snis, hello->sni);
+    if (key && (!best || *key > *best)) {
+      best = key;
+      chosen = i;
+    }
+  }
+  if (!best) {
+    refused(worker, session.target, "unexpected");
+    session.stream->abort();
+    co_return;
+  }
+  co_await forward_outbound_bytes(std::move(session), &plan.tls[chosen], nullptr);
+}
+
+}  // namespace tulle::proxy

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the steps of the outbound path know of a connection.
+#pragma once
+
+#include "lib/net/stream.h"
+#include "proxy/outbound/plan.h"
+
+namespace tulle::proxy {
+
+using TargetHandle = WatchCache<net::SocketAddr, ClientPolicy>::Handle;
+
+struct OutboundSession {
+  Worker& worker;
+  net::SocketAddr client;
+  net::SocketAddr target;
+  TargetHandle handle;  // live: get() is the policy of now
+  std::shared_ptr<Plan> plan;
+  net::StreamPtr stream;
+
+  // The plan of the policy of now; made anew when the policy changed.
+  Plan& current();
+};
+
+// outbound/bytes.cc. `dialled`: an early connection, may be null.
+net::Task<void> forward_outbound_bytes(OutboundSession session, PlannedDistribution* distribution,
+                                       net::StreamPtr dialled);
+// A connection for bytes to one backend of the distribution.
+net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistribution& distribution);
+
+// outbound/serve.cc
+net::Task<void> serve_outbound_opaque(OutboundSession session, net::StreamPtr dialled);
+net::Task<void> serve_outbound_tls(OutboundSession session);
+
+// outbound/http.cc
+net::Task<void> serve_outbound_http(OutboundSession session, bool http2);
+
+}  // namespace tulle::proxy

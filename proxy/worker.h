@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker's share of a workload: its loop, its snapshots of policy and discovery, its balancers and
+// pools. Connections live and die on one worker; nothing here is shared with another.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "lib/net/drain.h"
+#include "lib/net/loop.h"
+#include "proxy/balance/balancer.h"
+#include "proxy/inbound/learned.h"
+#include "proxy/observe/counted_stream.h"
+#include "proxy/outbound/endpoint.h"
+#include "proxy/workload.h"
+
+namespace tulle::proxy {
+
+class InboundTargets;
+
+// A backend that is balanced: its endpoints as discovery tells, and the balancer over them.
+class BalancedBackend {
+ public:
+  BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load);
+  ~BalancedBackend();
+  Balancer& balancer() noexcept { return balancer_; }
+  const std::string& path() const noexcept { return path_; }
+
+ private:
+  std::string path_;
+  Balancer balancer_;
+  WatchCache<std::string, EndpointSet>::Handle endpoints_;
+  std::function<void(const std::shared_ptr<const EndpointSet>&)> on_change_;
+};
+
+class Worker final : public Balancer::EndpointFactory {
+ public:
+  Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed);
+  ~Worker();
+
+  net::Loop& loop() noexcept { return loop_; }
+  const Config& config() const noexcept { return parts_.config; }
+  net::SocketFactory& sockets() noexcept { return parts_.sockets; }
+  Metrics& metrics() noexcept { return parts_.metrics; }
+  const log::Logger& log() const noexcept { return parts_.log; }
+  const log::Logger& access_log() const noexcept { return parts_.access_log; }
+  Random& random() noexcept { return random_; }
+  AccountList& accounts() noexcept { return accounts_; }
+  net::Drain& drain() noexcept { return drain_; }
+  Learned& learned() noexcept { return learned_; }
+
+  // Null before the first certificate; new handshakes use whatever is current.
+  const CredentialsPtr& credentials() const noexcept { return credentials_; }
+  void set_credentials(CredentialsPtr credentials) { credentials_ = std::move(credentials); }
+
+  // May connections come to this address?
+  bool owns(const net::IpAddr& ip) const noexcept;
+  bool is_own(const net::IpAddr& ip) const noexcept;
+
+  WatchCache<std::uint16_t, ServerPolicy>& server_policies() noexcept { return server_policies_; }
+  WatchCache<net::SocketAddr, ClientPolicy>& client_policies() noexcept { return client_policies_; }
+  WatchCache<std::string, EndpointSet>& endpoint_sets() noexcept { return endpoint_sets_; }
+  InboundTargets& inbound_targets() noexcept { return *inbound_targets_; }
+
+  // Shared while anybody holds it; kept a little longer for those who come back.
+  std::shared_ptr<BalancedBackend> balanced(const std::string& path, const EwmaOptions& load);
+  std::shared_ptr<Endpoint> forward(const EndpointPtr& info);
+  std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) override;
+
+  // Adds what live connections have moved to the counters.
+  void fold_accounts();
+
+  // Requests that wait for a response head now (proxy-wide bound: MAX_IN_FLIGHT).
+  std::uint32_t in_flight_inbound = 0;
+  std::uint32_t in_flight_outbound = 0;
+
+ private:
+  class Sweep;
+  void sweep();
+  template <typename T>
+  struct Kept {
+    std::shared_ptr<T> value;
+    TimePoint used{};
+  };
+
+  WorkloadParts parts_;
+  net::Loop& loop_;
+  Random random_;
+  AccountList accounts_;
+  net::Drain drain_;
+  Learned learned_;
+  CredentialsPtr credentials_;
+  WatchCache<std::uint16_t, ServerPolicy> server_policies_;
+  WatchCache<net::SocketAddr, ClientPolicy> client_policies_;
+  WatchCache<std::string, EndpointSet> endpoint_sets_;
+  std::map<std::pair<std::string, bool>, Kept<BalancedBackend>> balanced_;
+  std::map<net::SocketAddr, Kept<Endpoint>> forwards_;
+  std::unique_ptr<InboundTargets> inbound_targets_;
+  std::unique_ptr<Sweep> sweep_;
+};
+
+}  // namespace tulle::proxy
