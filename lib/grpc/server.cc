@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/grpc/server.h"
+
+#include <utility>
+
+#include "lib/grpc/headers.h"
+
+namespace tulle::grpc {
+namespace {
+
+constexpr Duration kLongestDeadline = std::chrono::hours(24 * 365);
+
+Deadline deadline_of(net::Loop& loop, const http::HeaderMap& headers) {
+  const std::optional<std::string_view> text = headers.get("grpc-timeout");
+  const std::optional<Duration> timeout = text ? parse_timeout(*text) : std::nullopt;
+  if (!timeout || *timeout > kLongestDeadline) return Deadline::never();
+  return loop.after(*timeout);
+}
+
+http::Response http_error(std::uint16_t code) {
+  http::Response response;
+  response.status = code;
+  response.version = http::Version::Http2;
+  return response;
+}
+
+}  // namespace
+
+http::Response make_status_response(const Status& status) {
+  http::Response response;
+  response.status = 200;
+  response.version = http::Version::Http2;
+  response.headers.add("content-type", "application/grpc");
+  write_status(status, response.headers);
+  return response;
+}
+
+ServerCall::ServerCall(net::Loop& loop, http::Request request, Peer peer, const Options& options,
+                       bool streams)
+    : loop_(loop),
+      head_(std::move(static_cast<http::RequestHead&>(request))),
+      peer_(std::move(peer)),
+      deadline_(deadline_of(loop, head_.headers)),
+      send_buffer_(options.send_buffer),
+      streams_(streams),
+      messages_(std::move(request.body), options.max_message),
+      changed_(loop),
+      drained_(loop) {}
+
+ServerCall::~ServerCall() { writer_.set_producer(nullptr); }
+
+net::Task<StatusOr<std::optional<std::string>>> ServerCall::read() {
+  Result<std::optional<std::string>> next = co_await messages_.next(deadline_);
+  if (!next) co_return status_of(next.error());
+  co_return std::move(*next);
+}
+
+net::Task<StatusOr<std::string>> ServerCall::read_one() {
+  StatusOr<std::optional<std::string>> next = co_await read();
+  if (!next) co_return next.status();
+  if (!next->has_value()) co_return Status{Code::Internal, "a request without a message"};
+  co_return std::move(**next);
+}
+
+net::Task<bool> ServerCall::ready() {
+  while (!gone_ && !done_ && writer_.buffered() >= send_buffer_) {
+    const bool woken = co_await drained_.wait();
+    (void)woken;
+  }
+  co_return !gone_ && !done_;
+}
+
+void ServerCall::start() {
+  if (started_) return;
+  auto [writer, reader] = http::make_body(loop_);
+  writer_ = std::move(writer);
+  reader_ = std::move(reader);
+  writer_.set_producer(this);
+  started_ = true;
+  changed_.notify_all();
+}
+
+bool ServerCall::send_frame(Bytes frame) {
+  if (gone_ || done_) return false;
+  start();
+  writer_.write(frame);
+  return !gone_;
+}
+
+void ServerCall::finish(Status status, std::string frame) {
+  if (done_) return;
+  done_ = true;
+  write_status(status, trailers_);
+  if (started_) {
+    writer_.write(as_bytes(frame));
+    writer_.finish(std::move(trailers_));
+  } else {
+    last_frame_ = std::move(frame);
+  }
+  drained_.notify_all();
+  changed_.notify_all();
+}
+
+void ServerCall::on_consumed(std::size_t n) {
+  (void)n;
+  if (writer_.buffered() < send_buffer_) drained_.notify_all();
+}
+
+void ServerCall::on_abandoned() {
+  gone_ = true;
+  drained_.notify_all();
+  changed_.notify_all();
+}
+
+http::Response ServerCall::head_of_response() {
+  http::Response response;
+  response.status = 200;
+  response.version = http::Version::Http2;
+  response.headers = std::move(response_headers_);
+  response.headers.set("content-type", "application/grpc");
+  return response;
+}
+
+http::Response ServerCall::complete_response() {
+  http::Response response = head_of_response();
+  if (last_frame_.empty()) {
+    for (const http::HeaderMap::Field field : trailers_)
+      response.headers.add(field.name, field.value);
+  } else {
+    response.body = http::make_full_body(loop_, as_bytes(last_frame_), std::move(trailers_));
+  }
+  return response;
+}
+
+http::Response ServerCall::streaming_response() {
+  http::Response response = head_of_response();
+  response.body = std::move(reader_);
+  return response;
+}
+
+Server::Server(net::Loop& loop, Options options) : loop_(loop), options_(options) {}
+
+Server::~Server() = default;
+
+void Server::add(std::string_view path, bool server_streams, Run run) {
+  methods_.insert_or_assign(std::string(path), Method{server_streams, std::move(run)});
+}
+
+net::Task<Result<http::Response>> Server::handle(http::Request request) {
+  return serve(std::move(request), Peer{});
+}
+
+net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer) {
+  if (request.method != "POST") co_return http_error(405);
+  const std::optional<std::string_view> type = request.headers.get("content-type");
+  if (!type || !is_grpc_content_type(*type)) co_return http_error(415);
+  const auto method = methods_.find(request.path.view());
+  if (method == methods_.end()) {
+    co_return make_status_response({Code::Unimplemented, "unknown method"});
+  }
+  if (draining_) co_return make_status_response({Code::Unavailable, "shutting down"});
+
+  const Run& run = method->second.run;
+  auto call = std::make_unique<ServerCall>(loop_, std::move(request), std::move(peer), options_,
+                                           method->second.streams);
+  calls_.push_back(*call);
+  call->task_.spawn(run(*call));
+  while (!call->started_ && !call->done_) {
+    const bool in_time = co_await call->changed_.wait(call->deadline_);
+    if (!in_time) call->finish({Code::DeadlineExceeded, "the deadline passed on the server"});
+  }
+  if (!call->started_) co_return call->complete_response();
+  http::Response response = call->streaming_response();
+  lingering_.spawn(linger(std::move(call)));
+  co_return response;
+}
+
+net::Task<void> Server::linger(std::unique_ptr<ServerCall> call) {
+  while (!call->done_ && !call->gone_) {
+    const bool in_time = co_await call->changed_.wait(call->deadline_);
+    if (!in_time) call->finish({Code::DeadlineExceeded, "the deadline passed on the server"});
+  }
+}
+
+void Server::drain() {
+  draining_ = true;
+  calls_.for_each([](ServerCall& call) {
+    if (call.streams_) call.finish({});
+  });
+}
+
+}  // namespace tulle::grpc
