@@ -12,7 +12,7 @@
 
 namespace tulle::control {
 
-inline void apply(Index& index, std::string_view yaml) {
+inline void put_yaml(Index& index, std::string_view yaml) {
   k8s::Manifest manifest = k8s::parse_manifest(yaml, k8s::Format::Yaml, "test.yaml");
   for (const k8s::Problem& problem : manifest.problems) ADD_FAILURE() << problem.to_string();
   for (k8s::Object& object : manifest.objects) index.put(std::move(object));

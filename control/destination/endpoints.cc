@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "control/destination/profile.h"
 #include "control/destination/workload_endpoint.h"
 #include "control/wire.h"
 #include "lib/base/text.h"
@@ -28,13 +29,6 @@ struct Candidate {
 
 bool is_tcp(std::string_view protocol) { return protocol.empty() || protocol == "TCP"; }
 
-const k8s::ServicePort* find_port(const k8s::Service& service, std::uint16_t port) {
-  for (const k8s::ServicePort& candidate : service.spec.ports) {
-    if (candidate.port == port && is_tcp(candidate.protocol)) return &candidate;
-  }
-  return nullptr;
-}
-
 // The port on the endpoints of this slice: the one that has the Service port's name. A port that
 // the Service does not define is meant literally.
 std::optional<std::uint16_t> slice_port(const k8s::EndpointSlice& slice,
@@ -50,7 +44,7 @@ std::optional<std::uint16_t> slice_port(const k8s::EndpointSlice& slice,
 void from_slices(const View& view, const k8s::Service& service, const EndpointQuery& query,
                  const std::vector<const k8s::EndpointSlice*>& slices,
                  std::vector<Candidate>& out) {
-  const k8s::ServicePort* const service_port = find_port(service, query.port);
+  const k8s::ServicePort* const service_port = find_service_port(service, query.port);
   for (const k8s::EndpointSlice* const slice : slices) {
     if (slice->address_type == "FQDN") continue;
     const auto port = slice_port(*slice, service_port, query.port);
@@ -91,7 +85,7 @@ bool is_ready(const k8s::Pod& pod) {
 // manifests): what Kubernetes' endpoint slice controller would have found.
 void from_selector(const View& view, const k8s::Service& service, const EndpointQuery& query,
                    std::vector<Candidate>& out) {
-  const k8s::ServicePort* const service_port = find_port(service, query.port);
+  const k8s::ServicePort* const service_port = find_service_port(service, query.port);
   const k8s::LabelSelector selector{service.spec.selector, {}};
   for (const k8s::Pod* const pod : view.pods_in(service.meta.ns)) {
     if (!selector.matches(pod->meta.labels)) continue;
@@ -182,29 +176,31 @@ std::uint64_t fingerprint(const pb::destination::WeightedAddr& endpoint) {
 
 }  // namespace
 
-Answer<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
-                                           const MeshConfig& config) {
+grpc::StatusOr<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
+                                                   const MeshConfig& config) {
   const auto authority = parse_authority(request.path);
   if (!authority) {
-    return Refusal{Code::InvalidArgument, concat("not an authority: ", request.path)};
+    return grpc::Status{grpc::Code::InvalidArgument, concat("not an authority: ", request.path)};
   }
   if (authority->ip() != nullptr) {
-    return Refusal{Code::InvalidArgument, "an address has no endpoints; ask for its profile"};
+    return grpc::Status{grpc::Code::InvalidArgument,
+                        "an address has no endpoints; ask for its profile"};
   }
   auto service = parse_service_name(authority->name(), config.cluster_domain);
   if (!service) {
-    return Refusal{Code::InvalidArgument, concat("not the name of a service: ", authority->name())};
+    return grpc::Status{grpc::Code::InvalidArgument,
+                        concat("not the name of a service: ", authority->name())};
   }
   return EndpointQuery{*std::move(service), authority->port, parse_context(request.context_token)};
 }
 
-Answer<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,
-                                 const EndpointQuery& query) {
+grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,
+                                         const EndpointQuery& query) {
   EndpointSet out;
   const k8s::Service* const service = view.service(query.service.ns, query.service.service);
   if (service == nullptr) return out;
   if (service->spec.type == "ExternalName") {
-    return Refusal{Code::InvalidArgument, "the service is of type ExternalName"};
+    return grpc::Status{grpc::Code::InvalidArgument, "the service is of type ExternalName"};
   }
   out.exists = true;
   out.labels = {{"namespace", query.service.ns}, {"service", query.service.service}};

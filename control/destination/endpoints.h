@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "control/answer.h"
 #include "control/config.h"
 #include "control/index/index.h"
 #include "control/names.h"
+#include "lib/grpc/status.h"
 #include "proto/destination.pb.h"
 
 namespace tulle::control {
@@ -22,8 +22,8 @@ struct EndpointQuery {
   std::uint16_t port = 80;
   ClientContext client;
 };
-Answer<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
-                                           const MeshConfig& config);
+grpc::StatusOr<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
+                                                   const MeshConfig& config);
 
 struct EndpointSet {
   bool exists = false;  // the Service is known
@@ -31,8 +31,8 @@ struct EndpointSet {
   std::map<std::string, std::string> labels;  // of all of them
 };
 // Refuses an ExternalName Service. An unknown Service is an empty set: it may yet come.
-Answer<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,
-                                 const EndpointQuery& query);
+grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,
+                                         const EndpointQuery& query);
 
 // What a client was sent, and what to send next. The first call gives one message always; a later
 // one gives those that lead from the last state to the new one, none if there is no difference.

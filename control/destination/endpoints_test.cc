@@ -36,7 +36,7 @@ std::string text_of(const std::vector<Update>& updates) {
 
 class Endpoints : public ::testing::Test {
  protected:
-  void add(std::string_view yaml) { apply(index, yaml); }
+  void add(std::string_view yaml) { put_yaml(index, yaml); }
   EndpointQuery query(std::string_view path, std::string_view context = "") {
     const auto parsed = parse_endpoint_query(
         {.path = std::string(path), .context_token = std::string(context)}, config);
@@ -90,12 +90,12 @@ TEST_F(Endpoints, RefusesWhatNamesNoService) {
         "web.shop.svc.cluster.local:0", "web.shop.svc.cluster.local:99999"}) {
     const auto parsed = parse_endpoint_query({.path = path}, config);
     ASSERT_FALSE(parsed) << path;
-    EXPECT_EQ(parsed.refusal().code, Code::InvalidArgument) << path;
+    EXPECT_EQ(parsed.status().code, grpc::Code::InvalidArgument) << path;
   }
   add_service("{type: ExternalName}");
   const auto external = endpoints_of(View(index), config, query(kWeb));
   ASSERT_FALSE(external);
-  EXPECT_EQ(external.refusal().code, Code::InvalidArgument);
+  EXPECT_EQ(external.status().code, grpc::Code::InvalidArgument);
 }
 
 TEST_F(Endpoints, AnswersAtOnceInEveryState) {

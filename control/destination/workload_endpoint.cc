@@ -88,7 +88,7 @@ bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port)
 
 bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,
                     std::uint16_t port) {
-  const std::string* const annotation = pod.meta.annotations.find(kOpaquePortsAnnotation);
+  const std::string* const annotation = view.inherited_annotation(pod.meta, kOpaquePortsAnnotation);
   if (annotation != nullptr ? PortSet::from_annotation(*annotation, &pod).contains(port)
                             : config.default_opaque_ports.contains(port)) {
     return true;

@@ -73,6 +73,7 @@ Topic address(const net::IpAddr& ip) noexcept { return hash(5, as_text(ip.octets
 Topic policies_in(std::string_view ns) noexcept { return hash(6, ns); }
 Topic node(std::string_view name) noexcept { return hash(7, name); }
 Topic egress() noexcept { return hash(8, ""); }
+Topic ns(std::string_view name) noexcept { return hash(9, name); }
 }  // namespace topics
 
 ObjectKey key_of(const k8s::Object& object) {
@@ -350,6 +351,14 @@ std::vector<const k8s::Pod*> View::pods_on_host(const net::IpAddr& ip) const {
   return at_address<k8s::Pod>(
       index_.pods_by_host_ip_, ip,
       [this](const auto& ns, const auto& name) { return find<k8s::Pod>(ns, name); });
+}
+
+const std::string* View::inherited_annotation(const k8s::ObjectMeta& meta,
+                                              std::string_view key) const {
+  if (const std::string* const own = meta.annotations.find(key)) return own;
+  note(topics::ns(meta.ns));
+  const k8s::Namespace* const ns = find<k8s::Namespace>("", meta.ns);
+  return ns != nullptr ? ns->meta.annotations.find(key) : nullptr;
 }
 
 std::string_view View::zone(std::string_view node) const {

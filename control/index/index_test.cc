@@ -19,7 +19,7 @@ class Counting final : public Subscription {
 
 TEST(Index, KeepsObjectsAndTellsByKey) {
   Index index;
-  apply(index, R"(
+  put_yaml(index, R"(
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: shop}
@@ -36,7 +36,7 @@ status: {podIP: 10.0.0.1, phase: Running}
   ASSERT_EQ(view.services_at(*net::IpAddr::parse("10.96.0.1")).size(), 1U);
   ASSERT_EQ(view.pods_at(*net::IpAddr::parse("10.0.0.1")).size(), 1U);
   // Addresses move with the object.
-  apply(index, R"(
+  put_yaml(index, R"(
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: shop}
@@ -59,18 +59,18 @@ TEST(Index, TellsOnlyWhoDependsOnTheChange) {
   b.depend_on(seen_b);
   constexpr std::string_view kA =
       "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n";
-  apply(index, kA);
+  put_yaml(index, kA);
   EXPECT_EQ(a.told, 1);
   EXPECT_EQ(b.told, 0);
   // Told once until it looks again.
   index.erase({"Service", "shop", "a"});
   EXPECT_EQ(a.told, 1);
   a.depend_on(seen_a);
-  apply(index, kA);
+  put_yaml(index, kA);
   EXPECT_EQ(a.told, 2);
   // The same object again is no change.
   a.depend_on(seen_a);
-  apply(index, kA);
+  put_yaml(index, kA);
   EXPECT_EQ(a.told, 2);
 }
 
@@ -83,8 +83,8 @@ TEST(Index, ABatchTellsOnceAtItsEnd) {
   view.service("shop", "b");
   counting.depend_on(seen);
   index.begin_batch();
-  apply(index, "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n");
-  apply(index, "apiVersion: v1\nkind: Service\nmetadata: {name: b, namespace: shop}\n");
+  put_yaml(index, "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n");
+  put_yaml(index, "apiVersion: v1\nkind: Service\nmetadata: {name: b, namespace: shop}\n");
   EXPECT_EQ(counting.told, 0);
   index.end_batch();
   EXPECT_EQ(counting.told, 1);
@@ -92,7 +92,7 @@ TEST(Index, ABatchTellsOnceAtItsEnd) {
 
 TEST(Index, EndpointsChangeWithThePodsThatSlicesName) {
   Index index;
-  apply(index, R"(
+  put_yaml(index, R"(
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
@@ -103,9 +103,9 @@ endpoints: [{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}]
   TopicSet seen;
   EXPECT_EQ(View(index, &seen).slices("shop", "web").size(), 1U);
   counting.depend_on(seen);
-  apply(index, "apiVersion: v1\nkind: Pod\nmetadata: {name: other, namespace: shop}\n");
+  put_yaml(index, "apiVersion: v1\nkind: Pod\nmetadata: {name: other, namespace: shop}\n");
   EXPECT_EQ(counting.told, 0);
-  apply(index, "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop}\n");
+  put_yaml(index, "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop}\n");
   EXPECT_EQ(counting.told, 1);
   counting.depend_on(seen);
   index.erase({"EndpointSlice", "shop", "web-1"});
@@ -117,7 +117,7 @@ endpoints: [{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}]
 
 TEST(Index, KeepsOnlyWhatIsUsed) {
   Index index;
-  apply(index, R"(
+  put_yaml(index, R"(
 apiVersion: v1
 kind: Pod
 metadata:
@@ -142,10 +142,10 @@ TEST(Index, OrdersPoliciesByAgeThenName) {
                   created.empty() ? "" : concat(", creationTimestamp: '", created, "'"),
                   "}\nspec: {port: 80, podSelector: {}}\n");
   };
-  apply(index, server("a", ""));
-  apply(index, server("b", "2026-02-01T00:00:00Z"));
-  apply(index, server("c", "2026-01-01T00:00:00Z"));
-  apply(index, server("d", "2026-01-01T00:00:00Z"));
+  put_yaml(index, server("a", ""));
+  put_yaml(index, server("b", "2026-02-01T00:00:00Z"));
+  put_yaml(index, server("c", "2026-01-01T00:00:00Z"));
+  put_yaml(index, server("d", "2026-01-01T00:00:00Z"));
   std::string order;
   for (const auto* const s : View(index).servers("default")) order += s->meta.name;
   EXPECT_EQ(order, "cdba");
@@ -158,7 +158,7 @@ TEST(Index, ASubscriptionMayGoAnyTime) {
   View(index, &seen).service("shop", "a");
   counting->depend_on(seen);
   index.begin_batch();
-  apply(index, "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n");
+  put_yaml(index, "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n");
   counting.reset();
   index.end_batch();
 }

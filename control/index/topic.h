@@ -24,6 +24,7 @@ Topic address(const net::IpAddr& ip) noexcept;  // who owns this address: Servic
 Topic policies_in(
     std::string_view ns) noexcept;  // Servers, authorizations, authentications, limits
 Topic node(std::string_view name) noexcept;
+Topic ns(std::string_view name) noexcept;
 Topic egress() noexcept;  // every EgressNetwork
 }  // namespace topics
 
