@@ -10,7 +10,7 @@ namespace {
 
 net::Task<Result<ParsedHeader>> read_header(net::Stream& stream, ByteQueue& held, Deadline by) {
   for (;;) {
-    const MutableBytes room = stream.loop().scratch2();
+    const MutableBytes room = stream.loop().scratch();
     const Result<std::size_t> n = stream.try_read(room);
     if (n && *n == 0) co_return Error{Errc::Eof, "read the transport header"};
     if (n) {
