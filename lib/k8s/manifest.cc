@@ -90,6 +90,8 @@ class ManifestReader {
     bool started = false;  // kind and apiVersion are known
     bool is_list = false;
     bool readable = false;  // it is one of Object
+    bool has_metadata = false;
+    bool has_items = false;
     Object object;
     std::uint64_t seen = 0;
   };
@@ -130,6 +132,9 @@ class ManifestReader {
     if (!draft.started) {
       return in.fail(draft.kind.empty() ? "has no kind" : "has no apiVersion");
     }
+    // A file that was cut off must not pass for one that says less.
+    if (draft.is_list && !draft.has_items) return in.fail_at("items", line, "is required");
+    if (!draft.is_list && !draft.has_metadata) return in.fail_at("metadata", line, "is required");
     if (draft.is_list || !draft.readable) return;
     if (const auto violation = complete_and_check(draft.object)) {
       return in.fail_at(violation->path, line, violation->reason);
@@ -151,6 +156,8 @@ class ManifestReader {
   }
 
   void read_field(Decoder& in, Draft& draft, const std::string& key, int depth) {
+    draft.has_metadata |= key == "metadata";
+    draft.has_items |= key == "items";
     if (draft.is_list && key == "items") return read_items(in, draft, depth);
     if (draft.is_list || !draft.readable) return in.skip();
     std::visit([&](auto& object) { in.read_field(object, key, draft.seen); }, draft.object);

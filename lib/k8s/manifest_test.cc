@@ -154,7 +154,10 @@ TEST(Manifest, RefusesWhatKubernetesWouldRefuse) {
   } cases[] = {
       {"kind: Pod\nmetadata: {name: a}\n", "has no apiVersion"},
       {"apiVersion: v1\n", "has no kind"},
-      {"apiVersion: v1\nkind: Pod\n", "metadata.name: is required"},
+      {"apiVersion: v1\nkind: Pod\n", "metadata: is required"},
+      {"apiVersion: v1\nkind: Pod\nmetadata: {}\n", "metadata.name: is required"},
+      {"apiVersion: v1\nkind: ConfigM\n", "metadata: is required"},
+      {"apiVersion: v1\nkind: List\n", "items: is required"},
       {"apiVersion: v1\nkind: Pod\nmetadata: {name: A_b}\n", "metadata.name: must be lower-case"},
       {"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nstatus: {podIP: x}\n",
        "status.podIP: must be an IP"},

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/source/manifest_files.h"
+
+#include "lib/base/text.h"
+
+namespace tulle::control {
+namespace {
+
+std::string text_of(const ObjectKey& key) {
+  return key.ns.empty() ? concat(key.kind, " ", key.name)
+                        : concat(key.kind, " ", key.ns, "/", key.name);
+}
+
+}  // namespace
+
+void ManifestFiles::report(const k8s::Problem& problem) {
+  log_.error("a manifest is broken; the last good state of the file stays",
+             {{"file", problem.file},
+              {"document", problem.document},
+              {"line", problem.line},
+              {"field", problem.path},
+              {"reason", problem.reason}});
+}
+
+std::set<std::string> ManifestFiles::update(const std::string& file, std::string_view text) {
+  const auto known = files_.find(file);
+  if (trim(text).empty() && known != files_.end() && !known->second.empty()) {
+    // Somebody has cut it off and will write it, or has failed to.
+    broken_.insert(file);
+    report({file, 0, 0, "", "the file is empty; remove it to remove its objects"});
+    return {};
+  }
+  k8s::Manifest manifest = k8s::parse_manifest(text, k8s::format_of(file), file);
+  std::set<ObjectKey> keys;
+  for (const k8s::Object& object : manifest.objects) {
+    if (keys.insert(key_of(object)).second) continue;
+    manifest.problems.push_back(
+        {file, 0, 0, "", concat(text_of(key_of(object)), " occurs twice in this file")});
+  }
+  if (!manifest.problems.empty()) {
+    broken_.insert(file);
+    for (const k8s::Problem& problem : manifest.problems) report(problem);
+    return {};
+  }
+  broken_.erase(file);
+  for (const k8s::Problem& ignored : manifest.ignored) {
+    log_.info("objects of this kind are not read", {{"file", file}, {"kind", ignored.path}});
+  }
+  return replace(file, std::move(manifest.objects));
+}
+
+std::set<std::string> ManifestFiles::replace(const std::string& file,
+                                             std::vector<k8s::Object> objects) {
+  std::set<ObjectKey> old = std::move(files_[file]);
+  std::set<ObjectKey> now;
+  std::set<std::string> again;
+  index_.begin_batch();
+  for (k8s::Object& object : objects) {
+    ObjectKey key = key_of(object);
+    const auto owner = owners_.emplace(key, file).first;
+    if (owner->second != file) {
+      if (shadowed_[key].insert(file).second) {
+        log_.error("an object is defined in two files; the first one counts",
+                   {{"object", text_of(key)}, {"file", file}, {"first", owner->second}});
+      }
+      continue;
+    }
+    index_.put(std::move(object));
+    old.erase(key);
+    now.insert(std::move(key));
+  }
+  for (const ObjectKey& key : old) {
+    index_.erase(key);
+    owners_.erase(key);
+    const auto others = shadowed_.find(key);
+    if (others == shadowed_.end()) continue;
+    again.insert(others->second.begin(), others->second.end());
+    shadowed_.erase(others);
+  }
+  index_.end_batch();
+  files_[file] = std::move(now);
+  again.erase(file);
+  return again;
+}
+
+std::set<std::string> ManifestFiles::remove(const std::string& file) {
+  std::set<std::string> again = replace(file, {});
+  files_.erase(file);
+  broken_.erase(file);
+  for (auto& [key, others] : shadowed_) others.erase(file);
+  std::erase_if(shadowed_, [](const auto& entry) { return entry.second.empty(); });
+  return again;
+}
+
+void ManifestFiles::unreadable(const std::string& file, std::string_view why) {
+  if (!broken_.insert(file).second) return;
+  report({file, 0, 0, "", std::string(why)});
+}
+
+std::vector<std::string> ManifestFiles::names() const {
+  std::vector<std::string> out;
+  for (const auto& [name, keys] : files_) out.push_back(name);
+  return out;
+}
+
+}  // namespace tulle::control

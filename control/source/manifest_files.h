@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Manifests as files whose objects live in the index: what each file adds, changes and takes away
+// when it is read again. A file with any problem changes nothing, so the last good state of it
+// stays; the log names file, document, line, field and reason. Knows no file system: see folder.h.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/index/index.h"
+#include "lib/log/log.h"
+
+namespace tulle::control {
+
+class ManifestFiles {
+ public:
+  ManifestFiles(Index& index, const log::Logger& log) : index_(index), log_(log) {}
+
+  // The file has this text now. Where two files define one object the first that came keeps it.
+  // Gives the names of files that must be read again, because an object is theirs now.
+  std::set<std::string> update(const std::string& file, std::string_view text);
+  // The file is gone, and its objects with it.
+  std::set<std::string> remove(const std::string& file);
+  // It cannot be read; its last good state stays.
+  void unreadable(const std::string& file, std::string_view why);
+
+  bool knows(const std::string& file) const { return files_.contains(file); }
+  std::size_t size() const noexcept { return files_.size(); }
+  // Files whose present text is not what the index has.
+  std::size_t broken() const noexcept { return broken_.size(); }
+  std::vector<std::string> names() const;
+
+ private:
+  std::set<std::string> replace(const std::string& file, std::vector<k8s::Object> objects);
+  void report(const k8s::Problem& problem);
+
+  Index& index_;
+  log::Logger log_;
+  std::map<std::string, std::set<ObjectKey>> files_;  // what each file has in the index
+  std::map<ObjectKey, std::string> owners_;
+  std::map<ObjectKey, std::set<std::string>> shadowed_;  // files that define it, too
+  std::set<std::string> broken_;
+};
+
+}  // namespace tulle::control
