@@ -112,7 +112,7 @@ struct Service {
 
 // Hands requests to a handler of the same loop; can also answer by itself.
 struct Loopback final : http::Client {
-  explicit Loopback(http::Handler& to) : to(to) {}
+  explicit Loopback(http::Handler& handler) : to(handler) {}
   Task<Result<http::Response>> send(http::Request request, Deadline) override {
     if (fail) co_return *fail;
     co_return co_await to.handle(std::move(request));
@@ -331,7 +331,7 @@ TEST_F(CallTest, MalformedRequests) {
 
 // Answers every request with what a test wants.
 struct Canned final : http::Handler {
-  explicit Canned(net::Loop& loop) : loop(loop) {}
+  explicit Canned(net::Loop& its_loop) : loop(its_loop) {}
   Task<Result<http::Response>> handle(http::Request) override {
     http::Response response;
     response.status = status;
