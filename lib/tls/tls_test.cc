@@ -21,14 +21,15 @@ struct Ca {
   Issuer anchor = make_anchor("root.linkerd.cluster.local", 24h * 3650);
   Issuer issuer = make_issuer(anchor, "identity.linkerd.cluster.local", 24h * 365);
 
-  CredentialsPtr for_name(std::string_view name, LeafOptions options = {}, std::vector<std::string> alpn = {}) const {
+  CredentialsPtr for_name(std::string_view name, LeafOptions options = {}, std::vector<std::string> alpn = {},
+                          const Issuer* trusted = nullptr) const {
     PrivateKey key = PrivateKey::generate();
     const Result<Csr> csr = Csr::from_der(as_bytes(make_csr(key, name)));
     EXPECT_TRUE(csr);
     Result<Certificate> leaf = sign_leaf(issuer, *csr, options);
     EXPECT_TRUE(leaf);
     Credentials::Options made;
-    made.anchors = {anchor.certificate};
+    made.anchors = {trusted != nullptr ? trusted->certificate : anchor.certificate};
     made.own = Credentials::Own{key, {*leaf, issuer.certificate}};
     made.alpn = std::move(alpn);
     Result<CredentialsPtr> credentials = Credentials::make(std::move(made));
@@ -128,7 +129,7 @@ TEST(Tls, RefusesWhoeverIsNotWhoTheyShouldBe) {
   EXPECT_FALSE(wrong_name.server);
   Pair wrong_anchor = handshake(loop, ca().for_name("c"), stranger.for_name("s"), {"s", "s"});
   EXPECT_EQ(wrong_anchor.client.error().code, Errc::Unauthenticated);
-  Pair stranger_client = handshake(loop, stranger.for_name("c"), ca().for_name("s"), {"s", "s"});
+  Pair stranger_client = handshake(loop, stranger.for_name("c", {}, {}, &ca().anchor), ca().for_name("s"), {"s", "s"});
   EXPECT_FALSE(stranger_client.server);
   EXPECT_EQ(stranger_client.server.error().code, Errc::Unauthenticated);
   Pair expired = handshake(loop, ca().for_name("c"), ca().for_name("s", {.lifetime = -1h, .skew = 1s}), {"s", "s"});

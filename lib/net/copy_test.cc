@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/net/copy.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "lib/net/socket.h"
+#include "lib/testing/sim.h"
+
+namespace tulle::net {
+namespace {
+
+Task<void> join(Stream* a, Stream* b, CopyOutcome* out) { *out = co_await copy_duplex(*a, *b); }
+
+std::string read_all(testing::SimLoop& loop, Stream& stream) {
+  std::string got;
+  std::uint8_t buffer[1000];
+  for (int turn = 0; turn < 10'000; ++turn) {
+    loop.drain();
+    const Result<std::size_t> n = stream.try_read(buffer);
+    if (!n && n.error().code == Errc::WouldBlock) continue;
+    if (!n || *n == 0) break;
+    got += as_text(Bytes(buffer, *n));
+  }
+  return got;
+}
+
+TEST(CopyDuplex, PropagatesHalfClose) {
+  testing::SimLoop loop;
+  auto [client, left] = loop.pipe(64);
+  auto [right, server] = loop.pipe(64);
+  CopyOutcome outcome;
+  TaskScope scope;
+  scope.spawn(join(left.get(), right.get(), &outcome));
+  EXPECT_TRUE(client->try_write(as_bytes("question")));
+  EXPECT_TRUE(client->try_shutdown());
+  EXPECT_EQ(read_all(loop, *server), "question");
+  EXPECT_FALSE(scope.empty());
+  EXPECT_TRUE(server->try_write(as_bytes("a longer answer")));
+  EXPECT_TRUE(server->try_shutdown());
+  EXPECT_EQ(read_all(loop, *client), "a longer answer");
+  loop.drain();
+  EXPECT_TRUE(scope.empty());
+  EXPECT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.forward, 8U);
+  EXPECT_EQ(outcome.backward, 15U);
+}
+
+TEST(CopyDuplex, AResetCutsTheOtherSide) {
+  testing::SimLoop loop;
+  auto [client, left] = loop.pipe();
+  auto [right, server] = loop.pipe();
+  CopyOutcome outcome;
+  TaskScope scope;
+  scope.spawn(join(left.get(), right.get(), &outcome));
+  client->abort();
+  loop.drain();
+  EXPECT_TRUE(scope.empty());
+  EXPECT_TRUE(outcome.error);
+  EXPECT_TRUE(server->peer_aborted());
+}
+
+Task<void> proxy_once(Loop* loop, SocketFactory* sockets, TcpListener* at, SocketAddr to, CopyOutcome* out) {
+  Result<Accepted> accepted = co_await at->accept();
+  auto server = co_await connect_tcp(*loop, *sockets, to, {}, {});
+  EXPECT_TRUE(accepted && server);
+  *out = co_await copy_duplex(*accepted->stream, **server);
+}
+Task<void> echo_once(TcpListener* at) {
+  Result<Accepted> accepted = co_await at->accept();
+  std::vector<std::uint8_t> buffer(5000);
+  for (;;) {
+    const Result<std::size_t> n = co_await read_some(*accepted->stream, buffer);
+    if (!n || *n == 0) break;
+    const Result<void> written = co_await write_all(*accepted->stream, Bytes(buffer.data(), *n));
+    if (!written) break;
+  }
+  const Result<void> done = co_await shutdown_write(*accepted->stream);
+  EXPECT_TRUE(done);
+}
+Task<void> send_all(Stream* stream, const std::string* text) {
+  const Result<void> written = co_await write_all(*stream, as_bytes(*text));
+  EXPECT_TRUE(written);
+  const Result<void> done = co_await shutdown_write(*stream);
+  EXPECT_TRUE(done);
+}
+Task<void> ask(Loop* loop, SocketFactory* sockets, SocketAddr to, const std::string* text, std::string* got) {
+  auto stream = co_await connect_tcp(*loop, *sockets, to, {}, {});
+  EXPECT_TRUE(stream);
+  TaskScope scope;
+  scope.spawn(send_all(stream->get(), text));
+  std::vector<std::uint8_t> buffer(5000);
+  for (;;) {
+    const Result<std::size_t> n = co_await read_some(**stream, buffer);
+    if (!n || *n == 0) break;
+    *got += as_text(Bytes(buffer.data(), *n));
+  }
+  co_await scope.join();
+}
+
+TEST(CopyDuplex, SplicesPlainTcp) {
+  auto loop = Loop::create();
+  ASSERT_TRUE(loop);
+  HostSockets sockets;
+  auto server = listen_tcp(**loop, sockets, *SocketAddr::parse("127.0.0.1:0"), {});
+  auto proxy = listen_tcp(**loop, sockets, *SocketAddr::parse("127.0.0.1:0"), {});
+  ASSERT_TRUE(server && proxy);
+  const std::string text(3'000'000, 'z');
+  std::string got;
+  CopyOutcome outcome;
+  TaskScope scope;
+  scope.spawn(echo_once(server->get()));
+  scope.spawn(proxy_once(loop->get(), &sockets, proxy->get(), (*server)->local_addr(), &outcome));
+  scope.spawn(ask(loop->get(), &sockets, (*proxy)->local_addr(), &text, &got));
+  for (int turn = 0; turn < 100'000 && !scope.empty(); ++turn) (*loop)->run_once(1s);
+  EXPECT_EQ(got.size(), text.size());
+  EXPECT_EQ(outcome.forward, text.size());
+  EXPECT_EQ(outcome.backward, text.size());
+}
+
+}  // namespace
+}  // namespace tulle::net
