@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/serve/port.h"
+
+#include "lib/h2/connection.h"
+#include "lib/tls/stream.h"
+
+namespace tulle::control {
+namespace {
+
+// A client that connects and says nothing costs us one timeout.
+constexpr Duration kHandshakeTimeout = 10s;
+constexpr std::size_t kMaxConnections = 20'000;
+constexpr std::uint8_t kTlsHandshake = 0x16;
+
+// Adds to each request of a connection who is at its other end.
+class PeerHandler final : public http::Handler {
+ public:
+  PeerHandler(grpc::Server& server, grpc::Peer peer) : server_(server), peer_(std::move(peer)) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override {
+    return server_.serve(std::move(request), peer_);
+  }
+
+ private:
+  grpc::Server& server_;
+  grpc::Peer peer_;
+};
+
+// Waits for the first byte and leaves it where it is.
+net::Task<Result<std::uint8_t>> peek_byte(net::TcpStream& stream, Deadline by) {
+  std::uint8_t byte = 0;
+  for (;;) {
+    const Result<std::size_t> n = stream.try_peek({&byte, 1});
+    if (n && *n == 1) co_return byte;
+    if (n) co_return Error{Errc::Eof, "first byte"};
+    if (n.error().code != Errc::WouldBlock) co_return n.error();
+    stream.io().readable = false;
+    const bool in_time = co_await net::readable(stream.io(), by);
+    if (!in_time) co_return Error{Errc::Timeout, "first byte"};
+  }
+}
+
+}  // namespace
+
+GrpcPort::GrpcPort(net::Loop& loop, const log::Logger& log, grpc::Server& server,
+                   const OwnCertificates* own, net::Drain& drain, metrics::Registry& metrics,
+                   std::string_view name)
+    : loop_(loop), log_(log), server_(server), own_(own), drain_(drain) {
+  auto& accepted = metrics.counter("tulle_control_connections_total", "Connections accepted");
+  auto& refused = metrics.counter("tulle_control_refused_connections_total",
+                                  "Connections that were not served");
+  accepted_tls_ = accepted.get({{"port", name}, {"tls", "true"}});
+  accepted_plain_ = accepted.get({{"port", name}, {"tls", "false"}});
+  refused_ = refused.get({{"port", name}});
+}
+
+Result<void> GrpcPort::listen(net::SocketFactory& sockets, net::SocketAddr at) {
+  net::TcpOptions options;
+  options.keepalive = 10s;
+  options.user_timeout = 30s;
+  auto listener = net::listen_tcp(loop_, sockets, at, options);
+  if (!listener) return listener.error();
+  listener_ = *std::move(listener);
+  return {};
+}
+
+net::Task<void> GrpcPort::run() {
+  for (;;) {
+    Result<net::Accepted> accepted = co_await listener_->accept();
+    if (!accepted) co_return;
+    if (connections_.size() >= kMaxConnections) {
+      refused_->add();
+      accepted->stream->abort();
+      continue;
+    }
+    connections_.spawn(serve(std::move(accepted->stream), accepted->client));
+  }
+}
+
+net::Task<void> GrpcPort::serve(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client) {
+  const Result<std::uint8_t> first = co_await peek_byte(*stream, loop_.after(kHandshakeTimeout));
+  if (!first) co_return;
+  if (*first == kTlsHandshake) {
+    co_await serve_tls(std::move(stream), client);
+  } else {
+    co_await serve_plain(std::move(stream), client);
+  }
+}
+
+net::Task<void> GrpcPort::serve_plain(std::unique_ptr<net::TcpStream> stream,
+                                      net::SocketAddr client) {
+  if (!client.ip.is_loopback()) {
+    refused_->add();
+    log_.debug("plain text is refused", {{"client", client.to_string()}});
+    stream->abort();
+    co_return;
+  }
+  accepted_plain_->add();
+  co_await serve_http2(std::move(stream), {{}, client});
+}
+
+net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
+                                    net::SocketAddr client) {
+  const OwnCertificates* const own = own_;
+  const tls::ChooseCredentials choose = [own](std::string_view name) {
+    return own != nullptr ? own->choose(name) : nullptr;
+  };
+  Result<std::unique_ptr<tls::TlsStream>> session = co_await tls::accept_tls(
+      std::move(stream), choose, tls::ServerOptions{}, loop_.after(kHandshakeTimeout));
+  if (!session) {
+    refused_->add();
+    log_.debug("a handshake has failed",
+               {{"client", client.to_string()}, {"reason", session.error().where}});
+    co_return;
+  }
+  accepted_tls_->add();
+  const std::string identity = (*session)->peer_identity();
+  co_await serve_http2(*std::move(session), {identity, client});
+}
+
+net::Task<void> GrpcPort::serve_http2(net::StreamPtr stream, grpc::Peer peer) {
+  PeerHandler handler(server_, std::move(peer));
+  h2::ServerOptions options;
+  co_await h2::serve(std::move(stream), handler, options, drain_);
+}
+
+}  // namespace tulle::control

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One gRPC port of the control plane. One socket serves both worlds: a connection whose first byte
+// is 0x16 is TLS, with a certificate chosen by SNI; anything else is plain HTTP/2 and is accepted
+// from this machine only.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "control/identity/own_certificates.h"
+#include "lib/grpc/server.h"
+#include "lib/log/log.h"
+#include "lib/metrics/metrics.h"
+#include "lib/net/drain.h"
+#include "lib/net/socket.h"
+
+namespace tulle::control {
+
+class GrpcPort {
+ public:
+  // `own` may be null: then there is no TLS.
+  GrpcPort(net::Loop& loop, const log::Logger& log, grpc::Server& server,
+           const OwnCertificates* own, net::Drain& drain, metrics::Registry& metrics,
+           std::string_view name);
+
+  Result<void> listen(net::SocketFactory& sockets, net::SocketAddr at);
+  // The address that it has, e.g. after listening on port 0.
+  net::SocketAddr address() const noexcept { return listener_->local_addr(); }
+  // Accepts until stop().
+  net::Task<void> run();
+  void stop() noexcept { listener_->close(); }
+  std::size_t connections() const noexcept { return connections_.size(); }
+
+ private:
+  net::Task<void> serve(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
+  net::Task<void> serve_plain(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
+  net::Task<void> serve_tls(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
+  net::Task<void> serve_http2(net::StreamPtr stream, grpc::Peer peer);
+
+  net::Loop& loop_;
+  log::Logger log_;
+  grpc::Server& server_;
+  const OwnCertificates* own_;
+  net::Drain& drain_;
+  std::shared_ptr<metrics::Counter> accepted_tls_;
+  std::shared_ptr<metrics::Counter> accepted_plain_;
+  std::shared_ptr<metrics::Counter> refused_;
+  std::unique_ptr<net::TcpListener> listener_;
+  net::TaskScope connections_;  // destroyed first
+};
+
+}  // namespace tulle::control
