@@ -26,6 +26,7 @@
 #include "proto/tap.pb.h"
 #include "proto/tls_route.pb.h"
 #include "proto/transport.pb.h"
+#include "proto/viz_tap.pb.h"
 #include "proto/workload.pb.h"
 
 namespace tulle::pb {

@@ -18,7 +18,7 @@ and one NAME.pb.h and NAME.pb.cc per .proto file, in namespace tulle::pb::<last 
                           message, or takes the value of a scalar
   enum                    std::int32_t (enums are open), constants Outer::Name::VALUE
   service S, method M     struct S { struct M { Request, Response, kPath, kServerStreams } }
-  keyword as a name       keyword_
+  keyword (or none)       keyword_
 
 Every message has `unknown_fields`: decode met a field whose number (or wire type) is not in the
 schema. Where a oneof is empty and unknown_fields is set, the sender has probably chosen a member
@@ -61,7 +61,7 @@ SPACES = {  # where the last part of the package will not do
 }
 KEYWORDS = {
     "and", "bool", "case", "class", "const", "default", "delete", "double", "else", "enum", "export",
-    "false", "float", "for", "if", "int", "long", "namespace", "new", "not", "operator", "or",
+    "false", "float", "for", "if", "int", "long", "namespace", "new", "none", "not", "operator", "or",
     "private", "protected", "public", "register", "return", "short", "static", "struct", "switch",
     "template", "this", "true", "typename", "union", "using", "virtual", "void", "while", "xor",
 }
@@ -234,7 +234,9 @@ class Generator:
         out = [f"struct {service.name} {{"]
         for method in service.method:
             yes = {True: "true", False: "false"}
-            out += [f"  struct {method.name} {{",
+            # A member of a class may not have its name.
+            name = method.name + ("_" if method.name == service.name else "")
+            out += [f"  struct {name} {{",
                     f"    using Request = {self.type_of(method.input_type)};",
                     f"    using Response = {self.type_of(method.output_type)};",
                     f'    static constexpr std::string_view kPath = "{path}{method.name}";',
