@@ -5,7 +5,8 @@
 usage: protogen.py DESCRIPTOR_SET OUT_DIR
 
 Writes messages.inc, a line TULLE_PB_MESSAGE(C++ type, "full name") for each message (tests use it),
-and one NAME.pb.h and NAME.pb.cc per .proto file, in namespace tulle::pb::<last part of the package>:
+and one NAME.pb.h and NAME.pb.cc per .proto file. Everything of a package a.b.c is in namespace
+tulle::pb::c:
 
   message Outer.Inner     struct Outer_Inner, also named Outer::Inner
   message field           Box<T> (absent, or a T)
@@ -51,7 +52,8 @@ for kind, name in ((F.TYPE_INT64, "std::int64_t"), (F.TYPE_INT32, "std::int32_t"
     # A negative number is sent as its 64-bit two's complement.
     wide = "static_cast<std::uint64_t>({v})" if "int32" not in name or "uint" in name \
         else "static_cast<std::uint64_t>(static_cast<std::int64_t>({v}))"
-    SCALARS[kind] = (name, "kVarint", f"static_cast<{name}>(in.varint())", "number({n}, " + wide + ")")
+    SCALARS[kind] = (name, "kVarint", f"static_cast<{name}>(in.varint())",
+                     "number({n}, " + wide + ")")
 
 SPACES = {  # where the last part of the package will not do
     "": "spiffe",
@@ -101,9 +103,10 @@ class Field:
             self.base = None
             return
         assert self.is_message or proto.type in SCALARS, f"type of {proto.name}"
-        self.base = generator.type_of(proto.type_name) if self.is_message else SCALARS[proto.type][0]
+        self.base = generator.type_of(proto.type_name) if self.is_message \
+            else SCALARS[proto.type][0]
         if self.repeated:
-            assert proto.type in (F.TYPE_MESSAGE, F.TYPE_STRING, F.TYPE_BYTES), "no packed fields yet"
+            assert self.is_message or self.base == "std::string", "no packed fields yet"
             self.type = f"std::vector<{self.base}>"
         else:
             self.type = f"Box<{self.base}>" if self.is_message else self.base
@@ -137,7 +140,8 @@ class Field:
 
     def write(self, value, out="out"):
         if self.is_message:
-            return f"{out}.message({self.number}, [&](Writer& inner) {{ encode({value}, inner); }});"
+            body = f"[&](Writer& inner) {{ encode({value}, inner); }}"
+            return f"{out}.message({self.number}, {body});"
         return f"{out}.{SCALARS[self.proto.type][3].format(n=self.number, v=value)};"
 
 
@@ -182,11 +186,11 @@ class Generator:
 
     def header(self, file):
         out = [f"// Made by tools/protogen from {file.name}. Do not edit.", "#pragma once", "",
-               "#include <cstdint>", "#include <map>", "#include <string>", "#include <string_view>",
-               "#include <vector>", ""]
+               "#include <cstdint>", "#include <map>", "#include <string>",
+               "#include <string_view>", "#include <vector>", ""]
         out += [f'#include "proto/{stem(dep)}.pb.h"' for dep in file.dependency]
-        out += ['#include "proto/wire.h"', "", f"namespace {space(file.package)} {{", "using pb::Box;",
-                ""]
+        out += ['#include "proto/wire.h"', "", f"namespace {space(file.package)} {{",
+                "using pb::Box;", ""]
         messages = self.of_file(file)
         # Box and vector are content with declarations, so any order is good.
         out += [f"struct {m.flat};" for m in messages] + [""]
@@ -263,8 +267,8 @@ class Generator:
             same = f"{f.name} == other.{f.name}"
             parts.append(f"({f.oneof}_case != {m.case(f)} || {same})" if f.oneof else same)
         joined = " &&\n         ".join(parts)
-        return [f"bool {m.flat}::operator==(const {m.flat}& other) const {{", f"  return {joined};", "}",
-                ""]
+        return [f"bool {m.flat}::operator==(const {m.flat}& other) const {{",
+                f"  return {joined};", "}", ""]
 
     @staticmethod
     def empty_others(m, field, target):
@@ -297,7 +301,8 @@ class Generator:
 
     @staticmethod
     def encoder(m):
-        out = [f"void encode([[maybe_unused]] const {m.flat}& message, [[maybe_unused]] Writer& out) {{"]
+        out = [f"void encode([[maybe_unused]] const {m.flat}& message, "
+               "[[maybe_unused]] Writer& out) {"]
         for f in sorted(m.fields, key=lambda f: f.number):
             name = "message." + f.name
             if f.entry:
@@ -320,8 +325,9 @@ class Generator:
 
     def decoder(self, m):
         out = [f"bool decode({m.flat}& message, Bytes bytes, int depth) {{",
-               "  if (depth <= 0) return false;", "  Reader in(bytes);", "  std::uint32_t field = 0;",
-               "  std::uint32_t type = 0;", "  while (in.next(field, type)) {"]
+               "  if (depth <= 0) return false;", "  Reader in(bytes);",
+               "  std::uint32_t field = 0;", "  std::uint32_t type = 0;",
+               "  while (in.next(field, type)) {"]
         if m.fields:
             out.append("    switch (field << 3 | type) {")
             for f in m.fields:
@@ -329,8 +335,8 @@ class Generator:
                 out += ["        " + line for line in self.decode_field(m, f)]
                 out += ["        continue;", "      }"]
             out += ["      default:", "        break;", "    }"]
-        return out + ["    message.unknown_fields = true;", "    in.skip(field, type, depth);", "  }",
-                      "  return in.ok();", "}", ""]
+        return out + ["    message.unknown_fields = true;", "    in.skip(field, type, depth);",
+                      "  }", "  return in.ok();", "}", ""]
 
     def decode_field(self, m, f):
         name = "message." + f.name
@@ -342,7 +348,8 @@ class Generator:
             return ["Reader entry(in.bytes());", "std::string key;", f"{f.value.base} value{{}};",
                     "std::uint32_t part = 0;", "std::uint32_t part_type = 0;",
                     "while (entry.next(part, part_type)) {",
-                    "  if (part == 1 && part_type == kLengthDelimited) {", "    key = entry.text();",
+                    "  if (part == 1 && part_type == kLengthDelimited) {",
+                    "    key = entry.text();",
                     f"  }} else if (part == 2 && part_type == {f.value.wire}) {{",
                     *["  " + line for line in value],
                     "  } else {", "    entry.skip(part, part_type, depth);", "  }", "}",
