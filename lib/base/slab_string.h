@@ -31,6 +31,10 @@ class SlabString {
     assign(text);
     return *this;
   }
+  SlabString& operator=(const char* text) {
+    assign(text);
+    return *this;
+  }
   ~SlabString() { clear(); }
 
   std::string_view view() const noexcept { return {data_, size_}; }

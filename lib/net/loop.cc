@@ -252,6 +252,7 @@ void Loop::run_once(Duration max_wait) {
       continue;
     }
     if ((what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) state->hang_up = true;
+    if ((what & (EPOLLHUP | EPOLLERR)) != 0) state->failed = true;
     if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) state->set_readable();
     if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) state->set_writable();
   }

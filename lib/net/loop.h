@@ -67,6 +67,7 @@ struct IoState {
   bool readable = true;
   bool writable = true;
   bool hang_up = false;  // the peer closed its side or the connection failed (data may remain)
+  bool failed = false;   // both directions are over: reset, or closed by both
   Waiter* reader = nullptr;
   Waiter* writer = nullptr;
   Loop* loop = nullptr;

@@ -60,6 +60,8 @@ class ReplayStream final : public Stream {
   Result<void> try_shutdown() override { return inner_->try_shutdown(); }
   void abort() noexcept override { inner_->abort(); }
   IoState& io() noexcept override { return inner_->io(); }
+  // Gives the inner stream back; what was not read of the first bytes is lost.
+  StreamPtr release() noexcept { return std::move(inner_); }
   TcpStream* plain_tcp() noexcept override {
     return first_.empty() ? inner_->plain_tcp() : nullptr;
   }

@@ -39,6 +39,7 @@ PipeEnd::~PipeEnd() {
   if (!mine.incoming.empty()) mine.aborted = true;  // as TCP: unread bytes turn a close into a reset
   if (other.end != nullptr) {
     other.end->io_.hang_up = true;
+    other.end->io_.failed = mine.aborted;
     other.end->io_.set_readable();
     other.end->io_.set_writable();
   }
@@ -98,6 +99,7 @@ void PipeEnd::abort() noexcept {
   other.incoming.clear();
   if (other.end != nullptr) {
     other.end->io_.hang_up = true;
+    other.end->io_.failed = mine.aborted;
     other.end->io_.set_readable();
     other.end->io_.set_writable();
   }

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/http1/codec.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "lib/http1/detect.h"
+#include "lib/http1/hop.h"
+
+namespace tulle::http1 {
+namespace {
+
+Result<std::optional<ParsedRequest>> parse(std::string_view text) {
+  std::size_t searched = 0;
+  std::size_t consumed = 0;
+  return parse_request(as_bytes(text), {}, searched, consumed);
+}
+
+TEST(Request, KeepsWhatItWasSent) {
+  const std::string text = "GET /a?b HTTP/1.1\r\nHost: web\r\nX-Mixed: 1\r\nx-mixed:  2 \r\n\r\nrest";
+  std::size_t searched = 0;
+  std::size_t consumed = 0;
+  // The same for every split.
+  for (std::size_t n = 0; n <= text.size(); ++n) {
+    if (n + 3 >= text.size()) searched = 0;  // a whole head was found: the next search is a new one
+    const auto parsed = parse_request(as_bytes(std::string_view(text).substr(0, n)), {}, searched, consumed);
+    ASSERT_TRUE(parsed);
+    ASSERT_EQ(parsed->has_value(), n + 4 >= text.size()) << n;
+  }
+  const auto parsed = parse(text);
+  const http::Request& request = (*parsed)->request;
+  EXPECT_EQ(request.method, "GET");
+  EXPECT_EQ(request.path, "/a?b");
+  EXPECT_EQ(request.authority, "web");
+  EXPECT_EQ(request.headers[1].name, "X-Mixed");
+  EXPECT_EQ(request.headers[2].value, "2");
+  ByteQueue out;
+  encode_request(request, Framing::None, out);
+  EXPECT_EQ(as_text(out.data()), "GET /a?b HTTP/1.1\r\nHost: web\r\nX-Mixed: 1\r\nx-mixed: 2\r\n\r\n");
+}
+
+TEST(Request, RefusesWhatCouldBeReadTwoWays) {
+  for (const char* head : {
+           "GET / HTTP/1.1\nHost: a\n\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+           "GET  / HTTP/1.1\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.2\r\n\r\n",
+           "G@T / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+           "GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n", "GET / HTTP/1.1\r\nX: a\x01\r\n\r\n",
+           "GET / HTTP/1.1\r\nX: a\rb\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
+           "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+           "POST / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
+           "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 0x1\r\n\r\n",
+           "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+           "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+           "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+           "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+           "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+           "CONNECT / HTTP/1.1\r\n\r\n", "CONNECT http://a/ HTTP/1.1\r\n\r\n", "CONNECT * HTTP/1.1\r\n\r\n",
+           "CONNECT a:80 HTTP/1.0\r\n\r\n", "GET a:80 HTTP/1.1\r\n\r\n", "GET * HTTP/1.1\r\n\r\n",
+           "GET http://u@a/ HTTP/1.1\r\n\r\n"}) {
+    const auto parsed = parse(head);
+    EXPECT_FALSE(parsed) << head;
+    if (!parsed) EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
+  }
+  std::string many = "GET / HTTP/1.1\r\n";
+  for (int i = 0; i < 101; ++i) many += "x: y\r\n";
+  EXPECT_EQ(parse(many + "\r\n").error().code, Errc::TooLarge);
+  EXPECT_EQ(parse("GET /" + std::string(70'000, 'a')).error().code, Errc::TooLarge);
+}
+
+TEST(Request, KnowsTheFormsOfATarget) {
+  const auto absolute = parse("GET http://other:81/x HTTP/1.1\r\nHost: web\r\n\r\n");
+  ASSERT_TRUE(absolute && *absolute);
+  EXPECT_EQ((*absolute)->request.form, http::TargetForm::Absolute);
+  EXPECT_EQ((*absolute)->request.authority, "other:81");
+  EXPECT_EQ((*absolute)->request.headers.get("host"), "web");
+  const auto connect = parse("CONNECT a:80 HTTP/1.1\r\n\r\n");
+  ASSERT_TRUE(connect && *connect);
+  EXPECT_TRUE((*connect)->request.wants_upgrade);
+  const auto options = parse("OPTIONS * HTTP/1.1\r\n\r\n");
+  ASSERT_TRUE(options && *options);
+  const auto upgrade = parse("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_TRUE((*upgrade)->request.wants_upgrade);
+  const auto h2c = parse("GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n");
+  EXPECT_FALSE((*h2c)->request.wants_upgrade);
+  http::HeaderMap headers = (*h2c)->request.headers;
+  strip_hop_headers(headers, false);
+  EXPECT_TRUE(headers.empty());
+  EXPECT_TRUE(parse("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n"));
+}
+
+std::string decode_all(std::string_view wire, std::size_t slice, Result<void>* outcome, http::HeaderMap* trailers) {
+  BodyDecoder decoder(Framing::Chunked, 0, {});
+  std::string body;
+  Bytes left = as_bytes(wire);
+  *outcome = Result<void>{};
+  while (!left.empty() && !decoder.done()) {
+    Bytes piece = left.first(std::min(slice, left.size()));
+    const std::size_t all = piece.size();
+    while (!piece.empty() && !decoder.done()) {
+      const auto step = decoder.decode(piece);
+      if (!step) {
+        *outcome = step.error();
+        return body;
+      }
+      body += as_text(step->data);
+      piece = piece.subspan(step->used);
+    }
+    left = left.subspan(all - piece.size());
+  }
+  if (!decoder.done()) *outcome = decoder.end();
+  *trailers = decoder.trailers();
+  return body;
+}
+
+TEST(Chunked, DecodesWhateverTheSplit) {
+  const std::string wire = "5;ext=1\r\nhello\r\n00006\r\n world\r\n0\r\nX-T: 1\r\nY: 2\r\n\r\n";
+  for (std::size_t slice = 1; slice <= wire.size(); ++slice) {
+    Result<void> outcome;
+    http::HeaderMap trailers;
+    EXPECT_EQ(decode_all(wire, slice, &outcome, &trailers), "hello world") << slice;
+    EXPECT_TRUE(outcome);
+    EXPECT_EQ(trailers.get("y"), "2");
+  }
+  for (const char* bad : {"5\r\nhelloX\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "-1\r\n", "g\r\n", "\r\n", "5 \r\nhello\r\n",
+                          "ffffffffffffffffff\r\n", "0\r\nbad name: x\r\n\r\n", "5\r\nhel"}) {
+    Result<void> outcome;
+    http::HeaderMap trailers;
+    decode_all(bad, 100, &outcome, &trailers);
+    EXPECT_FALSE(outcome) << bad;
+  }
+}
+
+TEST(Detect, DecidesAsEarlyAsItCan) {
+  const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  for (std::size_t n = 0; n < 14; ++n) EXPECT_EQ(detect(as_bytes(preface).first(n)), Detected::NeedMore) << n;
+  EXPECT_EQ(detect(as_bytes(preface)), Detected::Http2);
+  const std::string request = "GET /path HTTP/1.1\r\n";
+  for (std::size_t n = 0; n < 17; ++n) EXPECT_EQ(detect(as_bytes(request).first(n)), Detected::NeedMore) << n;
+  EXPECT_EQ(detect(as_bytes(request)), Detected::Http1);
+  for (const char* other : {"\x16\x03\x01", "*1\r\n$4\r\nPING\r\n", "SSH-2.0-x\r\n", "{\"a\"", "GET\r\n", "A B\r\n", "PRI * HTTP/3.0\r\n"}) {
+    EXPECT_EQ(detect(as_bytes(std::string_view(other))), Detected::NotHttp) << other;
+  }
+  EXPECT_EQ(detect(as_bytes("\x00")), Detected::NeedMore);  // an empty literal: nothing came yet
+}
+
+}  // namespace
+}  // namespace tulle::http1

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/http1/connection.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "lib/testing/sim.h"
+
+namespace tulle::http1 {
+namespace {
+
+using testing::PipeEnd;
+using testing::SimLoop;
+
+// Answers each request with what the function makes of it, after the body was read.
+class TestHandler final : public http::Handler {
+ public:
+  explicit TestHandler(net::Loop& l) : loop(l) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override {
+    ++calls;
+    std::string body;
+    while (read_body && !request.body.ended()) {
+      if (request.body.failure() != nullptr) co_return *request.body.failure();
+      body += as_text(request.body.data());
+      request.body.consume(request.body.data().size());
+      if (!request.body.ready()) {
+        const bool told = co_await request.body.changed();
+        EXPECT_TRUE(told);
+      }
+    }
+    if (delay != Duration::zero()) co_await net::sleep_for(loop, delay);
+    last_path = std::string(request.path.view());
+    last_body = body;
+    if (fail) co_return Error{Errc::Io, "test"};
+    http::Response response = http::make_text_response(loop, status, "got " + body);
+    response.close_connection = close;
+    co_return response;
+  }
+  net::Loop& loop;
+  int calls = 0;
+  std::uint16_t status = 200;
+  bool read_body = true;
+  bool fail = false;
+  bool close = false;
+  Duration delay{};
+  std::string last_path;
+  std::string last_body;
+};
+
+struct Fixture : ::testing::Test {
+  Fixture() : handler(loop) {
+    auto [a, b] = loop.pipe();
+    client = std::move(a);
+    scope.spawn(serve(std::move(b), handler, {}, drain));
+  }
+  void send(std::string_view text) {
+    EXPECT_TRUE(client->try_write(as_bytes(text)));
+    loop.drain();
+  }
+  std::string received() {
+    loop.drain();
+    std::string got(as_text(client->pending()));
+    std::uint8_t buffer[65536];
+    while (client->try_read(buffer) && !client->pending().empty()) {
+    }
+    return got;
+  }
+  SimLoop loop;
+  net::Drain drain;
+  TestHandler handler;
+  std::unique_ptr<PipeEnd> client;
+  net::TaskScope scope;
+};
+
+TEST_F(Fixture, ServesOneAfterTheOther) {
+  send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string got = received();
+  EXPECT_EQ(handler.calls, 2);
+  EXPECT_EQ(handler.last_path, "/2");
+  EXPECT_EQ(got.find("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\ngot HTTP/1.1 200 OK"), 0U) << got;
+  EXPECT_FALSE(client->peer_closed());
+}
+
+TEST_F(Fixture, ReadsBodiesInAnySlices) {
+  const std::string request =
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nworld\r\n0\r\n\r\n";
+  for (const char c : request) send(std::string_view(&c, 1));
+  EXPECT_EQ(handler.calls, 2);
+  EXPECT_EQ(handler.last_body, "world");
+  EXPECT_NE(received().find("got hello"), std::string::npos);
+}
+
+TEST_F(Fixture, AnswersMalformedRequestsAndCloses) {
+  send("GET / HTTP/1.1\r\nHost : a\r\n\r\n");
+  EXPECT_EQ(received().find("HTTP/1.1 400 Bad Request\r\n"), 0U);
+  EXPECT_TRUE(client->peer_closed());
+  EXPECT_EQ(handler.calls, 0);
+}
+
+TEST_F(Fixture, ClosesWhenItShould) {
+  handler.close = true;
+  send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_NE(received().find("connection: close"), std::string::npos);
+  EXPECT_TRUE(client->peer_closed());
+}
+
+TEST_F(Fixture, OldClientsGetOldAnswers) {
+  send("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(received().find("HTTP/1.0 200 OK"), 0U);
+  EXPECT_TRUE(client->peer_closed());
+}
+
+TEST_F(Fixture, HeadHasNoBody) {
+  send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string got = received();
+  EXPECT_EQ(got.find("got"), got.rfind("got"));
+  EXPECT_EQ(handler.calls, 2);
+}
+
+TEST_F(Fixture, DrainEndsIdleConnectionsAtOnceAndBusyOnesAfterTheirAnswer) {
+  handler.delay = 1s;
+  send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  drain.start();
+  loop.drain();
+  EXPECT_FALSE(client->peer_closed());
+  loop.advance(1100ms);
+  EXPECT_NE(received().find("connection: close"), std::string::npos);
+  EXPECT_TRUE(client->peer_closed());
+}
+
+TEST_F(Fixture, AResetCancelsTheHandler) {
+  handler.delay = 1h;
+  send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(scope.size(), 1U);
+  client->abort();
+  loop.advance(1s);
+  EXPECT_TRUE(scope.empty());
+}
+
+TEST_F(Fixture, AnEarlyAnswerDoesNotWaitForTheUpload) {
+  handler.read_body = false;
+  handler.status = 413;
+  send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome");
+  EXPECT_EQ(received().find("HTTP/1.1 413"), 0U);
+  loop.advance(2s);
+  EXPECT_TRUE(client->peer_closed());
+}
+
+struct ClientFixture : ::testing::Test {
+  ClientFixture() {
+    auto [a, b] = loop.pipe();
+    server = std::move(b);
+    connection = ClientConnection::make(std::move(a));
+  }
+  static net::Task<void> run(ClientConnection* connection, http::Request request, Deadline by,
+                             std::optional<Result<http::Response>>* out) {
+    out->emplace(co_await connection->send(std::move(request), by));
+  }
+  void start(http::Request request = get()) {
+    response.reset();
+    scope.spawn(run(connection.get(), std::move(request), loop.get().after(5s), &response));
+    loop.drain();
+  }
+  static http::Request get() {
+    http::Request request;
+    request.method = "GET";
+    request.path = "/";
+    request.headers.add("Host", "a");
+    return request;
+  }
+  std::string asked() {
+    std::string got(as_text(server->pending()));
+    std::uint8_t buffer[65536];
+    if (!server->pending().empty()) (void)server->try_read(buffer);
+    return got;
+  }
+  void answer(std::string_view text) {
+    EXPECT_TRUE(server->try_write(as_bytes(text)));
+    loop.drain();
+  }
+  SimLoop loop;
+  std::unique_ptr<PipeEnd> server;
+  std::unique_ptr<ClientConnection> connection;
+  std::optional<Result<http::Response>> response;
+  net::TaskScope scope;
+};
+
+TEST_F(ClientFixture, CarriesRequestsOneAfterTheOther) {
+  for (int i = 0; i < 3; ++i) {
+    start();
+    EXPECT_EQ(asked(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    ASSERT_TRUE(response && *response);
+    EXPECT_EQ(as_text((*response)->body.data()), "ok");
+    EXPECT_TRUE((*response)->body.complete());
+    EXPECT_TRUE(connection->reusable());
+  }
+}
+
+TEST_F(ClientFixture, StreamsLongBodies) {
+  start();
+  answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  ASSERT_TRUE(response && *response);
+  EXPECT_FALSE((*response)->body.complete());
+  EXPECT_FALSE(connection->idle());
+  answer("3\r\ndef\r\n0\r\nX-T: 1\r\n\r\n");
+  EXPECT_EQ(as_text((*response)->body.data()), "abcdef");
+  EXPECT_TRUE((*response)->body.complete());
+  EXPECT_EQ((*response)->body.trailers().get("x-t"), "1");
+  EXPECT_TRUE(connection->reusable());
+}
+
+TEST_F(ClientFixture, ABodyUntilCloseEndsTheConnection) {
+  start();
+  answer("HTTP/1.0 200 OK\r\n\r\nall of it");
+  ASSERT_TRUE(response && *response);
+  EXPECT_TRUE(server->try_shutdown());
+  loop.drain();
+  EXPECT_TRUE((*response)->body.complete());
+  EXPECT_FALSE(connection->reusable());
+}
+
+TEST_F(ClientFixture, AClosedKeptConnectionIsSafeToRepeat) {
+  start();
+  answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  ASSERT_TRUE(response && *response);
+  EXPECT_TRUE(connection->reusable());
+  start();
+  server.reset();
+  loop.drain();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->error().code, Errc::Refused);
+}
+
+TEST_F(ClientFixture, AFreshConnectionThatClosesIsNot) {
+  start();
+  asked();
+  server.reset();
+  loop.drain();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->error().code, Errc::Eof);
+}
+
+TEST_F(ClientFixture, TimesOutAndIsNotUsedAgain) {
+  start();
+  loop.advance(6s);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->error().code, Errc::Timeout);
+  EXPECT_FALSE(connection->reusable());
+}
+
+TEST_F(ClientFixture, UpgradesGiveTheStreamAway) {
+  http::Request request = get();
+  request.headers.add("connection", "upgrade");
+  request.headers.add("upgrade", "websocket");
+  request.wants_upgrade = true;
+  start(std::move(request));
+  answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
+  ASSERT_TRUE(response && *response);
+  ASSERT_TRUE((*response)->upgraded);
+  std::uint8_t buffer[16];
+  const Result<std::size_t> n = (*response)->upgraded->try_read(buffer);
+  ASSERT_TRUE(n);
+  EXPECT_EQ(as_text(Bytes(buffer, *n)), "first");
+  EXPECT_FALSE(connection->reusable());
+}
+
+TEST_F(ClientFixture, UnaskedBytesEndTheConnection) {
+  start();
+  answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n");
+  ASSERT_TRUE(response && *response);
+  EXPECT_FALSE(connection->reusable());
+}
+
+}  // namespace
+}  // namespace tulle::http1

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "lib/base/text.h"
+#include "lib/http1/connection.h"
+#include "lib/net/copy.h"
+
+namespace tulle::http1 {
+namespace {
+
+constexpr std::size_t kFlushAt = std::size_t{64} * 1024;
+constexpr std::size_t kDrainMost = std::size_t{64} * 1024;  // rest of an unread body we still read to keep the connection
+
+class Server final : net::DrainListener, http::BodyProducer, http::InformationalSink {
+ public:
+  Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
+      : stream_(std::move(stream)),
+        handler_(handler),
+        options_(options),
+        drain_(drain),
+        body_wanted_(stream_->loop()) {
+    drain_.add(*this);
+  }
+  net::Task<void> run();
+
+ private:
+  // Resumed when the handler has answered, or when something happens to the connection meanwhile.
+  struct Answered final : net::Waiter {
+    explicit Answered(Server& s) : server(s) {}
+    ~Answered() { leave(); }
+    bool await_ready() const noexcept { return server.response_.has_value() || server.stream_->io().failed; }
+    void await_suspend(std::coroutine_handle<> caller) noexcept {
+      handle = caller;
+      server.waiting_ = this;
+      net::IoState& io = server.stream_->io();
+      if (io.reader == nullptr) io.reader = this;
+    }
+    void await_resume() noexcept { leave(); }
+    void leave() noexcept {
+      if (server.waiting_ == this) server.waiting_ = nullptr;
+      net::IoState& io = server.stream_->io();
+      if (io.reader == this) io.reader = nullptr;
+    }
+    Server& server;
+  };
+
+  // DrainListener, BodyProducer, InformationalSink
+  void on_drain() override {
+    closing_ = true;
+    stream_->io().set_readable();  // an idle connection wakes and closes
+  }
+  void on_consumed(std::size_t /*n*/) override { body_wanted_.notify_all(); }
+  void on_abandoned() override {
+    body_dropped_ = true;
+    body_wanted_.notify_all();
+  }
+  void on_informational(http::ResponseHead head) override {
+    if (version_ == http::Version::Http10) return;  // RFC 9110 §15.2
+    head.version = http::Version::Http11;
+    encode_response(head, Framing::None, std::nullopt, false, false, out_);
+    [[maybe_unused]] const Result<void> sent = try_send();
+  }
+
+  net::Task<Result<std::optional<ParsedRequest>>> read_head();
+  net::Task<void> run_handler(http::Request request);
+  net::Task<void> read_body();
+  net::Task<Result<void>> send_response(http::Response& response);
+  net::Task<Result<void>> flush();
+  Result<void> try_send();
+  net::Task<bool> finish_body();
+  Result<void> feed(Bytes bytes);
+  void refuse(const Error& error);
+  net::Task<void> tunnel(http::Response response);
+
+  net::StreamPtr stream_;
+  http::Handler& handler_;
+  const ServerOptions options_;
+  net::Drain& drain_;
+  ByteQueue in_;   // read and not yet used
+  ByteQueue out_;  // to be written
+  BodyDecoder decoder_;
+  http::BodyWriter body_;
+  net::Signal body_wanted_;
+  std::optional<Result<http::Response>> response_;
+  Answered* waiting_ = nullptr;
+  http::Version version_ = http::Version::Http11;
+  bool head_request_ = false;
+  bool connect_request_ = false;
+  bool keep_alive_ = true;
+  bool closing_ = false;
+  bool body_dropped_ = false;
+  bool client_ended_ = false;
+  net::TaskScope exchange_;  // handler and body of the request under way; destroyed first
+};
+
+Result<void> Server::try_send() {
+  while (!out_.empty()) {
+    const Result<std::size_t> n = stream_->try_write(out_.data());
+    if (!n) return n.error();
+    out_.consume(*n);
+  }
+  return stream_->try_flush();
+}
+
+net::Task<Result<void>> Server::flush() {
+  for (;;) {
+    const Result<void> sent = try_send();
+    if (sent || sent.error().code != Errc::WouldBlock) co_return sent;
+    co_await net::writable(stream_->io());
+  }
+}
+
+void Server::refuse(const Error& error) {
+  http::Response response = http::make_response(error.code == Errc::TooLarge ? 431 : 400);
+  encode_response(response, Framing::Length, 0, true, false, out_);
+}
+
+// The next request; no value when the connection is over.
+net::Task<Result<std::optional<ParsedRequest>>> Server::read_head() {
+  std::size_t searched = 0;
+  for (;;) {
+    std::size_t consumed = 0;
+    if (!in_.empty()) {
+      Result<std::optional<ParsedRequest>> parsed = parse_request(in_.data(), options_.limits, searched, consumed);
+      if (!parsed || *parsed) {
+        if (parsed) in_.consume(consumed);
+        co_return parsed;
+      }
+      if (client_ended_) co_return std::optional<ParsedRequest>{};
+    } else if (closing_ || drain_.started() || client_ended_) {
+      co_return std::optional<ParsedRequest>{};
+    }
+    const MutableBytes room = stream_->loop().scratch();
+    const Result<std::size_t> n = stream_->try_read(room);
+    if (!n) {
+      if (n.error().code != Errc::WouldBlock) co_return std::optional<ParsedRequest>{};
+      co_await net::readable(stream_->io());
+      continue;
+    }
+    if (*n == 0) {
+      client_ended_ = true;
+      continue;
+    }
+    const Bytes got(room.data(), *n);
+    if (!in_.empty()) {
+      in_.append(got);
+      continue;
+    }
+    // The usual case: a whole head in one read, parsed where it lies.
+    Result<std::optional<ParsedRequest>> parsed = parse_request(got, options_.limits, searched, consumed);
+    if (!parsed) co_return parsed;
+    in_.append(got.subspan(*parsed ? consumed : 0));
+    if (*parsed) co_return parsed;
+  }
+}
+
+net::Task<void> Server::run_handler(http::Request request) {
+  Result<http::Response> response = co_await handler_.handle(std::move(request));
+  response_.emplace(std::move(response));
+  if (waiting_ != nullptr) stream_->loop().wake(*waiting_);
+}
+
+// Hands body bytes to the handler's reader; what follows the body stays in in_.
+Result<void> Server::feed(Bytes bytes) {
+  while (!bytes.empty() && !decoder_.done()) {
+    const Result<BodyDecoder::Step> step = decoder_.decode(bytes);
+    if (!step) return step.error();
+    body_.write(step->data);
+    bytes = bytes.subspan(step->used);
+  }
+  if (decoder_.done() && body_) body_.finish(std::move(decoder_.trailers()));
+  in_.append(bytes);
+  return {};
+}
+
+net::Task<void> Server::read_body() {
+  while (!decoder_.done() && !body_dropped_) {
+    if (body_.buffered() >= options_.body_window) {
+      [[maybe_unused]] const bool told = co_await body_wanted_.wait();
+      continue;
+    }
+    const MutableBytes room = stream_->loop().scratch();
+    const Result<std::size_t> n = stream_->try_read(room);
+    if (!n && n.error().code == Errc::WouldBlock) {
+      // The reader slot may be held by who waits for the answer: that one only looks for failures.
+      net::IoState& io = stream_->io();
+      if (io.reader != nullptr) io.reader = nullptr;
+      co_await net::readable(io);
+      continue;
+    }
+    Result<void> fed = Error{Errc::Eof, "read a request body"};
+    if (n && *n != 0) fed = feed(Bytes(room.data(), *n));
+    if (!fed) {
+      keep_alive_ = false;
+      body_.fail(fed.error());
+      co_return;
+    }
+  }
+}
+
+// After an early answer: reads a bounded rest so that the connection can go on. False: it cannot.
+net::Task<bool> Server::finish_body() {
+  if (decoder_.done()) co_return true;
+  std::size_t most = kDrainMost;
+  const Deadline by = stream_->loop().after(1s);
+  while (!decoder_.done()) {
+    const MutableBytes room = stream_->loop().scratch().first(std::min<std::size_t>(most, 16'384));
+    if (room.empty()) co_return false;
+    const Result<std::size_t> n = stream_->try_read(room);
+    if (!n && n.error().code == Errc::WouldBlock) {
+      const bool in_time = co_await net::readable(stream_->io(), by);
+      if (!in_time) co_return false;
+      continue;
+    }
+    if (!n || *n == 0) co_return false;
+    most -= *n;
+    if (!feed(Bytes(room.data(), *n))) co_return false;
+  }
+  co_return true;
+}
+
+net::Task<Result<void>> Server::send_response(http::Response& response) {
+  if (version_ == http::Version::Http10) response.version = http::Version::Http10;
+  if (response.version == http::Version::Http2) response.version = http::Version::Http11;
+  const bool bodyless = head_request_ || response.status == 204 || response.status == 304 || response.status < 200;
+  Framing framing = Framing::None;
+  std::optional<std::uint64_t> length = response.body_length;
+  if (!bodyless) {
+    if (!response.body.has_value()) {
+      framing = Framing::Length;
+      length = 0;
+    } else if (length) {
+      framing = Framing::Length;
+    } else if (response.body.complete() && response.body.failure() == nullptr && response.body.trailers().empty()) {
+      framing = Framing::Length;  // all of it is here already
+      length = response.body.data().size();
+    } else {
+      framing = response.version == http::Version::Http10 ? Framing::UntilClose : Framing::Chunked;
+    }
+  }
+  if (framing == Framing::UntilClose || response.close_connection || closing_ || drain_.started()) keep_alive_ = false;
+  if (!decoder_.done() && body_dropped_ && !keep_alive_) response.body_length.reset();
+  const bool announce_10 = version_ == http::Version::Http10 && keep_alive_;
+  encode_response(response, framing, length, !keep_alive_, announce_10, out_);
+
+  std::uint64_t sent = 0;
+  while (!bodyless && response.body.has_value()) {
+    const Bytes data = response.body.data();
+    if (!data.empty()) {
+      const Bytes piece = data.first(std::min(data.size(), kFlushAt));
+      sent += piece.size();
+      if (framing == Framing::Length && sent > *length) co_return Error{Errc::Protocol, "send a body longer than it said"};
+      if (framing == Framing::Chunked) {
+        encode_chunk(piece, out_);
+      } else {
+        out_.append(piece);
+      }
+      response.body.consume(piece.size());
+      if (out_.size() < kFlushAt && !response.body.data().empty()) continue;
+    }
+    if (response.body.ended()) {
+      if (framing == Framing::Chunked) encode_last_chunk(response.body.trailers(), out_);
+      break;
+    }
+    if (response.body.failure() != nullptr && response.body.data().empty()) {
+      // What was received goes out, then the client sees that it is not all.
+      [[maybe_unused]] const Result<void> partly = co_await flush();
+      co_return *response.body.failure();
+    }
+    Result<void> flushed = co_await flush();
+    if (!flushed) co_return flushed;
+    if (!response.body.ready()) {
+      [[maybe_unused]] const bool told = co_await response.body.changed();
+    }
+  }
+  if (framing == Framing::Length && sent < *length && response.body.has_value()) {
+    co_return Error{Errc::Protocol, "send a body shorter than it said"};
+  }
+  co_return co_await flush();
+}
+
+// Upgrades and CONNECT: after the head, bytes both ways until both sides end.
+net::Task<void> Server::tunnel(http::Response response) {
+  encode_response(response, Framing::None, std::nullopt, false, false, out_);
+  Result<void> flushed = co_await flush();
+  if (!flushed) co_return;
+  net::StreamPtr other = std::move(response.upgraded);
+  exchange_.cancel();
+  net::ReplayStream client(std::move(stream_), std::move(in_));
+  [[maybe_unused]] const net::CopyOutcome outcome = co_await net::copy_duplex(client, *other);
+  stream_ = client.release();
+}
+
+net::Task<void> Server::run() {
+  for (;;) {
+    Result<std::optional<ParsedRequest>> head = co_await read_head();
+    if (!head) {
+      refuse(head.error());
+      [[maybe_unused]] const Result<void> sent = co_await flush();
+      break;
+    }
+    if (!*head) break;
+    ParsedRequest& parsed = **head;
+    http::Request& request = parsed.request;
+    version_ = request.version;
+    head_request_ = request.method == "HEAD";
+    connect_request_ = request.form == http::TargetForm::Authority;
+    keep_alive_ = parsed.keep_alive;
+    body_dropped_ = false;
+    response_.reset();
+    decoder_ = BodyDecoder(parsed.framing, request.body_length.value_or(0), options_.limits);
+    if (parsed.framing != Framing::None) {
+      auto [writer, reader] = http::make_body(stream_->loop());
+      body_ = std::move(writer);
+      body_.set_producer(this);
+      request.body = std::move(reader);
+      if (!in_.empty()) {
+        ByteQueue first;
+        first.swap(in_);
+        if (const Result<void> fed = feed(first.data()); !fed) {
+          refuse(fed.error());
+          [[maybe_unused]] const Result<void> sent = co_await flush();
+          break;
+        }
+      }
+    }
+    request.informational = this;
+    exchange_.spawn(run_handler(std::move(request)));
+    if (!decoder_.done()) exchange_.spawn(read_body());
+    while (!response_ && !stream_->io().failed) co_await Answered{*this};
+    if (!response_) break;  // the client is gone: what was begun for it ends here
+    if (!*response_) {
+      stream_->abort();
+      break;
+    }
+    http::Response response = std::move(**response_);
+    if (response.upgraded) {
+      co_await tunnel(std::move(response));
+      co_return;
+    }
+    Result<void> sent = co_await send_response(response);
+    if (!sent) {
+      stream_->abort();
+      break;
+    }
+    exchange_.cancel();
+    body_ = http::BodyWriter{};
+    if (!keep_alive_) break;
+    const bool whole = co_await finish_body();
+    if (!whole) break;
+  }
+  exchange_.cancel();
+  // Our end first; then a moment for the client to take it, so that a reset does not destroy the answer.
+  Result<void> ended = co_await net::shutdown_write(*stream_, stream_->loop().after(1s));
+  const Deadline linger = stream_->loop().after(500ms);
+  while (ended && !client_ended_ && !stream_->io().failed) {
+    const Result<std::size_t> n = stream_->try_read(stream_->loop().scratch());
+    if (n ? *n == 0 : n.error().code != Errc::WouldBlock) break;
+    if (n) continue;
+    const bool in_time = co_await net::readable(stream_->io(), linger);
+    if (!in_time) break;
+  }
+}
+
+}  // namespace
+
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options, net::Drain& drain) {
+  Server server(std::move(stream), handler, options, drain);
+  co_await server.run();
+}
+
+}  // namespace tulle::http1
