@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/2 connections: sessions with a stream under them. What a batch of events produced leaves in one
+// write at the end of the loop's turn. Idle connections hold no buffers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "lib/h2/session.h"
+#include "lib/http/message.h"
+#include "lib/net/drain.h"
+#include "lib/net/stream.h"
+
+namespace tulle::h2 {
+
+struct ServerOptions {
+  std::uint32_t stream_window = 65'535;
+  std::uint32_t connection_window = 1'048'576;
+  std::uint32_t max_frame_size = 16'384;
+  std::uint32_t max_header_list = 16'384;
+  std::uint32_t max_concurrent_streams = 0;  // 0: no limit
+  std::uint32_t max_pending_resets = 20;
+  std::uint32_t send_buffer = 409'600;       // bytes waiting for a slow client, all streams together
+};
+
+// Serves the connection until it ends. Draining: GOAWAY, then the streams under way finish.
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options, net::Drain& drain);
+
+struct ClientOptions {
+  std::uint32_t stream_window = 65'535;
+  std::uint32_t connection_window = 1'048'576;
+  std::uint32_t max_header_list = 16'384;
+  // PING after that long without a frame from the peer; the connection fails if no answer comes in time.
+  std::optional<Duration> ping_interval;
+  Duration ping_timeout = 3s;
+  bool ping_while_idle = false;  // also without open streams
+};
+
+class ClientConnection final : public http::Client {
+ public:
+  static std::unique_ptr<ClientConnection> make(net::StreamPtr stream, ClientOptions options);
+  // Cuts what is under way.
+  ~ClientConnection() override;
+
+  // See http::Client. Refused also when available() is 0.
+  net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
+
+  std::size_t available() const noexcept;  // requests that may be begun now
+  std::size_t active() const noexcept;     // requests under way
+  bool accepting() const noexcept;         // neither failed nor told to go away
+  bool failed() const noexcept;
+  // Called once when the connection is over, from the loop; must not destroy it from inside.
+  void on_closed(std::function<void()> callback);
+
+ private:
+  class Impl;
+  explicit ClientConnection(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tulle::h2

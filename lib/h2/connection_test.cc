@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/h2/connection.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "lib/h2/wire.h"
+#include "lib/testing/sim.h"
+
+namespace tulle::h2 {
+namespace {
+
+using testing::SimLoop;
+
+class EchoHandler final : public http::Handler {
+ public:
+  explicit EchoHandler(net::Loop& l) : loop(l) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override {
+    ++calls;
+    if (delay != Duration::zero()) co_await net::sleep_for(loop, delay);
+    if (request.path == "/reset") co_return Error{Errc::Reset, "test", 0, 11};
+    http::Response response;
+    response.status = 200;
+    response.headers.add("X-Path", request.path);
+    if (request.path == "/early") {
+      response.status = 413;
+      co_return response;
+    }
+    if (request.body.has_value()) {
+      response.body = std::move(request.body);
+    } else {
+      http::HeaderMap trailers;
+      if (request.path == "/trailers") trailers.add("grpc-status", "0");
+      response.body = http::make_full_body(loop, as_bytes(answer), std::move(trailers));
+    }
+    co_return response;
+  }
+  net::Loop& loop;
+  int calls = 0;
+  Duration delay{};
+  std::string answer = "hello";
+};
+
+http::Request request_for(std::string_view path) {
+  http::Request request;
+  request.version = http::Version::Http2;
+  request.method = "GET";
+  request.scheme = "http";
+  request.authority = "a";
+  request.path = path;
+  return request;
+}
+
+struct Fixture : ::testing::Test {
+  explicit Fixture(std::size_t capacity = 1U << 20) : handler(loop) {
+    auto [a, b] = loop.pipe(capacity);
+    client = ClientConnection::make(std::move(a), {});
+    server_scope.spawn(serve(std::move(b), handler, {}, drain));
+    loop.drain();
+  }
+  static net::Task<void> run(ClientConnection* connection, http::Request request, Deadline by,
+                             std::optional<Result<http::Response>>* out) {
+    out->emplace(co_await connection->send(std::move(request), by));
+  }
+  void start(http::Request request, std::optional<Result<http::Response>>& out) {
+    scope.spawn(run(client.get(), std::move(request), loop.get().after(60s), &out));
+    loop.drain();
+  }
+  static std::string all(http::Response& response) {
+    std::string got(as_text(response.body.data()));
+    response.body.consume(got.size());
+    return got;
+  }
+  SimLoop loop;
+  net::Drain drain;
+  EchoHandler handler;
+  std::unique_ptr<ClientConnection> client;
+  net::TaskScope server_scope;
+  net::TaskScope scope;
+};
+
+TEST_F(Fixture, CarriesManyRequests) {
+  for (int i = 0; i < 300; ++i) {
+    std::optional<Result<http::Response>> response;
+    start(request_for("/" + std::to_string(i)), response);
+    ASSERT_TRUE(response && *response);
+    EXPECT_EQ((*response)->headers.get("x-path"), "/" + std::to_string(i));
+    EXPECT_EQ(all(**response), "hello");
+    EXPECT_TRUE((*response)->body.ended());
+  }
+  EXPECT_EQ(client->active(), 0U);
+}
+
+TEST_F(Fixture, RequestsGoSideBySide) {
+  handler.delay = 100ms;
+  std::array<std::optional<Result<http::Response>>, 50> responses;
+  for (auto& response : responses) start(request_for("/"), response);
+  EXPECT_EQ(client->active(), 50U);
+  loop.advance(150ms);
+  for (auto& response : responses) {
+    ASSERT_TRUE(response && *response);
+    EXPECT_EQ(all(**response), "hello");
+  }
+}
+
+TEST_F(Fixture, TrailersAndResetsPass) {
+  std::optional<Result<http::Response>> response;
+  start(request_for("/trailers"), response);
+  ASSERT_TRUE(response && *response);
+  EXPECT_EQ(all(**response), "hello");
+  EXPECT_TRUE((*response)->body.ended());
+  EXPECT_EQ((*response)->body.trailers().get("grpc-status"), "0");
+  std::optional<Result<http::Response>> reset;
+  start(request_for("/reset"), reset);
+  ASSERT_TRUE(reset);
+  EXPECT_EQ(reset->error().code, Errc::Reset);
+  EXPECT_EQ(reset->error().detail, 11U);
+}
+
+// A reader that does not read stops the sender; when it reads, everything comes.
+TEST_F(Fixture, ASlowReaderStopsTheSender) {
+  handler.answer = std::string(1'000'000, 'x');
+  std::optional<Result<http::Response>> response;
+  start(request_for("/"), response);
+  ASSERT_TRUE(response && *response);
+  loop.advance(1s);
+  EXPECT_LE((*response)->body.data().size(), 65'535U);
+  std::string got;
+  for (int turn = 0; turn < 1000 && !(*response)->body.ended(); ++turn) {
+    got += all(**response);
+    loop.drain();
+  }
+  EXPECT_EQ(got.size(), handler.answer.size());
+  // Others were not held up meanwhile.
+  std::optional<Result<http::Response>> other;
+  start(request_for("/other"), other);
+  ASSERT_TRUE(other && *other);
+}
+
+TEST_F(Fixture, BodiesFlowBothWays) {
+  auto [writer, reader] = http::make_body(loop);
+  http::Request request = request_for("/echo");
+  request.method = "POST";
+  request.body = std::move(reader);
+  std::optional<Result<http::Response>> response;
+  start(std::move(request), response);
+  std::string sent;
+  std::string got;
+  for (int i = 0; i < 100; ++i) {
+    const std::string piece(5000, static_cast<char>('a' + i % 26));
+    writer.write(as_bytes(piece));
+    sent += piece;
+    loop.drain();
+    if (response && *response) got += all(**response);
+  }
+  http::HeaderMap trailers;
+  trailers.add("x-end", "1");
+  writer.finish(std::move(trailers));
+  for (int i = 0; i < 100; ++i) {
+    loop.drain();
+    ASSERT_TRUE(response && *response);
+    got += all(**response);
+  }
+  EXPECT_EQ(got, sent);
+  EXPECT_TRUE((*response)->body.ended());
+  EXPECT_EQ((*response)->body.trailers().get("x-end"), "1");
+  EXPECT_EQ(client->active(), 0U);
+}
+
+TEST_F(Fixture, AnEarlyAnswerEndsTheUpload) {
+  auto [writer, reader] = http::make_body(loop);
+  http::Request request = request_for("/early");
+  request.method = "POST";
+  request.body = std::move(reader);
+  std::optional<Result<http::Response>> response;
+  start(std::move(request), response);
+  ASSERT_TRUE(response && *response);
+  EXPECT_EQ((*response)->status, 413);
+  loop.drain();
+  EXPECT_EQ(client->active(), 0U);
+}
+
+TEST_F(Fixture, CancellingASendResetsItsStream) {
+  handler.delay = 1h;
+  std::optional<Result<http::Response>> response;
+  start(request_for("/"), response);
+  EXPECT_EQ(client->active(), 1U);
+  scope.cancel();
+  loop.drain();
+  EXPECT_EQ(client->active(), 0U);
+  EXPECT_TRUE(client->accepting());
+}
+
+TEST_F(Fixture, DroppingABodyResetsItsStream) {
+  handler.answer = std::string(1'000'000, 'x');
+  std::optional<Result<http::Response>> response;
+  start(request_for("/"), response);
+  ASSERT_TRUE(response && *response);
+  (*response)->body.reset();
+  loop.drain();
+  EXPECT_EQ(client->active(), 0U);
+}
+
+TEST_F(Fixture, DrainFinishesWhatWasBegun) {
+  handler.delay = 1s;
+  std::optional<Result<http::Response>> response;
+  start(request_for("/"), response);
+  drain.start();
+  loop.drain();
+  EXPECT_FALSE(client->accepting());
+  loop.advance(2s);
+  ASSERT_TRUE(response && *response);
+  EXPECT_TRUE(server_scope.empty());
+  std::optional<Result<http::Response>> late;
+  start(request_for("/"), late);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->error().code, Errc::Refused);
+}
+
+TEST_F(Fixture, ABrokenConnectionFailsEverything) {
+  handler.delay = 1h;
+  std::optional<Result<http::Response>> response;
+  start(request_for("/"), response);
+  server_scope.cancel();
+  loop.drain();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->error().code, Errc::Reset);
+  EXPECT_TRUE(client->failed());
+}
+
+TEST_F(Fixture, SteadyTrafficReachesNoAllocator) {
+  for (int i = 0; i < 20; ++i) {
+    std::optional<Result<http::Response>> response;
+    start(request_for("/steady"), response);
+    ASSERT_TRUE(response && *response);
+  }
+  const std::uint64_t before = slab_allocations();
+  for (int i = 0; i < 100; ++i) {
+    std::optional<Result<http::Response>> response;
+    start(request_for("/steady"), response);
+    ASSERT_TRUE(response && *response);
+  }
+  EXPECT_LE(slab_allocations() - before, 2U);
+}
+
+// Raw frames against the server.
+struct RawFixture : ::testing::Test {
+  RawFixture() : handler(loop) {
+    auto [a, b] = loop.pipe(1U << 20);
+    peer = std::move(a);
+    scope.spawn(serve(std::move(b), handler, {}, drain));
+    loop.drain();
+    send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    frame(frame::kSettings, 0, 0, "");
+    read();
+  }
+  void send(std::string_view bytes) {
+    (void)peer->try_write(as_bytes(bytes));
+    loop.drain();
+  }
+  void frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
+    std::uint8_t head[9];
+    write_header(head, static_cast<std::uint32_t>(payload.size()), type, flags, stream);
+    send(std::string(reinterpret_cast<char*>(head), 9) + std::string(payload));
+  }
+  std::string read() {
+    std::string got(as_text(peer->pending()));
+    std::vector<std::uint8_t> buffer(got.size() + 1);
+    if (!got.empty()) (void)peer->try_read(buffer);
+    return got;
+  }
+  // The code of the GOAWAY in what was received; -1 if there is none.
+  int goaway() {
+    const std::string got = read();
+    for (std::size_t at = 0; at + 9 <= got.size();) {
+      const auto* p = reinterpret_cast<const std::uint8_t*>(got.data() + at);
+      const std::size_t length = static_cast<std::size_t>(p[0]) << 16 | static_cast<std::size_t>(p[1]) << 8 | p[2];
+      if (p[3] == frame::kGoaway) return static_cast<int>(read32(p + 13));
+      at += 9 + length;
+    }
+    return -1;
+  }
+  static constexpr std::string_view kGet = "\x82\x86\x84\x41\x01\x61";  // GET http / a
+  SimLoop loop;
+  net::Drain drain;
+  EchoHandler handler;
+  std::unique_ptr<testing::PipeEnd> peer;
+  net::TaskScope scope;
+};
+
+TEST_F(RawFixture, AnswersARequestInAnySlices) {
+  std::uint8_t head[9];
+  write_header(head, kGet.size(), frame::kHeaders, flag::kEndHeaders | flag::kEndStream, 1);
+  for (const std::uint8_t byte : head) send(std::string(1, static_cast<char>(byte)));
+  for (const char c : kGet) send(std::string(1, c));
+  EXPECT_EQ(handler.calls, 1);
+  EXPECT_NE(read().find("hello"), std::string::npos);
+}
+
+TEST_F(RawFixture, RapidResetEndsTheConnection) {
+  handler.delay = 1h;
+  int code = -1;
+  for (std::uint32_t id = 1; id < 4000 && code < 0; id += 2) {
+    frame(frame::kHeaders, flag::kEndHeaders | flag::kEndStream, id, kGet);
+    frame(frame::kRstStream, 0, id, std::string_view("\0\0\0\x08", 4));
+    code = goaway();
+  }
+  EXPECT_EQ(code, 11);
+  EXPECT_LT(handler.calls, 200);
+}
+
+TEST_F(RawFixture, FloodsEndTheConnection) {
+  int code = -1;
+  for (int i = 0; i < 20'000 && code < 0; ++i) {
+    frame(frame::kPing, 0, 0, "12345678");
+    code = goaway();
+  }
+  EXPECT_EQ(code, 11);
+}
+
+TEST_F(RawFixture, AHeaderBlockWithoutEndEndsTheConnection) {
+  frame(frame::kHeaders, 0, 1, kGet);
+  int code = -1;
+  for (int i = 0; i < 100 && code < 0; ++i) {
+    frame(frame::kContinuation, 0, 1, "");
+    code = goaway();
+  }
+  EXPECT_EQ(code, 11);
+  EXPECT_EQ(handler.calls, 0);
+}
+
+}  // namespace
+}  // namespace tulle::h2

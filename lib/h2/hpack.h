@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Header compression of HTTP/2 (RFC 7541). Dynamic tables take memory only once something is in them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/bytes.h"
+#include "lib/base/result.h"
+
+namespace tulle::h2 {
+
+// Appends the Huffman form of `text` (RFC 7541 §5.2).
+void huffman_encode(std::string_view text, ByteQueue& out);
+std::size_t huffman_size(std::string_view text) noexcept;
+// Appends the decoded text; Protocol for bad padding or EOS, TooLarge beyond `limit` bytes.
+Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out);
+
+// The entries that either side may refer to.
+class DynamicTable {
+ public:
+  struct Entry {
+    std::string name;
+    std::string value;
+    std::uint32_t hash = 0;
+  };
+  explicit DynamicTable(std::size_t max_size = 4096) : max_size_(max_size) {}
+  void add(std::string_view name, std::string_view value, std::uint32_t hash = 0);
+  void set_max_size(std::size_t size);
+  std::size_t max_size() const noexcept { return max_size_; }
+  std::size_t count() const noexcept { return entries_.size(); }
+  // 0 is the newest.
+  const Entry& at(std::size_t index) const { return entries_[entries_.size() - 1 - index]; }
+
+ private:
+  void evict(std::size_t room);
+  std::vector<Entry> entries_;  // oldest first
+  std::size_t size_ = 0;
+  std::size_t max_size_;
+};
+
+// Takes header blocks apart. Views given to the sink are valid during the call.
+class HpackSink {
+ public:
+  // An error ends the decoding (the rest of the block must still be decoded: return success and note it).
+  virtual void on_field(std::string_view name, std::string_view value) = 0;
+
+ protected:
+  ~HpackSink() = default;
+};
+
+class HpackDecoder {
+ public:
+  // `table_limit`: our SETTINGS_HEADER_TABLE_SIZE. `string_limit`: longest name or value taken.
+  explicit HpackDecoder(std::size_t table_limit = 4096, std::size_t string_limit = std::size_t{64} * 1024)
+      : table_(table_limit), table_limit_(table_limit), string_limit_(string_limit) {}
+  // A whole header block. Any error is a COMPRESSION_ERROR of the connection.
+  Result<void> decode(Bytes block, HpackSink& sink);
+
+ private:
+  Result<std::string_view> read_string(Bytes& in, std::string& scratch) const;
+  Result<std::string_view> name_at(std::uint64_t index, std::string& scratch) const;
+  DynamicTable table_;
+  std::size_t table_limit_;
+  std::size_t string_limit_;
+};
+
+class HpackEncoder {
+ public:
+  // The peer's SETTINGS_HEADER_TABLE_SIZE; at most 4096 of it is used.
+  void set_table_limit(std::size_t size);
+  // Call before the first field of each block.
+  void begin(ByteQueue& out);
+  // `name` must be lower case. Values that differ from request to request are not indexed, sensitive ones
+  // never (RFC 7541 §7.1.3).
+  void encode(std::string_view name, std::string_view value, ByteQueue& out);
+
+ private:
+  DynamicTable table_;
+  std::size_t pending_size_ = SIZE_MAX;  // an update to announce
+};
+
+}  // namespace tulle::h2

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// What server and client connections share: reading, flushing once a turn, and sending bodies fairly.
+#pragma once
+
+#include <algorithm>
+
+#include "lib/h2/session.h"
+#include "lib/http/body.h"
+#include "lib/net/stream.h"
+
+namespace tulle::h2 {
+
+struct SendingTag;
+
+// The body that one stream sends. Woken by the body and by windows; sends what it may in its turn.
+class Outgoing : public http::BodyListener, public ListHook<SendingTag> {
+ public:
+  http::BodyReader body;
+  StreamState* stream = nullptr;  // null once the stream is over
+  bool sending = false;
+
+ protected:
+  ~Outgoing() = default;
+};
+
+class Pump : public net::FlushHook {
+ public:
+  Pump(net::StreamPtr stream, bool server, const SessionOptions& options, SessionEvents& events)
+      : stream_(std::move(stream)), session_(server, options, events) {}
+
+  net::Stream& stream() noexcept { return *stream_; }
+  Session& session() noexcept { return session_; }
+  net::Loop& loop() noexcept { return stream_->loop(); }
+
+  // The body goes out from now on.
+  void start(Outgoing& outgoing) {
+    outgoing.sending = true;
+    outgoing.body.listen(&outgoing);
+    wake(outgoing);
+  }
+  void wake(Outgoing& outgoing) {
+    if (!outgoing.sending || outgoing.stream == nullptr) return;
+    if (!outgoing.ListHook<SendingTag>::linked()) ready_.push_back(outgoing);
+    flush_soon();
+  }
+  void flush_soon() { loop().flush_later(*this); }
+  bool write_failed() const noexcept { return write_failed_; }
+
+  // Reads until the connection ends; the error that ended it (Eof for a clean end).
+  net::Task<Error> read_all() {
+    for (;;) {
+      const MutableBytes room = loop().scratch();
+      const Result<std::size_t> n = stream_->try_read(room);
+      if (!n) {
+        if (n.error().code != Errc::WouldBlock) co_return n.error();
+        if (write_failed_) co_return Error{Errc::Reset, "write HTTP/2"};
+        co_await net::readable(stream_->io());
+        if (closing_) co_return Error{Errc::Eof, "close HTTP/2"};
+        continue;
+      }
+      if (*n == 0) co_return Error{Errc::Eof, "read HTTP/2"};
+      heard_at = loop().now();
+      const Result<void> taken = session_.receive(Bytes(room.data(), *n), loop().now());
+      if (!session_.output().empty()) flush_soon();
+      if (!taken) {
+        flush_now();
+        co_return taken.error();
+      }
+      if (closing_) co_return Error{Errc::Eof, "close HTTP/2"};
+    }
+  }
+  // Ends read_all() soon.
+  void stop_reading() {
+    closing_ = true;
+    stream_->io().set_readable();
+  }
+
+  void flush_now() override {
+    fill();
+    while (!session_.output().empty()) {
+      const Result<std::size_t> n = stream_->try_write(session_.output().data());
+      if (!n) {
+        blocked(n.error());
+        return;
+      }
+      session_.output().consume(*n);
+      if (session_.output().empty()) fill();
+    }
+    const Result<void> flushed = stream_->try_flush();
+    if (!flushed) blocked(flushed.error());
+    after_flush();
+  }
+
+  TimePoint heard_at{};
+
+ protected:
+  ~Pump() = default;
+  virtual void after_flush() {}
+
+  // Lets each ready body send a frame in turn, until enough is on its way.
+  void fill() {
+    while (!ready_.empty() && session_.output().size() < kEnough) {
+      Outgoing& outgoing = *ready_.pop_front();
+      if (send_some(outgoing)) ready_.push_back(outgoing);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kEnough = std::size_t{64} * 1024;
+
+  // One frame; true if it could go on at once.
+  bool send_some(Outgoing& outgoing) {
+    StreamState* const stream = outgoing.stream;
+    http::BodyReader& body = outgoing.body;
+    if (stream == nullptr) return false;
+    const Bytes data = body.data();
+    if (data.empty()) {
+      if (body.failure() != nullptr) {
+        const std::uint32_t detail = body.failure()->code == Errc::Reset ? body.failure()->detail : 0;
+        session_.reset(*stream, detail != 0 ? static_cast<Code>(detail) : Code::InternalError);
+        return false;
+      }
+      if (body.ended()) {
+        if (body.has_value() && !body.trailers().empty()) {
+          session_.send_trailers(*stream, body.trailers());
+        } else {
+          session_.send_data(*stream, {}, true);
+        }
+      }
+      return false;
+    }
+    const bool last = body.complete() && body.trailers().empty() && body.failure() == nullptr;
+    const std::size_t n = session_.send_data(*stream, data, last);
+    if (n == 0) return false;  // a window opens later and wakes it
+    const bool all = n == data.size();
+    if (outgoing.stream == nullptr) return false;  // that was the end of the stream
+    body.consume(n);
+    return !all || body.complete();
+  }
+
+  void blocked(const Error& error) {
+    if (error.code != Errc::WouldBlock) {
+      write_failed_ = true;
+      session_.output().clear();
+      stream_->io().set_readable();  // the reader ends the connection
+      return;
+    }
+    if (!waiting_) {
+      waiting_ = true;
+      writer_.spawn(wait_writable());
+    }
+  }
+  net::Task<void> wait_writable() {
+    co_await net::writable(stream_->io());
+    waiting_ = false;
+    flush_soon();
+  }
+
+  net::StreamPtr stream_;
+  Session session_;
+  IntrusiveList<Outgoing, SendingTag> ready_;
+  bool waiting_ = false;
+  bool write_failed_ = false;
+  bool closing_ = false;
+  net::TaskScope writer_;
+};
+
+}  // namespace tulle::h2

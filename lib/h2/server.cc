@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/h2/connection.h"
+#include "lib/h2/pump.h"
+
+namespace tulle::h2 {
+namespace {
+
+SessionOptions session_options(const ServerOptions& options) {
+  SessionOptions out;
+  out.stream_window = options.stream_window;
+  out.connection_window = options.connection_window;
+  out.max_frame_size = options.max_frame_size;
+  out.max_header_list = options.max_header_list;
+  out.max_concurrent_streams = options.max_concurrent_streams;
+  out.max_pending_resets = options.max_pending_resets;
+  return out;
+}
+
+class Server;
+struct DeadTag;
+
+// One request and its answer.
+class ServerStream final : public Outgoing,
+                           public http::BodyProducer,
+                           public http::InformationalSink,
+                           public ListHook<DeadTag>,
+                           public SlabAllocated {
+ public:
+  explicit ServerStream(Server& s) : server(s) {}
+  void on_body_changed() override;
+  void on_consumed(std::size_t n) override;
+  void on_abandoned() override;
+  void on_informational(http::ResponseHead head) override;
+
+  Server& server;
+  http::BodyWriter request_body;
+  net::TaskScope scope;  // the handler
+};
+
+class Server final : public Pump, public SessionEvents, net::DrainListener {
+ public:
+  Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
+      : Pump(std::move(stream), true, session_options(options), *this), handler_(handler) {
+    drain.add(*this);
+    if (drain.started()) on_drain();
+  }
+  ~Server() {
+    session().for_each_stream([](StreamState& stream) {
+      if (auto* const user = static_cast<ServerStream*>(stream.user)) {
+        user->stream = nullptr;
+        stream.user = nullptr;
+        delete user;
+      }
+    });
+    bury();
+  }
+
+  net::Task<void> run() {
+    flush_soon();
+    [[maybe_unused]] const Error ended = co_await read_all();
+    flush_now();
+    Result<void> closed = co_await net::shutdown_write(stream(), loop().after(1s));
+    (void)closed;
+  }
+
+  // SessionEvents
+  void on_request(StreamState& state, http::Request request, bool ended) override {
+    auto* const stream = new ServerStream(*this);
+    stream->stream = &state;
+    state.user = stream;
+    if (!ended) {
+      auto [writer, reader] = http::make_body(loop());
+      stream->request_body = std::move(writer);
+      stream->request_body.set_producer(stream);
+      request.body = std::move(reader);
+    }
+    request.informational = stream;
+    stream->scope.spawn(answer(*stream, std::move(request)));
+  }
+  void on_response(StreamState&, http::Response, bool) override {}
+  void on_data(StreamState& state, Bytes data, bool ended) override {
+    auto* const stream = static_cast<ServerStream*>(state.user);
+    if (stream == nullptr || stream->request_body.abandoned() || !stream->request_body) {
+      session().consumed(state, data.size());
+    } else {
+      stream->request_body.write(data);
+    }
+    if (ended && stream != nullptr) stream->request_body.finish();
+  }
+  void on_trailers(StreamState& state, http::HeaderMap trailers) override {
+    if (auto* const stream = static_cast<ServerStream*>(state.user)) stream->request_body.finish(std::move(trailers));
+  }
+  void on_reset(StreamState& state, Code code, bool /*by_peer*/) override {
+    if (auto* const stream = static_cast<ServerStream*>(state.user)) {
+      stream->request_body.fail({Errc::Reset, "request body", 0, static_cast<std::uint32_t>(code)});
+    }
+  }
+  void on_window(StreamState* state) override {
+    if (state != nullptr) {
+      if (state->user != nullptr) wake(*static_cast<ServerStream*>(state->user));
+      return;
+    }
+    session().for_each_stream([this](StreamState& each) {
+      if (each.user != nullptr) wake(*static_cast<ServerStream*>(each.user));
+    });
+  }
+  void on_goaway(std::uint32_t, Code) override {}
+  void on_ping_ack() override {}
+  void on_closed(StreamState& state) override {
+    auto* const stream = static_cast<ServerStream*>(state.user);
+    state.user = nullptr;
+    if (stream == nullptr) return;
+    stream->stream = nullptr;
+    // Its handler may be what is running now: it goes at the end of the turn.
+    dead_.push_back(*stream);
+    flush_soon();
+  }
+
+  net::Task<void> answer(ServerStream& stream, http::Request request) {
+    const bool head_request = request.method == "HEAD";
+    Result<http::Response> response = co_await handler_.handle(std::move(request));
+    if (stream.stream == nullptr) co_return;
+    if (!response) {
+      const std::uint32_t detail = response.error().detail;
+      session().reset(*stream.stream, detail != 0 ? static_cast<Code>(detail) : Code::InternalError);
+      flush_soon();
+      co_return;
+    }
+    const bool bodyless = head_request || response->status == 204 || response->status == 304;
+    const bool end = bodyless || !response->body.has_value() ||
+                     (response->body.ended() && response->body.trailers().empty());
+    if (response->close_connection) goodbye();
+    if (end && stream.request_body && !stream.stream->remote_closed) {
+      // The whole answer is given: the rest of the request is not wanted (RFC 9113 §8.1).
+      StreamState& state = *stream.stream;
+      session().send_response(state, *response, true);
+      if (stream.stream != nullptr) session().reset(state, Code::NoError);
+      flush_soon();
+      co_return;
+    }
+    session().send_response(*stream.stream, *response, end);
+    if (!end) {
+      stream.body = std::move(response->body);
+      start(stream);
+    }
+    flush_soon();
+  }
+
+ private:
+  // DrainListener
+  void on_drain() override { goodbye(); }
+  void goodbye() {
+    session().send_goaway(false);
+    leaving_ = true;
+    flush_soon();
+  }
+  void after_flush() override {
+    bury();
+    if (leaving_ && session().open_streams() == 0 && session().output().empty()) {
+      session().send_goaway(true);
+      if (!session().output().empty()) {
+        flush_soon();
+        return;
+      }
+      stop_reading();
+    }
+  }
+  void bury() {
+    while (ServerStream* const stream = dead_.pop_front()) delete stream;
+  }
+
+  http::Handler& handler_;
+  bool leaving_ = false;
+  IntrusiveList<ServerStream, DeadTag> dead_;
+};
+
+void ServerStream::on_body_changed() { server.wake(*this); }
+void ServerStream::on_consumed(std::size_t n) {
+  if (stream == nullptr) return;
+  server.session().consumed(*stream, n);
+  if (!server.session().output().empty()) server.flush_soon();
+}
+void ServerStream::on_abandoned() {
+  // Nobody reads the request any more: what came and what comes is given back.
+  if (stream != nullptr) on_consumed(stream->unconsumed);
+}
+void ServerStream::on_informational(http::ResponseHead head) {
+  if (stream == nullptr || head.status == 101) return;
+  server.session().send_response(*stream, head, false);
+  server.flush_soon();
+}
+
+}  // namespace
+
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options, net::Drain& drain) {
+  Server server(std::move(stream), handler, options, drain);
+  co_await server.run();
+}
+
+}  // namespace tulle::h2

@@ -1,0 +1,865 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/h2/session.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "lib/base/text.h"
+#include "lib/h2/wire.h"
+
+namespace tulle::h2 {
+namespace {
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// The budget for frames that carry nothing: that many at once, refilled at kAbuseRate a second.
+constexpr double kAbuseBurst = 2000;
+constexpr double kAbuseRate = 500;
+constexpr unsigned kMaxContinuations = 16;
+constexpr std::int64_t kMaxWindow = 0x7FFFFFFF;
+
+bool connection_specific(std::string_view name) {
+  return name == "connection" || name == "keep-alive" || name == "proxy-connection" || name == "transfer-encoding" ||
+         name == "upgrade";
+}
+
+bool is_lower_token(std::string_view name) {
+  return http::is_token(name) && std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
+std::size_t next_size(std::size_t count) {
+  std::size_t size = 8;
+  while (size < count * 2) size *= 2;
+  return size;
+}
+
+}  // namespace
+
+Session::Session(bool server, const SessionOptions& options, SessionEvents& events)
+    : server_(server), options_(options), events_(events), decoder_(4096, std::max<std::size_t>(options.max_header_list, 1024)) {
+  if (!server_) output_.append(kPreface);
+  struct Setting {
+    std::uint16_t id;
+    std::uint32_t value;
+  };
+  std::vector<Setting> settings;
+  if (!server_) settings.push_back({setting::kEnablePush, 0});
+  if (options.stream_window != 65'535) settings.push_back({setting::kInitialWindow, options.stream_window});
+  if (options.max_frame_size != 16'384) settings.push_back({setting::kMaxFrame, options.max_frame_size});
+  if (options.max_concurrent_streams != 0) settings.push_back({setting::kMaxStreams, options.max_concurrent_streams});
+  settings.push_back({setting::kMaxHeaderList, options.max_header_list});
+  header(static_cast<std::uint32_t>(settings.size() * 6), frame::kSettings, 0, 0);
+  for (const Setting& one : settings) {
+    put16(output_, one.id);
+    put32(output_, one.value);
+  }
+  if (options.connection_window > 65'535) window_update(0, options.connection_window - 65'535);
+  recv_window_ = std::max<std::int64_t>(options.connection_window, 65'535);
+}
+
+Session::~Session() {
+  for (StreamState* const stream : table_) delete stream;
+}
+
+// --- output -------------------------------------------------------------------------------------------------
+
+void Session::header(std::uint32_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream) {
+  const MutableBytes room = output_.prepare(9);
+  write_header(room.data(), length, type, flags, stream);
+  output_.commit(9);
+}
+
+void Session::rst(std::uint32_t stream, Code code) {
+  header(4, frame::kRstStream, 0, stream);
+  put32(output_, static_cast<std::uint32_t>(code));
+}
+
+void Session::window_update(std::uint32_t stream, std::uint32_t n) {
+  header(4, frame::kWindowUpdate, 0, stream);
+  put32(output_, n);
+}
+
+void Session::send_ping() {
+  header(8, frame::kPing, 0, 0);
+  put32(output_, 0x74756c6c);
+  put32(output_, 0x65000001);
+}
+
+Error Session::fail(Code code, std::string_view why) {
+  if (!failed_) {
+    failed_ = true;
+    goaway_sent_ = goaway_final_ = true;
+    header(8, frame::kGoaway, 0, 0);
+    put32(output_, last_peer_stream_);
+    put32(output_, static_cast<std::uint32_t>(code));
+  }
+  return Error{Errc::Protocol, why, 0, static_cast<std::uint32_t>(code)};
+}
+
+void Session::send_goaway(bool final_goaway) {
+  if (goaway_final_ || (goaway_sent_ && !final_goaway)) return;
+  goaway_sent_ = true;
+  goaway_final_ = final_goaway;
+  header(8, frame::kGoaway, 0, 0);
+  put32(output_, final_goaway ? last_peer_stream_ : 0x7FFFFFFF);
+  put32(output_, static_cast<std::uint32_t>(Code::NoError));
+}
+
+void Session::begin_block(std::uint32_t stream, bool end) {
+  block_start_ = output_.size();
+  header(0, frame::kHeaders, static_cast<std::uint8_t>(flag::kEndHeaders | (end ? flag::kEndStream : 0)), stream);
+  encoder_.begin(output_);
+}
+
+// Sets the length, and cuts a block that is larger than a frame into CONTINUATIONs.
+void Session::end_block() {
+  const std::size_t size = output_.size() - block_start_ - 9;
+  std::uint8_t* const at = output_.mutable_data().data() + block_start_;
+  if (size <= peer_max_frame_) {
+    at[0] = static_cast<std::uint8_t>(size >> 16);
+    at[1] = static_cast<std::uint8_t>(size >> 8);
+    at[2] = static_cast<std::uint8_t>(size);
+    return;
+  }
+  const std::string block(as_text(output_.data().subspan(block_start_ + 9)));
+  const std::uint8_t flags = at[4];
+  const std::uint32_t stream = read32(at + 5);
+  output_.drop_back(size + 9);
+  for (std::size_t done = 0; done < block.size();) {
+    const std::size_t n = std::min<std::size_t>(block.size() - done, peer_max_frame_);
+    const bool first = done == 0;
+    const bool last = done + n == block.size();
+    std::uint8_t now = last ? flag::kEndHeaders : 0;
+    if (first) now |= flags & flag::kEndStream;
+    header(static_cast<std::uint32_t>(n), first ? frame::kHeaders : frame::kContinuation, now, stream);
+    output_.append(std::string_view(block).substr(done, n));
+    done += n;
+  }
+}
+
+void Session::put_headers(const http::HeaderMap& headers, bool has_authority) {
+  char lower[256];
+  std::string long_name;
+  for (const auto field : headers) {
+    std::string_view name = field.name;
+    if (std::any_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; })) {
+      if (name.size() <= sizeof lower) {
+        std::transform(name.begin(), name.end(), lower, ascii_lower);
+        name = std::string_view(lower, name.size());
+      } else {
+        long_name.resize(name.size());
+        std::transform(name.begin(), name.end(), long_name.begin(), ascii_lower);
+        name = long_name;
+      }
+    }
+    if (connection_specific(name) || (has_authority && name == "host")) continue;
+    if (name == "te" && !iequals(trim(field.value), "trailers")) continue;
+    encoder_.encode(name, field.value, output_);
+  }
+}
+
+std::size_t Session::available() const noexcept {
+  if (goaway_received_ || goaway_sent_ || failed_ || next_stream_ > 0x7FFFFFFF) return 0;
+  return own_streams_ < peer_max_streams_ ? peer_max_streams_ - own_streams_ : 0;
+}
+
+StreamState* Session::send_request(const http::Request& request, bool end) {
+  if (available() == 0) return nullptr;
+  StreamState& stream = add(next_stream_);
+  next_stream_ += 2;
+  ++own_streams_;
+  stream.head_request = request.method == "HEAD";
+  begin_block(stream.id, end);
+  encoder_.encode(":method", request.method, output_);
+  if (request.method != "CONNECT") {
+    encoder_.encode(":scheme", request.scheme.empty() ? "http" : request.scheme.view(), output_);
+    encoder_.encode(":path", request.path.empty() ? "/" : request.path.view(), output_);
+  }
+  if (!request.authority.empty()) encoder_.encode(":authority", request.authority, output_);
+  put_headers(request.headers, !request.authority.empty());
+  end_block();
+  if (end) end_local(stream);
+  return &stream;
+}
+
+void Session::send_response(StreamState& stream, const http::ResponseHead& response, bool end) {
+  if (stream.local_closed) return;
+  begin_block(stream.id, end);
+  char digits[3] = {static_cast<char>('0' + response.status / 100 % 10), static_cast<char>('0' + response.status / 10 % 10),
+                    static_cast<char>('0' + response.status % 10)};
+  encoder_.encode(":status", std::string_view(digits, 3), output_);
+  put_headers(response.headers, false);
+  end_block();
+  if (end) end_local(stream);
+}
+
+std::size_t Session::send_data(StreamState& stream, Bytes data, bool end) {
+  if (stream.local_closed) return data.size();
+  const std::int64_t window = std::min<std::int64_t>(stream.send_window, send_window_);
+  const auto room = static_cast<std::size_t>(std::max<std::int64_t>(window, 0));
+  const std::size_t n = std::min({data.size(), room, static_cast<std::size_t>(peer_max_frame_)});
+  const bool last = end && n == data.size();
+  if (n == 0 && !last) return 0;
+  header(static_cast<std::uint32_t>(n), frame::kData, last ? flag::kEndStream : 0, stream.id);
+  output_.append(data.first(n));
+  stream.send_window -= static_cast<std::int32_t>(n);
+  send_window_ -= static_cast<std::int64_t>(n);
+  if (last) end_local(stream);
+  return n;
+}
+
+void Session::send_trailers(StreamState& stream, const http::HeaderMap& trailers) {
+  if (stream.local_closed) return;
+  begin_block(stream.id, true);
+  put_headers(trailers, false);
+  end_block();
+  end_local(stream);
+}
+
+void Session::reset(StreamState& stream, Code code) {
+  rst(stream.id, code);
+  close(stream);
+}
+
+void Session::consumed(StreamState& stream, std::size_t n) {
+  const auto amount = static_cast<std::uint32_t>(std::min<std::size_t>(n, stream.unconsumed));
+  stream.unconsumed -= amount;
+  to_announce_ += amount;
+  if (to_announce_ >= options_.connection_window / 2) {
+    recv_window_ += to_announce_;
+    window_update(0, to_announce_);
+    to_announce_ = 0;
+  }
+  if (stream.remote_closed) return;
+  stream.to_announce += amount;
+  if (stream.to_announce >= options_.stream_window / 2) {
+    stream.recv_window += static_cast<std::int32_t>(stream.to_announce);
+    window_update(stream.id, stream.to_announce);
+    stream.to_announce = 0;
+  }
+}
+
+// --- streams ------------------------------------------------------------------------------------------------
+
+StreamState* Session::find(std::uint32_t id) const noexcept {
+  if (table_.empty()) return nullptr;
+  const std::size_t mask = table_.size() - 1;
+  for (std::size_t at = (id >> 1) & mask; table_[at] != nullptr; at = (at + 1) & mask) {
+    if (table_[at]->id == id) return table_[at];
+  }
+  return nullptr;
+}
+
+StreamState& Session::add(std::uint32_t id) {
+  if ((table_count_ + 1) * 2 > table_.size()) {
+    std::vector<StreamState*> old(next_size(table_count_ + 1), nullptr);
+    old.swap(table_);
+    for (StreamState* const stream : old) {
+      if (stream == nullptr) continue;
+      std::size_t at = (stream->id >> 1) & (table_.size() - 1);
+      while (table_[at] != nullptr) at = (at + 1) & (table_.size() - 1);
+      table_[at] = stream;
+    }
+  }
+  auto* const stream = new StreamState;
+  stream->id = id;
+  stream->send_window = static_cast<std::int32_t>(peer_initial_window_);
+  stream->recv_window = static_cast<std::int32_t>(options_.stream_window);
+  const std::size_t mask = table_.size() - 1;
+  std::size_t at = (id >> 1) & mask;
+  while (table_[at] != nullptr) at = (at + 1) & mask;
+  table_[at] = stream;
+  ++table_count_;
+  return *stream;
+}
+
+void Session::remove(std::uint32_t id) noexcept {
+  const std::size_t mask = table_.size() - 1;
+  std::size_t at = (id >> 1) & mask;
+  while (table_[at]->id != id) at = (at + 1) & mask;
+  delete table_[at];
+  table_[at] = nullptr;
+  --table_count_;
+  // Close the gap, so that every chain of probes stays whole.
+  for (std::size_t next = (at + 1) & mask; table_[next] != nullptr; next = (next + 1) & mask) {
+    const std::size_t home = (table_[next]->id >> 1) & mask;
+    if (((next - home) & mask) >= ((next - at) & mask)) {
+      table_[at] = table_[next];
+      table_[next] = nullptr;
+      at = next;
+    }
+  }
+}
+
+void Session::close(StreamState& stream) {
+  const std::uint32_t id = stream.id;
+  if (stream.unconsumed != 0) {  // nobody will read it: the connection's credit goes back
+    stream.remote_closed = true;
+    consumed(stream, stream.unconsumed);
+  }
+  stream.local_closed = stream.remote_closed = true;
+  events_.on_closed(stream);
+  if (is_ours(id)) {
+    --own_streams_;
+  } else {
+    --peer_streams_;
+  }
+  remove(id);
+}
+
+bool Session::end_remote(StreamState& stream) {
+  stream.remote_closed = true;
+  if (!stream.local_closed) return false;
+  close(stream);
+  return true;
+}
+
+void Session::end_local(StreamState& stream) {
+  stream.local_closed = true;
+  // Bytes that came and were not consumed keep the stream, so that their credit is counted.
+  if (stream.remote_closed) close(stream);
+}
+
+void Session::stream_error(StreamState& stream, Code code) {
+  rst(stream.id, code);
+  events_.on_reset(stream, code, false);
+  close(stream);
+}
+
+// --- input --------------------------------------------------------------------------------------------------
+
+bool Session::count_abuse(unsigned weight) {
+  const double passed = std::chrono::duration<double>(now_ - abuse_at_).count();
+  abuse_at_ = now_;
+  abuse_ = std::max(0.0, abuse_ - passed * kAbuseRate);
+  abuse_ += weight;
+  return abuse_ > kAbuseBurst;
+}
+
+Result<void> Session::receive(Bytes bytes, TimePoint now) {
+  if (failed_) return Error{Errc::Protocol, "use a failed connection"};
+  now_ = now;
+  if (abuse_at_ == TimePoint{}) abuse_at_ = now;
+  if (!input_.empty()) {
+    input_.append(bytes);
+    ByteQueue whole;
+    whole.swap(input_);
+    Bytes left = whole.data();
+    while (!left.empty()) {
+      const Result<std::size_t> n = take_frame(left);
+      if (!n) return n.error();
+      if (*n == 0) break;
+      left = left.subspan(*n);
+    }
+    whole.consume(whole.size() - left.size());
+    if (!left.empty()) input_.swap(whole);
+    return {};
+  }
+  while (!bytes.empty()) {
+    const Result<std::size_t> n = take_frame(bytes);
+    if (!n) return n.error();
+    if (*n == 0) break;
+    bytes = bytes.subspan(*n);
+  }
+  input_.append(bytes);
+  return {};
+}
+
+// Handles one frame at the front; 0: it is not complete.
+Result<std::size_t> Session::take_frame(Bytes bytes) {
+  if (server_ && !preface_done_) {
+    const std::size_t n = std::min(bytes.size(), kPreface.size());
+    if (as_text(bytes.first(n)) != kPreface.substr(0, n)) return fail(Code::ProtocolError, "read the HTTP/2 preface");
+    if (n < kPreface.size()) return std::size_t{0};
+    preface_done_ = true;
+    return kPreface.size();
+  }
+  if (bytes.size() < 9) return std::size_t{0};
+  Frame frame{};
+  frame.length = static_cast<std::uint32_t>(bytes[0]) << 16 | static_cast<std::uint32_t>(bytes[1]) << 8 | bytes[2];
+  frame.type = bytes[3];
+  frame.flags = bytes[4];
+  frame.stream = read32(bytes.data() + 5) & 0x7FFFFFFF;
+  if (frame.length > options_.max_frame_size) return fail(Code::FrameSizeError, "read a frame that is too large");
+  if (!settings_received_ && frame.type != frame::kSettings) return fail(Code::ProtocolError, "read the first SETTINGS");
+  if (bytes.size() < 9 + std::size_t{frame.length}) return std::size_t{0};
+  const Result<void> handled = on_frame(frame, bytes.subspan(9, frame.length));
+  if (!handled) return handled.error();
+  return 9 + std::size_t{frame.length};
+}
+
+Result<void> Session::on_frame(const Frame& frame, Bytes payload) {
+  if (block_stream_ != 0 && (frame.type != frame::kContinuation || frame.stream != block_stream_)) {
+    return fail(Code::ProtocolError, "a header block was interrupted");
+  }
+  switch (frame.type) {
+    case frame::kData: return on_data_frame(frame, payload);
+    case frame::kHeaders: return on_headers_frame(frame, payload);
+    case frame::kPriority: {
+      if (frame.stream == 0) return fail(Code::ProtocolError, "PRIORITY of no stream");
+      if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many PRIORITY frames");
+      if (frame.length != 5) {
+        if (StreamState* const stream = find(frame.stream)) {
+          stream_error(*stream, Code::FrameSizeError);
+        } else {
+          rst(frame.stream, Code::FrameSizeError);
+        }
+        return {};
+      }
+      if ((read32(payload.data()) & 0x7FFFFFFF) == frame.stream) {
+        if (StreamState* const stream = find(frame.stream)) {
+          stream_error(*stream, Code::ProtocolError);
+        } else {
+          rst(frame.stream, Code::ProtocolError);
+        }
+      }
+      return {};
+    }
+    case frame::kRstStream: return on_rst_stream(frame, payload);
+    case frame::kSettings: return on_settings(frame, payload);
+    case frame::kPushPromise: return fail(Code::ProtocolError, "a push that was refused");
+    case frame::kPing: return on_ping(frame, payload);
+    case frame::kGoaway: return on_goaway_frame(frame, payload);
+    case frame::kWindowUpdate: return on_window_update(frame, payload);
+    case frame::kContinuation: return on_continuation(frame, payload);
+    default:
+      if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many unknown frames");
+      return {};
+  }
+}
+
+Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
+  if (frame.stream == 0) return fail(Code::ProtocolError, "DATA of no stream");
+  const std::uint32_t flow = frame.length;
+  if (static_cast<std::int64_t>(flow) > recv_window_) return fail(Code::FlowControlError, "more DATA than the window");
+  recv_window_ -= flow;
+  StreamState* const stream = find(frame.stream);
+  const auto give_back = [&](std::uint32_t n) {  // bytes that no reader will ever consume
+    to_announce_ += n;
+    if (to_announce_ >= options_.connection_window / 2) {
+      recv_window_ += to_announce_;
+      window_update(0, to_announce_);
+      to_announce_ = 0;
+    }
+  };
+  if ((frame.flags & flag::kPadded) != 0) {
+    if (payload.empty() || payload[0] >= payload.size()) return fail(Code::ProtocolError, "DATA with too much padding");
+    payload = payload.subspan(1, payload.size() - 1 - payload[0]);
+  }
+  const bool end = (frame.flags & flag::kEndStream) != 0;
+  if (payload.empty() && !end && count_abuse(2)) return fail(Code::EnhanceYourCalm, "too many empty DATA frames");
+  if (stream == nullptr) {
+    const bool idle = is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
+    if (idle) return fail(Code::ProtocolError, "DATA of an idle stream");
+    give_back(flow);
+    if (server_ || !is_ours(frame.stream)) {
+      if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too much DATA of closed streams");
+      rst(frame.stream, Code::StreamClosed);
+    }
+    return {};
+  }
+  if (stream->remote_closed) {
+    give_back(flow);
+    stream_error(*stream, Code::StreamClosed);
+    return {};
+  }
+  if (!stream->got_head) return fail(Code::ProtocolError, "DATA before HEADERS");
+  if (static_cast<std::int64_t>(flow) > stream->recv_window) {
+    give_back(flow);
+    stream_error(*stream, Code::FlowControlError);
+    return {};
+  }
+  stream->recv_window -= static_cast<std::int32_t>(flow);
+  stream->unconsumed += flow;
+  const auto padding = flow - static_cast<std::uint32_t>(payload.size());
+  if (padding != 0) consumed(*stream, padding);
+  if (stream->no_body && !payload.empty()) {
+    stream_error(*stream, Code::ProtocolError);
+    return {};
+  }
+  if (stream->expected_body >= 0) {
+    stream->expected_body -= static_cast<std::int64_t>(payload.size());
+    if (stream->expected_body < 0 || (end && stream->expected_body != 0)) {
+      stream_error(*stream, Code::ProtocolError);
+      return {};
+    }
+  }
+  if (end) stream->remote_closed = true;
+  const std::uint32_t id = stream->id;
+  events_.on_data(*stream, payload, end);
+  if (end) {
+    if (StreamState* const still = find(id); still != nullptr && still->local_closed) close(*still);
+  }
+  return {};
+}
+
+Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
+  if (frame.stream == 0) return fail(Code::ProtocolError, "HEADERS of no stream");
+  std::size_t padding = 0;
+  if ((frame.flags & flag::kPadded) != 0) {
+    if (payload.empty()) return fail(Code::FrameSizeError, "HEADERS too short");
+    padding = payload[0];
+    payload = payload.subspan(1);
+  }
+  if ((frame.flags & flag::kPriority) != 0) {
+    if (payload.size() < 5) return fail(Code::FrameSizeError, "HEADERS too short");
+    if ((read32(payload.data()) & 0x7FFFFFFF) == frame.stream) return fail(Code::ProtocolError, "a stream that depends on itself");
+    payload = payload.subspan(5);
+  }
+  if (padding > payload.size()) return fail(Code::ProtocolError, "HEADERS with too much padding");
+  payload = payload.first(payload.size() - padding);
+  if (server_) {
+    if (is_ours(frame.stream)) return fail(Code::ProtocolError, "HEADERS of an even stream");
+    if (frame.stream <= last_peer_stream_ && find(frame.stream) == nullptr) {
+      return fail(Code::StreamClosed, "HEADERS of a closed stream");
+    }
+  } else if (!is_ours(frame.stream) || frame.stream >= next_stream_) {
+    return fail(Code::ProtocolError, "HEADERS of an idle stream");
+  }
+  block_stream_ = frame.stream;
+  block_end_stream_ = (frame.flags & flag::kEndStream) != 0;
+  block_frames_ = 1;
+  if ((frame.flags & flag::kEndHeaders) != 0) {
+    parsing_.emplace();
+    const Result<void> decoded = decoder_.decode(payload, *this);
+    if (!decoded) return fail(Code::CompressionError, decoded.error().where);
+    return finish_headers();
+  }
+  block_.append(payload);
+  return {};
+}
+
+Result<void> Session::on_continuation(const Frame& frame, Bytes payload) {
+  if (block_stream_ == 0) return fail(Code::ProtocolError, "CONTINUATION of nothing");
+  block_.append(payload);
+  // A block that is far larger than any list we take, or in too many pieces, is an attack.
+  if (++block_frames_ > kMaxContinuations || block_.size() > std::size_t{options_.max_header_list} * 4 + 65'536) {
+    return fail(Code::EnhanceYourCalm, "a header block without end");
+  }
+  if ((frame.flags & flag::kEndHeaders) == 0) return {};
+  ByteQueue block;
+  block.swap(block_);
+  parsing_.emplace();
+  const Result<void> decoded = decoder_.decode(block.data(), *this);
+  if (!decoded) return fail(Code::CompressionError, decoded.error().where);
+  return finish_headers();
+}
+
+void Session::on_field(std::string_view name, std::string_view value) {
+  Parsing& parsing = *parsing_;
+  parsing.size += name.size() + value.size() + 32;
+  if (parsing.size > options_.max_header_list) {
+    parsing.too_large = true;
+    return;
+  }
+  if (!http::is_field_value(value) || (!value.empty() && (value.front() == ' ' || value.front() == '\t' ||
+                                                          value.back() == ' ' || value.back() == '\t'))) {
+    parsing.bad = true;
+    return;
+  }
+  if (!name.empty() && name.front() == ':') {
+    struct Pseudo {
+      std::string_view name;
+      std::string Parsing::* field;
+    };
+    static constexpr Pseudo kPseudo[] = {{":method", &Parsing::method}, {":scheme", &Parsing::scheme},
+                                         {":authority", &Parsing::authority}, {":path", &Parsing::path},
+                                         {":status", &Parsing::status}};
+    for (unsigned i = 0; i < std::size(kPseudo); ++i) {
+      if (name != kPseudo[i].name) continue;
+      const bool for_requests = i < 4;
+      if (parsing.regular_seen || (parsing.pseudo & 1U << i) != 0 || for_requests != server_) parsing.bad = true;
+      parsing.pseudo |= 1U << i;
+      parsing.*kPseudo[i].field = value;
+      return;
+    }
+    parsing.bad = true;
+    return;
+  }
+  parsing.regular_seen = true;
+  if (!is_lower_token(name) || connection_specific(name) || (name == "te" && value != "trailers")) {
+    parsing.bad = true;
+    return;
+  }
+  parsing.headers.add(name, value);
+}
+
+Result<void> Session::finish_headers() {
+  const std::uint32_t id = std::exchange(block_stream_, 0);
+  StreamState* const stream = find(id);
+  Result<void> outcome;
+  if (stream == nullptr) {
+    if (server_) {
+      block_stream_ = id;  // for finish_request
+      outcome = finish_request(nullptr);
+      block_stream_ = 0;
+    }
+    // Client: a late answer to a stream that we gave up.
+  } else if (stream->remote_closed) {
+    if (server_) {
+      outcome = fail(Code::StreamClosed, "HEADERS after the end of the stream");
+    } else {
+      stream_error(*stream, Code::StreamClosed);
+    }
+  } else if (stream->got_head) {
+    outcome = finish_trailers(*stream);
+  } else {
+    outcome = finish_response(*stream);
+  }
+  parsing_.reset();
+  return outcome;
+}
+
+namespace {
+
+// content-length of a message; nullopt: malformed. -1: none.
+std::optional<std::int64_t> body_length(const http::HeaderMap& headers) {
+  std::int64_t length = -1;
+  for (const auto field : headers) {
+    if (field.name != "content-length") continue;
+    const auto value = parse_number<std::int64_t>(field.value);
+    if (!value || !std::all_of(field.value.begin(), field.value.end(), ascii_digit)) return std::nullopt;
+    if (length >= 0 && length != *value) return std::nullopt;
+    length = *value;
+  }
+  return length;
+}
+
+}  // namespace
+
+Result<void> Session::finish_request(StreamState* /*stream*/) {
+  const std::uint32_t id = block_stream_;
+  Parsing& parsing = *parsing_;
+  last_peer_stream_ = id;
+  if (goaway_final_) return {};  // the client was told; it goes elsewhere
+  if (options_.max_concurrent_streams != 0 && peer_streams_ >= options_.max_concurrent_streams) {
+    rst(id, Code::RefusedStream);
+    if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many streams at once");
+    return {};
+  }
+  StreamState& stream = add(id);
+  ++peer_streams_;
+  const bool connect = parsing.method == "CONNECT";
+  const unsigned want = connect ? 0b00101U : 0b01011U;  // method and authority; method, scheme and path
+  const bool pseudo_ok = connect ? (parsing.pseudo & 0b11111U) == want
+                                 : (parsing.pseudo & 0b01011U) == want && !parsing.path.empty() &&
+                                       (parsing.path.front() == '/' || parsing.path == "*");
+  const auto length = body_length(parsing.headers);
+  const auto host = parsing.headers.get("host");
+  const bool host_ok = !host || parsing.authority.empty() || iequals(*host, parsing.authority);
+  if (!parsing.too_large && (parsing.bad || !pseudo_ok || !http::is_token(parsing.method) || !length || !host_ok)) {
+    rst(id, Code::ProtocolError);
+    close(stream);
+    if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many malformed requests");
+    return {};
+  }
+  stream.got_head = true;
+  if (parsing.too_large) {
+    http::Response response = http::make_response(431);
+    send_response(stream, response, true);
+    if (StreamState* const still = find(id)) {
+      rst(id, Code::NoError);
+      close(*still);
+    }
+    return {};
+  }
+  stream.expected_body = *length;
+  if (block_end_stream_ && *length > 0) {
+    stream_error(stream, Code::ProtocolError);
+    return {};
+  }
+  http::Request request;
+  request.version = http::Version::Http2;
+  request.method = parsing.method;
+  request.scheme = parsing.scheme;
+  request.authority = parsing.authority.empty() && host ? *host : std::string_view(parsing.authority);
+  request.path = parsing.path;
+  request.form = connect ? http::TargetForm::Authority
+                         : (parsing.path == "*" ? http::TargetForm::Asterisk : http::TargetForm::Origin);
+  request.headers = std::move(parsing.headers);
+  if (*length >= 0) request.body_length = static_cast<std::uint64_t>(*length);
+  stream.head_request = request.method == "HEAD";
+  if (block_end_stream_) stream.remote_closed = true;
+  events_.on_request(stream, std::move(request), block_end_stream_);
+  return {};
+}
+
+Result<void> Session::finish_response(StreamState& stream) {
+  Parsing& parsing = *parsing_;
+  const auto status = parse_number<std::uint16_t>(parsing.status);
+  const auto length = body_length(parsing.headers);
+  if (parsing.too_large || parsing.bad || parsing.pseudo != 0b10000U || parsing.status.size() != 3 || !status ||
+      *status < 100 || !length || *status == 101) {
+    stream_error(stream, Code::ProtocolError);
+    return {};
+  }
+  http::Response response;
+  response.version = http::Version::Http2;
+  response.status = *status;
+  response.headers = std::move(parsing.headers);
+  if (*status < 200) {
+    if (block_end_stream_) {
+      stream_error(stream, Code::ProtocolError);
+      return {};
+    }
+    if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many informational responses");
+    events_.on_response(stream, std::move(response), false);
+    return {};
+  }
+  stream.got_head = true;
+  stream.no_body = stream.head_request || *status == 204 || *status == 304;
+  if (*length >= 0) response.body_length = static_cast<std::uint64_t>(*length);
+  if (!stream.no_body) {
+    stream.expected_body = *length;
+    if (block_end_stream_ && *length > 0) {
+      stream_error(stream, Code::ProtocolError);
+      return {};
+    }
+  }
+  const std::uint32_t id = stream.id;
+  if (block_end_stream_) stream.remote_closed = true;
+  events_.on_response(stream, std::move(response), block_end_stream_);
+  if (block_end_stream_) {
+    if (StreamState* const still = find(id); still != nullptr && still->local_closed) close(*still);
+  }
+  return {};
+}
+
+Result<void> Session::finish_trailers(StreamState& stream) {
+  Parsing& parsing = *parsing_;
+  if (!block_end_stream_ || parsing.bad || parsing.too_large || parsing.pseudo != 0 || stream.expected_body > 0) {
+    stream_error(stream, Code::ProtocolError);
+    return {};
+  }
+  const std::uint32_t id = stream.id;
+  stream.remote_closed = true;
+  events_.on_trailers(stream, std::move(parsing.headers));
+  if (StreamState* const still = find(id); still != nullptr && still->local_closed) close(*still);
+  return {};
+}
+
+Result<void> Session::on_settings(const Frame& frame, Bytes payload) {
+  if (frame.stream != 0) return fail(Code::ProtocolError, "SETTINGS of a stream");
+  if ((frame.flags & flag::kAck) != 0) {
+    if (frame.length != 0) return fail(Code::FrameSizeError, "SETTINGS ack with settings");
+    if (!settings_received_) return fail(Code::ProtocolError, "read the first SETTINGS");
+    return {};
+  }
+  if (frame.length % 6 != 0) return fail(Code::FrameSizeError, "SETTINGS of an odd size");
+  if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many SETTINGS");
+  if (!settings_received_) peer_max_streams_ = 0x7FFFFFFF;
+  settings_received_ = true;
+  bool opened = false;
+  for (; !payload.empty(); payload = payload.subspan(6)) {
+    const auto id = static_cast<std::uint16_t>(payload[0] << 8 | payload[1]);
+    const std::uint32_t value = read32(payload.data() + 2);
+    switch (id) {
+      case setting::kTableSize: encoder_.set_table_limit(value); break;
+      case setting::kEnablePush:
+        if (value > 1 || (!server_ && value != 0)) return fail(Code::ProtocolError, "a bad ENABLE_PUSH");
+        break;
+      case setting::kMaxStreams: peer_max_streams_ = value; break;
+      case setting::kInitialWindow: {
+        if (value > kMaxWindow) return fail(Code::FlowControlError, "a bad INITIAL_WINDOW_SIZE");
+        const std::int64_t delta = static_cast<std::int64_t>(value) - peer_initial_window_;
+        peer_initial_window_ = value;
+        for (StreamState* const stream : table_) {
+          if (stream == nullptr) continue;
+          const std::int64_t window = stream->send_window + delta;
+          if (window > kMaxWindow) return fail(Code::FlowControlError, "a window beyond its limit");
+          stream->send_window = static_cast<std::int32_t>(window);
+        }
+        opened = opened || delta > 0;
+        break;
+      }
+      case setting::kMaxFrame:
+        if (value < 16'384 || value > 16'777'215) return fail(Code::ProtocolError, "a bad MAX_FRAME_SIZE");
+        peer_max_frame_ = std::min<std::uint32_t>(value, 65'536);
+        break;
+      default: break;
+    }
+  }
+  header(0, frame::kSettings, flag::kAck, 0);
+  if (opened) events_.on_window(nullptr);
+  return {};
+}
+
+Result<void> Session::on_window_update(const Frame& frame, Bytes payload) {
+  if (frame.length != 4) return fail(Code::FrameSizeError, "WINDOW_UPDATE of a wrong size");
+  const std::uint32_t n = read32(payload.data()) & 0x7FFFFFFF;
+  if (n < 64 && count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many WINDOW_UPDATEs");
+  if (frame.stream == 0) {
+    if (n == 0) return fail(Code::ProtocolError, "WINDOW_UPDATE of nothing");
+    if (send_window_ + n > kMaxWindow) return fail(Code::FlowControlError, "a window beyond its limit");
+    send_window_ += n;
+    events_.on_window(nullptr);
+    return {};
+  }
+  StreamState* const stream = find(frame.stream);
+  if (stream == nullptr) {
+    const bool idle = is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
+    if (idle) return fail(Code::ProtocolError, "WINDOW_UPDATE of an idle stream");
+    return {};
+  }
+  if (n == 0) {
+    stream_error(*stream, Code::ProtocolError);
+    return {};
+  }
+  if (static_cast<std::int64_t>(stream->send_window) + n > kMaxWindow) {
+    stream_error(*stream, Code::FlowControlError);
+    return {};
+  }
+  stream->send_window += static_cast<std::int32_t>(n);
+  events_.on_window(stream);
+  return {};
+}
+
+Result<void> Session::on_rst_stream(const Frame& frame, Bytes payload) {
+  if (frame.length != 4) return fail(Code::FrameSizeError, "RST_STREAM of a wrong size");
+  if (frame.stream == 0) return fail(Code::ProtocolError, "RST_STREAM of no stream");
+  StreamState* const stream = find(frame.stream);
+  if (stream == nullptr) {
+    const bool idle = is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
+    if (idle) return fail(Code::ProtocolError, "RST_STREAM of an idle stream");
+    return {};
+  }
+  const auto code = static_cast<Code>(read32(payload.data()));
+  if (server_) {
+    // Rapid reset: streams begun only to be cancelled cost us, not the client.
+    const bool unanswered = !stream->local_closed;
+    pending_resets_ = std::max(0.0, pending_resets_ - 0.2);
+    if (unanswered) pending_resets_ += 1;
+    if (pending_resets_ > options_.max_pending_resets * 5.0 || count_abuse(unanswered ? 5 : 1)) {
+      return fail(Code::EnhanceYourCalm, "too many resets");
+    }
+  }
+  events_.on_reset(*stream, code, true);
+  close(*stream);
+  return {};
+}
+
+Result<void> Session::on_goaway_frame(const Frame& frame, Bytes payload) {
+  if (frame.stream != 0) return fail(Code::ProtocolError, "GOAWAY of a stream");
+  if (frame.length < 8) return fail(Code::FrameSizeError, "GOAWAY too short");
+  if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many GOAWAYs");
+  const std::uint32_t last = read32(payload.data()) & 0x7FFFFFFF;
+  goaway_last_ = std::min(goaway_last_, last);
+  goaway_received_ = true;
+  events_.on_goaway(goaway_last_, static_cast<Code>(read32(payload.data() + 4)));
+  return {};
+}
+
+Result<void> Session::on_ping(const Frame& frame, Bytes payload) {
+  if (frame.stream != 0) return fail(Code::ProtocolError, "PING of a stream");
+  if (frame.length != 8) return fail(Code::FrameSizeError, "PING of a wrong size");
+  if ((frame.flags & flag::kAck) != 0) {
+    events_.on_ping_ack();
+    return {};
+  }
+  if (count_abuse(2)) return fail(Code::EnhanceYourCalm, "too many PINGs");
+  header(8, frame::kPing, flag::kAck, 0);
+  output_.append(payload);
+  return {};
+}
+
+}  // namespace tulle::h2

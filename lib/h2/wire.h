@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers of the HTTP/2 wire (RFC 9113 §4–6).
+#pragma once
+
+#include <cstdint>
+
+#include "lib/base/bytes.h"
+
+namespace tulle::h2 {
+
+namespace frame {
+inline constexpr std::uint8_t kData = 0, kHeaders = 1, kPriority = 2, kRstStream = 3, kSettings = 4, kPushPromise = 5,
+                              kPing = 6, kGoaway = 7, kWindowUpdate = 8, kContinuation = 9;
+}
+namespace flag {
+inline constexpr std::uint8_t kEndStream = 1, kAck = 1, kEndHeaders = 4, kPadded = 8, kPriority = 0x20;
+}
+namespace setting {
+inline constexpr std::uint16_t kTableSize = 1, kEnablePush = 2, kMaxStreams = 3, kInitialWindow = 4, kMaxFrame = 5,
+                               kMaxHeaderList = 6;
+}
+
+inline std::uint32_t read32(const std::uint8_t* at) noexcept {
+  return static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
+         static_cast<std::uint32_t>(at[2]) << 8 | at[3];
+}
+inline void put16(ByteQueue& out, std::uint16_t value) {
+  out.push_back(static_cast<std::uint8_t>(value >> 8));
+  out.push_back(static_cast<std::uint8_t>(value));
+}
+inline void put32(ByteQueue& out, std::uint32_t value) {
+  put16(out, static_cast<std::uint16_t>(value >> 16));
+  put16(out, static_cast<std::uint16_t>(value));
+}
+inline void write_header(std::uint8_t* at, std::uint32_t length, std::uint8_t type, std::uint8_t flags,
+                         std::uint32_t stream) noexcept {
+  at[0] = static_cast<std::uint8_t>(length >> 16);
+  at[1] = static_cast<std::uint8_t>(length >> 8);
+  at[2] = static_cast<std::uint8_t>(length);
+  at[3] = type;
+  at[4] = flags;
+  at[5] = static_cast<std::uint8_t>(stream >> 24);
+  at[6] = static_cast<std::uint8_t>(stream >> 16);
+  at[7] = static_cast<std::uint8_t>(stream >> 8);
+  at[8] = static_cast<std::uint8_t>(stream);
+}
+
+}  // namespace tulle::h2
