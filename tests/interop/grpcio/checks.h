@@ -26,6 +26,7 @@ class Checks {
   net::Task<void> client_stream();
   net::Task<void> bidi();
   net::Task<void> many_at_once();
+  net::Task<void> count_messages(pb::echo::EchoRequest request, int& messages);
   net::Task<int> running();
   void expect(bool good, const char* what);
 
