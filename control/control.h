@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole control plane in one object: everything is made here, in the order of dependence, from
+// the options. main gives it a loop; a test may make several.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "control/identity/certify.h"
+#include "control/identity/own_certificates.h"
+#include "control/index/index.h"
+#include "control/options.h"
+#include "control/serve/admin.h"
+#include "control/serve/port.h"
+#include "control/serve/services.h"
+#include "control/source/folder.h"
+#include "lib/grpc/server.h"
+
+namespace tulle::control {
+
+class Control {
+ public:
+  Control(net::Loop& loop, const log::Logger& log, const Options& options);
+  ~Control();
+
+  // Reads, listens, and starts to work. "" or what has failed.
+  std::string start(net::SocketFactory& sockets);
+  // No new connections, streams end, connections finish what is under way; true if all went in
+  // time.
+  net::Task<bool> drain(Deadline by);
+
+  struct Addresses {
+    std::optional<net::SocketAddr> identity, destination, policy, admin, dest_admin;
+  };
+  Addresses addresses() const;
+
+ private:
+  // "" if ready to serve, else what is missing.
+  std::string missing() const;
+  static void collect(void* self, std::string& out);
+  std::string listen_all(net::SocketFactory& sockets);
+  std::unique_ptr<GrpcPort> make_port(grpc::Server& server, std::string_view name);
+
+  net::Loop& loop_;
+  log::Logger log_;
+  const Options options_;
+  const WallTime started_at_ = wall_now();
+  metrics::Registry metrics_;
+  net::Drain drain_;
+
+  Index index_;
+  std::unique_ptr<FolderSource> source_;
+  std::unique_ptr<IssuerStore> issuers_;
+  std::unique_ptr<OwnCertificates> own_;
+  std::unique_ptr<TokenVerifier> tokens_;
+  std::unique_ptr<Certifier> certifier_;
+  DestinationService destination_{options_.mesh, index_};
+  PolicyService policy_{options_.mesh, index_};
+  bool loaded_ = false;
+
+  // One server a port: who may reach one port does not reach the others' services through it.
+  grpc::Server identity_server_;
+  grpc::Server destination_server_;
+  grpc::Server policy_server_;
+  std::unique_ptr<GrpcPort> identity_port_;
+  std::unique_ptr<GrpcPort> destination_port_;
+  std::unique_ptr<GrpcPort> policy_port_;
+  std::unique_ptr<AdminPort> admin_port_;
+  std::unique_ptr<AdminPort> dest_admin_port_;
+  net::TaskScope tasks_;  // destroyed first
+};
+
+}  // namespace tulle::control

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/serve/admin.h"
+
+#include "lib/http1/connection.h"
+
+namespace tulle::control {
+namespace {
+constexpr std::size_t kMaxConnections = 100;
+}  // namespace
+
+Result<void> AdminPort::listen(net::SocketFactory& sockets, net::SocketAddr at) {
+  auto listener = net::listen_tcp(loop_, sockets, at, {});
+  if (!listener) return listener.error();
+  listener_ = *std::move(listener);
+  return {};
+}
+
+net::Task<void> AdminPort::run() {
+  for (;;) {
+    Result<net::Accepted> accepted = co_await listener_->accept();
+    if (!accepted) co_return;
+    if (connections_.size() < kMaxConnections)
+      connections_.spawn(serve(std::move(accepted->stream)));
+  }
+}
+
+net::Task<void> AdminPort::serve(net::StreamPtr stream) {
+  co_await http1::serve(std::move(stream), handler_, http1::ServerOptions{}, drain_);
+}
+
+net::Task<Result<http::Response>> AdminPort::Handler::handle(http::Request request) {
+  const std::string_view target = request.path;
+  const std::string_view path = target.substr(0, target.find('?'));
+  if (request.method != "GET" && request.method != "HEAD") co_return http::make_response(405);
+  if (path == "/live") co_return http::make_text_response(port_.loop_, 200, "live\n");
+  if (path == "/ping") co_return http::make_text_response(port_.loop_, 200, "pong\n");
+  if (path == "/ready") {
+    const std::string missing = port_.ready_();
+    if (missing.empty()) co_return http::make_text_response(port_.loop_, 200, "ok\n");
+    co_return http::make_text_response(port_.loop_, 503, "not ready: " + missing + "\n");
+  }
+  if (path == "/metrics") {
+    co_return http::make_text_response(port_.loop_, 200, port_.metrics_.scrape(),
+                                       "text/plain; version=0.0.4");
+  }
+  co_return http::make_response(404);
+}
+
+}  // namespace tulle::control
