@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys, certificates, requests and the small CA that the control plane is. DER in std::string, PEM at
-// the edges. Dates are checked against tulle::wall_now().
+// Certificates, requests and the small CA that the control plane is. DER in std::string, PEM at the
+// edges. Dates are checked against tulle::wall_now(). P-256, P-384, P-521, Ed25519 and RSA anchors
+// and issuers work; keys that we make are P-256.
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,26 +12,9 @@
 #include "lib/base/bytes.h"
 #include "lib/base/result.h"
 #include "lib/base/time.h"
-
-struct evp_pkey_st;
+#include "lib/tls/key.h"
 
 namespace tulle::tls {
-
-// A private key. Copies share it; immutable.
-class PrivateKey {
- public:
-  // ECDSA P-256.
-  static PrivateKey generate();
-  // "PRIVATE KEY" (PKCS#8), "EC PRIVATE KEY" or "RSA PRIVATE KEY".
-  static Result<PrivateKey> from_pem(std::string_view pem);
-  std::string to_pem() const;         // PKCS#8
-  std::string public_to_pem() const;  // SubjectPublicKeyInfo
-  evp_pkey_st* native() const noexcept { return key_.get(); }
-
- private:
-  explicit PrivateKey(evp_pkey_st* key);
-  std::shared_ptr<evp_pkey_st> key_;
-};
 
 struct Certificate {
   std::string der;
@@ -39,30 +23,35 @@ struct Certificate {
   std::vector<std::string> dns_names;
   std::vector<std::string> uris;
   bool is_ca = false;
+  // What the holder may be known as: the DNS and SPIFFE names that are workload names, in order.
+  std::vector<std::string> identities;
 
   static Result<Certificate> from_der(Bytes der);
   // Every certificate in the text, in order; Invalid if there is none or one is malformed.
   static Result<std::vector<Certificate>> from_pem(std::string_view pem);
   std::string to_pem() const;
   std::string fingerprint() const;  // SHA-256 of the DER, lower-case hex
-  // The first usable SAN: a DNS name without trailing dot, or a URI; "" if there is none.
+  // The first of identities; "" if there is none.
   std::string identity() const;
   bool matches_key(const PrivateKey& key) const;
 };
 
-// PKCS#10 with `name` as CN and sole DNS SAN, DER.
+// PKCS#10 with `name` as CN and sole DNS SAN, DER. (A name beyond 64 characters, which is all that
+// a CN holds, stands in the SAN alone.)
 std::string make_csr(const PrivateKey& key, std::string_view name);
 
 // A request that was read and whose signature is good.
 struct Csr {
   std::string common_name;
   std::vector<std::string> dns_names;
-  bool other_names = false;  // e-mail, IP or URI SANs
+  bool other_names = false;  // e-mail, IP, URI or other SANs
   std::string public_key;    // SubjectPublicKeyInfo, DER
+  // Invalid: malformed, trailing bytes, more than one CN, a name with a NUL, a bad signature.
   static Result<Csr> from_der(Bytes der);
 };
 
-// Does the chain lead from `leaf` over `intermediates` to one of `anchors`, now?
+// Does the chain lead from `leaf` over `intermediates` to one of `anchors`, now? Unauthenticated if
+// not.
 enum class Usage : std::uint8_t { Server, Client, Any };
 Result<void> verify_chain(const Certificate& leaf, const std::vector<Certificate>& intermediates,
                           const std::vector<Certificate>& anchors, Usage usage);
@@ -84,8 +73,9 @@ struct LeafOptions {
   Duration skew = 20s;
   std::uint64_t serial = 1;
 };
-// A leaf for the names and the key of the request (control-plane.md §4.2): key usages, dates with skew,
-// clamped to the end of the chain.
+// A leaf for the names and the key of the request (control-plane.md §4.2): key usages, dates with
+// skew, clamped to the end of the chain. Only EC keys are signed. Whose names they are is the
+// caller's question.
 Result<Certificate> sign_leaf(const Issuer& issuer, const Csr& csr, const LeafOptions& options);
 
 std::string sha256_hex(std::string_view text);

@@ -39,8 +39,8 @@ bool read_sni(Bytes body, std::string& sni) {
   Cursor in(body);
   std::size_t version = 0;
   Bytes skipped;
-  if (!in.number(2, version) || version != 0x0303 || !in.take(32, skipped) || !in.vector(1, skipped) ||
-      !in.vector(2, skipped) || !in.vector(1, skipped)) {
+  if (!in.number(2, version) || version != 0x0303 || !in.take(32, skipped) ||
+      !in.vector(1, skipped) || !in.vector(2, skipped) || !in.vector(1, skipped)) {
     return false;
   }
   if (in.empty()) return true;  // no extensions

@@ -1,17 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/tls/credentials.h"
 
+#include <openssl/err.h>
 #include <openssl/pool.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 
+#include <algorithm>
+
+#include "lib/base/text.h"
+#include "lib/net/address.h"
+#include "lib/tls/native.h"
 #include "lib/tls/session.h"
 
 namespace tulle::tls {
 namespace {
 
-std::int64_t now_seconds() {
-  return std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count();
+using native::Ptr;
+
+// Longer chains are somebody's joke.
+constexpr std::size_t kMaxChain = 10;
+
+constexpr std::uint16_t kGroups[] = {SSL_GROUP_X25519_MLKEM768, SSL_GROUP_X25519,
+                                     SSL_GROUP_SECP256R1, SSL_GROUP_SECP384R1};
+constexpr std::uint16_t kSignatures[] = {
+    SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ECDSA_SECP384R1_SHA384,
+    SSL_SIGN_ECDSA_SECP521R1_SHA512, SSL_SIGN_ED25519,
+    SSL_SIGN_RSA_PSS_RSAE_SHA256,    SSL_SIGN_RSA_PSS_RSAE_SHA384,
+    SSL_SIGN_RSA_PSS_RSAE_SHA512};
+
+// Connections to the same peers share one copy of the peers' certificates.
+CRYPTO_BUFFER_POOL* pool() {
+  static CRYPTO_BUFFER_POOL* const made = CRYPTO_BUFFER_POOL_new();
+  return made;
+}
+
+// The verified leaf of the session's peer.
+Result<Ptr<X509>> verified_leaf(const SSL* ssl, X509_STORE* store, Usage usage) {
+  const STACK_OF(CRYPTO_BUFFER)* const presented = SSL_get0_peer_certificates(ssl);
+  const std::size_t count = presented != nullptr ? sk_CRYPTO_BUFFER_num(presented) : 0;
+  if (count == 0) return Error{Errc::Unauthenticated, "verify a certificate: none"};
+  if (count > kMaxChain)
+    return Error{Errc::Unauthenticated, "verify a certificate: chain too long"};
+  Ptr<X509> leaf;
+  const Ptr<STACK_OF(X509)> untrusted(sk_X509_new_null());
+  for (std::size_t i = 0; i < count; ++i) {
+    Ptr<X509> cert(X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(presented, i)));
+    if (!cert) {
+      ERR_clear_error();
+      return Error{Errc::Unauthenticated, "verify a certificate: malformed"};
+    }
+    if (i == 0) {
+      leaf = std::move(cert);
+    } else {
+      TULLE_CHECK(bssl::PushToStack(untrusted.get(), std::move(cert)));
+    }
+  }
+  if (const Result<void> good = native::verify(store, leaf.get(), untrusted.get(), usage); !good) {
+    return good.error();
+  }
+  return leaf;
+}
+
+bool has_name(const native::Names& names, std::string_view expected) {
+  if (expected.find("://") != std::string_view::npos) {
+    return std::find(names.uris.begin(), names.uris.end(), expected) != names.uris.end();
+  }
+  if (const auto ip = net::IpAddr::parse(expected)) {
+    return std::find(names.ips.begin(), names.ips.end(), as_text(ip->octets())) != names.ips.end();
+  }
+  return std::any_of(names.identities.begin(), names.identities.end(),
+                     [&](const std::string& name) { return iequals(name, expected); });
 }
 
 }  // namespace
@@ -23,76 +81,63 @@ Result<std::shared_ptr<const Credentials>> Credentials::make(Options options) {
 }
 
 Credentials::~Credentials() {
-  if (context_ != nullptr) SSL_CTX_free(context_);
-  if (store_ != nullptr) X509_STORE_free(static_cast<X509_STORE*>(store_));
+  SSL_CTX_free(context_);
+  X509_STORE_free(store_);
 }
 
 Result<void> Credentials::build() {
-  X509_STORE* const store = X509_STORE_new();
-  store_ = store;
-  for (const Certificate& anchor : options_.anchors) {
-    const auto* at = reinterpret_cast<const std::uint8_t*>(anchor.der.data());
-    const bssl::UniquePtr<X509> native(d2i_X509(nullptr, &at, static_cast<long>(anchor.der.size())));
-    if (!native || X509_STORE_add_cert(store, native.get()) != 1) return Error{Errc::Invalid, "read an anchor"};
+  Result<Ptr<X509_STORE>> store = native::make_store(options_.anchors);
+  if (!store) return store.error();
+  store_ = store->release();
+  context_ = SSL_CTX_new(TLS_with_buffers_method());
+  TULLE_CHECK(context_ != nullptr);
+  TULLE_CHECK(SSL_CTX_set_min_proto_version(context_, TLS1_3_VERSION) == 1);
+  TULLE_CHECK(SSL_CTX_set_max_proto_version(context_, TLS1_3_VERSION) == 1);
+  SSL_CTX_set_options(context_, SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set0_buffer_pool(context_, pool());
+  TULLE_CHECK(SSL_CTX_set1_group_ids(context_, kGroups, std::size(kGroups)) == 1);
+  TULLE_CHECK(SSL_CTX_set_verify_algorithm_prefs(context_, kSignatures, std::size(kSignatures)) ==
+              1);
+  session::configure(context_);
+  for (const std::string& protocol : options_.alpn) {
+    if (protocol.empty() || protocol.size() > 255) return Error{Errc::Invalid, "use an ALPN name"};
   }
-  SSL_CTX* const context = SSL_CTX_new(TLS_with_buffers_method());
-  context_ = context;
-  TULLE_CHECK(context != nullptr);
-  SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
-  SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  static constexpr std::uint16_t kGroups[] = {SSL_GROUP_X25519_MLKEM768, SSL_GROUP_X25519,
-                                              SSL_GROUP_SECP256R1, SSL_GROUP_SECP384R1};
-  TULLE_CHECK(SSL_CTX_set1_group_ids(context, kGroups, std::size(kGroups)) == 1);
-  session::configure(context);
   if (!options_.own) return {};
   const Own& own = *options_.own;
   if (own.chain.empty()) return Error{Errc::Invalid, "use an empty certificate chain"};
-  if (!own.chain.front().matches_key(own.key)) return Error{Errc::Invalid, "match a certificate with its key"};
-  std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> buffers;
+  if (!own.chain.front().matches_key(own.key)) {
+    return Error{Errc::Invalid, "match a certificate with its key"};
+  }
+  std::vector<Ptr<CRYPTO_BUFFER>> buffers;
   std::vector<CRYPTO_BUFFER*> chain;
   for (const Certificate& cert : own.chain) {
-    buffers.emplace_back(CRYPTO_BUFFER_new(reinterpret_cast<const std::uint8_t*>(cert.der.data()), cert.der.size(), nullptr));
+    const Bytes der = as_bytes(cert.der);
+    buffers.emplace_back(CRYPTO_BUFFER_new(der.data(), der.size(), pool()));
     chain.push_back(buffers.back().get());
   }
-  if (SSL_CTX_set_chain_and_key(context, chain.data(), chain.size(), own.key.native(), nullptr) != 1) {
+  if (SSL_CTX_set_chain_and_key(context_, chain.data(), chain.size(), own.key.native(), nullptr) !=
+      1) {
+    ERR_clear_error();
     return Error{Errc::Invalid, "use a certificate chain"};
   }
   return {};
 }
 
-Result<std::string> Credentials::verify(ssl_st* ssl, bool peer_is_server) const {
-  const STACK_OF(CRYPTO_BUFFER)* const presented = SSL_get0_peer_certificates(ssl);
-  if (presented == nullptr || sk_CRYPTO_BUFFER_num(presented) == 0) return std::string();
-  if (sk_CRYPTO_BUFFER_num(presented) > 10) return Error{Errc::TooLarge, "read the peer's chain"};
-  const bssl::UniquePtr<X509> leaf(X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(presented, 0)));
-  const bssl::UniquePtr<STACK_OF(X509)> untrusted(sk_X509_new_null());
-  for (std::size_t i = 1; i < sk_CRYPTO_BUFFER_num(presented); ++i) {
-    bssl::UniquePtr<X509> cert(X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(presented, i)));
-    if (!cert || !bssl::PushToStack(untrusted.get(), std::move(cert))) {
-      return Error{Errc::Unauthenticated, "read the peer's chain"};
-    }
-  }
-  const bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
-  if (!leaf || X509_STORE_CTX_init(context.get(), static_cast<X509_STORE*>(store_), leaf.get(), untrusted.get()) != 1) {
-    return Error{Errc::Unauthenticated, "read the peer's certificate"};
-  }
-  X509_VERIFY_PARAM* const param = X509_STORE_CTX_get0_param(context.get());
-  X509_VERIFY_PARAM_set_time_posix(param, now_seconds());
-  X509_VERIFY_PARAM_set_purpose(param, peer_is_server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT);
-  if (X509_verify_cert(context.get()) != 1) {
-    switch (X509_STORE_CTX_get_error(context.get())) {
-      case X509_V_ERR_CERT_HAS_EXPIRED: return Error{Errc::Unauthenticated, "verify the peer: expired"};
-      case X509_V_ERR_CERT_NOT_YET_VALID: return Error{Errc::Unauthenticated, "verify the peer: not yet valid"};
-      default: return Error{Errc::Unauthenticated, "verify the peer: not from a trusted anchor"};
-    }
-  }
-  const CRYPTO_BUFFER* const der = sk_CRYPTO_BUFFER_value(presented, 0);
-  const Result<Certificate> parsed = Certificate::from_der(Bytes(CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der)));
-  if (!parsed) return parsed.error();
-  return session::identity_for(ssl, *parsed);
+Result<std::string> Credentials::verify_client(const ssl_st* session) const {
+  const Result<Ptr<X509>> leaf = verified_leaf(session, store_, Usage::Client);
+  if (!leaf) return leaf.error();
+  native::Names names = native::names_of(leaf->get());
+  return names.identities.empty() ? std::string() : std::move(names.identities.front());
+}
+
+Result<std::string> Credentials::verify_server(const ssl_st* session,
+                                               std::string_view expected) const {
+  const Result<Ptr<X509>> leaf = verified_leaf(session, store_, Usage::Server);
+  if (!leaf) return leaf.error();
+  if (has_name(native::names_of(leaf->get()), expected)) return std::string(expected);
+  return Error{Errc::Unauthenticated, "verify a certificate: of somebody else"};
 }
 
 }  // namespace tulle::tls

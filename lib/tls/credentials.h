@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one side of mesh TLS needs: an immutable snapshot of anchors and, once there is one, the own
-// certificate. Rotation is a new snapshot for new handshakes; connections keep what they began with.
+// certificate. Rotation is a new snapshot for new handshakes; connections keep what they began
+// with. A snapshot may be shared by threads.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/tls/cert.h"
 
 struct ssl_ctx_st;
 struct ssl_st;
+struct x509_store_st;
 
 namespace tulle::tls {
 
@@ -23,30 +26,37 @@ class Credentials {
   };
   struct Options {
     std::vector<Certificate> anchors;
-    std::optional<Own> own;          // absent: clients present none, server handshakes fail
-    std::vector<std::string> alpn;   // what the session of a server with ALPN, or of a client, speaks
-    bool verify_peers = true;        // ask clients for a certificate
+    std::optional<Own> own;  // absent: clients present none, server handshakes fail
+    std::vector<std::string>
+        alpn;                  // what the session of a server with ALPN, or of a client, speaks
+    bool verify_peers = true;  // servers: ask clients for a certificate
   };
   // Fails with Invalid when key and leaf do not belong together or a certificate is malformed.
+  // Whether the own chain leads to the anchors is not checked here: see verify_chain().
   static Result<std::shared_ptr<const Credentials>> make(Options options);
   ~Credentials();
+  Credentials(const Credentials&) = delete;
+  Credentials& operator=(const Credentials&) = delete;
 
   bool has_own() const noexcept { return options_.own.has_value(); }
   // The own leaf; only if has_own().
   const Certificate& leaf() const noexcept { return options_.own->chain.front(); }
   const std::vector<Certificate>& anchors() const noexcept { return options_.anchors; }
   const std::vector<std::string>& alpn() const noexcept { return options_.alpn; }
+  bool verifies_peers() const noexcept { return options_.verify_peers; }
 
-  // For lib/tls only.
+  // For lib/tls only: the identity of the peer in a handshake, once its chain leads to the anchors
+  // now. A client's is "" if its certificate holds no workload name.
   ssl_ctx_st* native() const noexcept { return context_; }
-  Result<std::string> verify(ssl_st* session, bool peer_is_server) const;
+  Result<std::string> verify_client(const ssl_st* session) const;
+  Result<std::string> verify_server(const ssl_st* session, std::string_view expected) const;
 
  private:
   explicit Credentials(Options options) : options_(std::move(options)) {}
   Result<void> build();
   Options options_;
   ssl_ctx_st* context_ = nullptr;
-  void* store_ = nullptr;  // X509_STORE of the anchors
+  x509_store_st* store_ = nullptr;  // the anchors
 };
 
 using CredentialsPtr = std::shared_ptr<const Credentials>;

@@ -65,7 +65,8 @@ class Json {
 
  private:
   void space() {
-    while (!left_.empty() && (left_.front() == ' ' || left_.front() == '\n' || left_.front() == '\r' || left_.front() == '\t')) {
+    while (!left_.empty() && (left_.front() == ' ' || left_.front() == '\n' ||
+                              left_.front() == '\r' || left_.front() == '\t')) {
       left_.remove_prefix(1);
     }
   }
@@ -163,8 +164,9 @@ std::string sign_token(const Token& token, const PrivateKey& key) {
     append_json(body, value);
   }
   body += '}';
-  std::string text = concat(base64url_encode(as_bytes(std::string_view(R"({"alg":"ES256","typ":"JWT"})"))), ".",
-                            base64url_encode(as_bytes(body)));
+  std::string text =
+      concat(base64url_encode(as_bytes(std::string_view(R"({"alg":"ES256","typ":"JWT"})"))), ".",
+             base64url_encode(as_bytes(body)));
   const std::string digest = digest_of(text);
   const EC_KEY* const ec = EVP_PKEY_get0_EC_KEY(key.native());
   TULLE_CHECK(ec != nullptr);
@@ -177,12 +179,14 @@ std::string sign_token(const Token& token, const PrivateKey& key) {
   return concat(text, ".", base64url_encode(Bytes(raw, sizeof raw)));
 }
 
-Result<Token> verify_token(std::string_view text, std::string_view public_key_pem, std::string_view audience) {
+Result<Token> verify_token(std::string_view text, std::string_view public_key_pem,
+                           std::string_view audience) {
   text = trim(text);
   if (text.size() > kMaxToken) return Error{Errc::Invalid, "read a token: too large"};
   const auto first = text.find('.');
   const auto last = text.rfind('.');
-  if (first == std::string_view::npos || first == last) return Error{Errc::Invalid, "read a token: not three parts"};
+  if (first == std::string_view::npos || first == last)
+    return Error{Errc::Invalid, "read a token: not three parts"};
   const auto head = base64_decode(text.substr(0, first));
   const auto body = base64_decode(text.substr(first + 1, last - first - 1));
   const auto raw = base64_decode(text.substr(last + 1));
@@ -195,18 +199,22 @@ Result<Token> verify_token(std::string_view text, std::string_view public_key_pe
         if (key == "alg") algorithm = value;
       },
       ignore_number, ignore_array);
-  if (!head_ok || algorithm != "ES256") return Error{Errc::Invalid, "read a token: not signed with ES256"};
+  if (!head_ok || algorithm != "ES256")
+    return Error{Errc::Invalid, "read a token: not signed with ES256"};
 
-  const bssl::UniquePtr<BIO> bio(BIO_new_mem_buf(public_key_pem.data(), static_cast<ossl_ssize_t>(public_key_pem.size())));
+  const bssl::UniquePtr<BIO> bio(
+      BIO_new_mem_buf(public_key_pem.data(), static_cast<ossl_ssize_t>(public_key_pem.size())));
   const bssl::UniquePtr<EVP_PKEY> key(PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
   const EC_KEY* const ec = key ? EVP_PKEY_get0_EC_KEY(key.get()) : nullptr;
   if (ec == nullptr) return Error{Errc::Internal, "read the token key"};
   if (raw->size() != 64) return Error{Errc::Unauthenticated, "check a token: bad signature"};
   const bssl::UniquePtr<ECDSA_SIG> signature(ECDSA_SIG_new());
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(raw->data());
-  ECDSA_SIG_set0(signature.get(), BN_bin2bn(bytes, 32, nullptr), BN_bin2bn(bytes + 32, 32, nullptr));
+  ECDSA_SIG_set0(signature.get(), BN_bin2bn(bytes, 32, nullptr),
+                 BN_bin2bn(bytes + 32, 32, nullptr));
   const std::string digest = digest_of(text.substr(0, last));
-  if (ECDSA_do_verify(reinterpret_cast<const std::uint8_t*>(digest.data()), digest.size(), signature.get(), ec) != 1) {
+  if (ECDSA_do_verify(reinterpret_cast<const std::uint8_t*>(digest.data()), digest.size(),
+                      signature.get(), ec) != 1) {
     return Error{Errc::Unauthenticated, "check a token: bad signature"};
   }
 
@@ -230,7 +238,8 @@ Result<Token> verify_token(std::string_view text, std::string_view public_key_pe
       [&](const std::string& name, const std::vector<std::string>& values) {
         if (name == "aud") token.audience = values;
       });
-  if (!body_ok || token.subject.empty() || !expires) return Error{Errc::Invalid, "read a token: malformed claims"};
+  if (!body_ok || token.subject.empty() || !expires)
+    return Error{Errc::Invalid, "read a token: malformed claims"};
   const std::int64_t now = unix_seconds(wall_now());
   if (now >= *expires) return Error{Errc::Unauthenticated, "check a token: expired"};
   if (now + 30 < not_before) return Error{Errc::Unauthenticated, "check a token: not valid yet"};

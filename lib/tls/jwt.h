@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signed tokens where there is no Kubernetes to review them: JWT with ES256 (RFC 7519, RFC 7518 §3.4).
+// Signed tokens where there is no Kubernetes to review them: JWT with ES256 (RFC 7519, RFC 7518
+// §3.4).
 #pragma once
 
 #include <map>
@@ -14,7 +15,7 @@
 namespace tulle::tls {
 
 struct Token {
-  std::string subject;                        // "system:serviceaccount:<ns>:<sa>"
+  std::string subject;  // "system:serviceaccount:<ns>:<sa>"
   std::vector<std::string> audience;
   WallTime not_before{};
   WallTime expires{};
@@ -22,8 +23,10 @@ struct Token {
 };
 
 std::string sign_token(const Token& token, const PrivateKey& key);
-// Checks form, algorithm, signature and dates (30 s of slack before not_before), and that `audience` is
-// among the token's. Errors: Invalid (not such a token), Unauthenticated (anything else; `where` says what).
-Result<Token> verify_token(std::string_view text, std::string_view public_key_pem, std::string_view audience);
+// Checks form, algorithm, signature and dates (30 s of slack before not_before), and that
+// `audience` is among the token's. Errors: Invalid (not such a token), Unauthenticated (anything
+// else; `where` says what).
+Result<Token> verify_token(std::string_view text, std::string_view public_key_pem,
+                           std::string_view audience);
 
 }  // namespace tulle::tls

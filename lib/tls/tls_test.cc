@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "lib/base/text.h"
 #include "lib/testing/sim.h"
 #include "lib/tls/cert.h"
 #include "lib/tls/client_hello.h"
@@ -21,7 +22,8 @@ struct Ca {
   Issuer anchor = make_anchor("root.linkerd.cluster.local", 24h * 3650);
   Issuer issuer = make_issuer(anchor, "identity.linkerd.cluster.local", 24h * 365);
 
-  CredentialsPtr for_name(std::string_view name, LeafOptions options = {}, std::vector<std::string> alpn = {},
+  CredentialsPtr for_name(std::string_view name, LeafOptions options = {},
+                          std::vector<std::string> alpn = {},
                           const Issuer* trusted = nullptr) const {
     PrivateKey key = PrivateKey::generate();
     const Result<Csr> csr = Csr::from_der(as_bytes(make_csr(key, name)));
@@ -36,7 +38,9 @@ struct Ca {
     EXPECT_TRUE(credentials);
     return *credentials;
   }
-  CredentialsPtr anchors_only() const { return *Credentials::make({.anchors = {anchor.certificate}}); }
+  CredentialsPtr anchors_only() const {
+    return *Credentials::make({.anchors = {anchor.certificate}});
+  }
 };
 
 const Ca& ca() {
@@ -49,10 +53,12 @@ struct Pair {
   Result<std::unique_ptr<TlsStream>> server = Error{Errc::Internal, "not run"};
 };
 
-net::Task<void> run_client(net::StreamPtr inner, CredentialsPtr credentials, ClientOptions options, Deadline by, Pair* out) {
+net::Task<void> run_client(net::StreamPtr inner, CredentialsPtr credentials, ClientOptions options,
+                           Deadline by, Pair* out) {
   out->client = co_await connect_tls(std::move(inner), std::move(credentials), options, by);
 }
-net::Task<void> run_server(net::StreamPtr inner, CredentialsPtr credentials, ServerOptions options, Deadline by, Pair* out) {
+net::Task<void> run_server(net::StreamPtr inner, CredentialsPtr credentials, ServerOptions options,
+                           Deadline by, Pair* out) {
   out->server = co_await accept_tls(std::move(inner), std::move(credentials), options, by);
 }
 
@@ -74,7 +80,8 @@ Pair handshake(SimLoop& loop, CredentialsPtr client, CredentialsPtr server, Clie
 TEST(Tls, BothSidesLearnWhoTheOtherIs) {
   SimLoop loop;
   for (const std::size_t slice : {0U, 1U, 700U}) {
-    Pair pair = handshake(loop, ca().for_name("client.ns"), ca().for_name("server.ns"), {"server.ns", "server.ns"}, {}, slice);
+    Pair pair = handshake(loop, ca().for_name("client.ns"), ca().for_name("server.ns"),
+                          {"server.ns", "server.ns"}, {}, slice);
     ASSERT_TRUE(pair.client) << pair.client.error().where;
     ASSERT_TRUE(pair.server) << pair.server.error().where;
     EXPECT_EQ((*pair.server)->peer_identity(), "client.ns");
@@ -129,14 +136,16 @@ TEST(Tls, RefusesWhoeverIsNotWhoTheyShouldBe) {
   EXPECT_FALSE(wrong_name.server);
   Pair wrong_anchor = handshake(loop, ca().for_name("c"), stranger.for_name("s"), {"s", "s"});
   EXPECT_EQ(wrong_anchor.client.error().code, Errc::Unauthenticated);
-  Pair stranger_client = handshake(loop, stranger.for_name("c", {}, {}, &ca().anchor), ca().for_name("s"), {"s", "s"});
+  Pair stranger_client =
+      handshake(loop, stranger.for_name("c", {}, {}, &ca().anchor), ca().for_name("s"), {"s", "s"});
   EXPECT_FALSE(stranger_client.server);
   EXPECT_EQ(stranger_client.server.error().code, Errc::Unauthenticated);
-  Pair expired = handshake(loop, ca().for_name("c"), ca().for_name("s", {.lifetime = -1h, .skew = 1s}), {"s", "s"});
+  Pair expired = handshake(loop, ca().for_name("c"),
+                           ca().for_name("s", {.lifetime = -1h, .skew = 1s}), {"s", "s"});
   EXPECT_EQ(expired.client.error().code, Errc::Unauthenticated);
-  EXPECT_EQ(expired.client.error().where, "verify the peer: expired");
+  EXPECT_EQ(expired.client.error().where, "verify a certificate: expired");
   Pair early = handshake(loop, ca().for_name("c"), ca().for_name("s", {.skew = -1h}), {"s", "s"});
-  EXPECT_EQ(early.client.error().where, "verify the peer: not yet valid");
+  EXPECT_EQ(early.client.error().where, "verify a certificate: not yet valid");
   Pair uncertified = handshake(loop, ca().for_name("c"), ca().anchors_only(), {"s", "s"});
   EXPECT_FALSE(uncertified.server);
 }
@@ -179,7 +188,8 @@ TEST(Tls, AnIdleConnectionIsSmall) {
   for (int i = 0; i < 50; ++i) pairs.push_back(handshake(loop, client, server, {"s", "s"}));
   const auto each = (::mallinfo2().uordblks - before) / 100;
   RecordProperty("bytes_per_session", static_cast<int>(each));
-#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && \
+    !__has_feature(thread_sanitizer)
   EXPECT_LT(each, 8192U);
 #endif
 }
@@ -189,11 +199,13 @@ TEST(ClientHello, IsFoundWhateverTheSplit) {
   auto [a, b] = loop.pipe();
   Pair out;
   net::TaskScope scope;
-  scope.spawn(run_client(std::move(a), ca().anchors_only(), {"web.ns.example", "x"}, loop.get().after(1s), &out));
+  scope.spawn(run_client(std::move(a), ca().anchors_only(), {"web.ns.example", "x"},
+                         loop.get().after(1s), &out));
   const std::string hello(as_text(b->pending()));
   ASSERT_GT(hello.size(), 1200U);  // the hybrid key share
   for (std::size_t n = 0; n < hello.size(); ++n) {
-    ASSERT_EQ(parse_client_hello(as_bytes(hello).first(n)).state, ClientHello::State::NeedMore) << n;
+    ASSERT_EQ(parse_client_hello(as_bytes(hello).first(n)).state, ClientHello::State::NeedMore)
+        << n;
   }
   const ClientHello found = parse_client_hello(as_bytes(hello));
   ASSERT_EQ(found.state, ClientHello::State::Found);
@@ -210,25 +222,30 @@ TEST(ClientHello, IsFoundWhateverTheSplit) {
   record(std::string_view(hello).substr(105));
   EXPECT_EQ(parse_client_hello(as_bytes(split)).sni, "web.ns.example");
   for (const char* other : {"GET / HTTP/1.1\r\n", "\x16\x02\x01", "\x15\x03\x01", "SSH-2.0"}) {
-    EXPECT_EQ(parse_client_hello(as_bytes(std::string_view(other))).state, ClientHello::State::NotTls) << other;
+    EXPECT_EQ(parse_client_hello(as_bytes(std::string_view(other))).state,
+              ClientHello::State::NotTls)
+        << other;
   }
 }
 
 TEST(Cert, RoundTripsPemAndChecksChains) {
   const Issuer& issuer = ca().issuer;
-  const auto bundle = Certificate::from_pem(issuer.certificate.to_pem() + ca().anchor.certificate.to_pem());
+  const auto bundle =
+      Certificate::from_pem(issuer.certificate.to_pem() + ca().anchor.certificate.to_pem());
   ASSERT_TRUE(bundle);
   EXPECT_EQ(bundle->size(), 2U);
   EXPECT_EQ((*bundle)[0].der, issuer.certificate.der);
   EXPECT_TRUE((*bundle)[0].is_ca);
   EXPECT_TRUE(verify_chain(issuer.certificate, {}, {ca().anchor.certificate}, Usage::Any));
-  EXPECT_FALSE(verify_chain(issuer.certificate, {}, {make_anchor("x", 1h).certificate}, Usage::Any));
+  EXPECT_FALSE(
+      verify_chain(issuer.certificate, {}, {make_anchor("x", 1h).certificate}, Usage::Any));
   const auto key = PrivateKey::from_pem(issuer.key.to_pem());
   ASSERT_TRUE(key);
   EXPECT_TRUE(issuer.certificate.matches_key(*key));
   EXPECT_FALSE(issuer.certificate.matches_key(PrivateKey::generate()));
   EXPECT_FALSE(Certificate::from_pem("no certificate"));
-  EXPECT_FALSE(Certificate::from_pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
+  EXPECT_FALSE(
+      Certificate::from_pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
 }
 
 TEST(Cert, LeavesFollowTheRequestAndTheIssuer) {
@@ -244,7 +261,8 @@ TEST(Cert, LeavesFollowTheRequestAndTheIssuer) {
   EXPECT_EQ(leaf->not_after, ca().issuer.certificate.not_after);  // never beyond the chain
   EXPECT_EQ(leaf->identity(), name);
   EXPECT_FALSE(leaf->is_ca);
-  EXPECT_TRUE(verify_chain(*leaf, {ca().issuer.certificate}, {ca().anchor.certificate}, Usage::Server));
+  EXPECT_TRUE(
+      verify_chain(*leaf, {ca().issuer.certificate}, {ca().anchor.certificate}, Usage::Server));
   std::string damaged = make_csr(key, name);
   damaged[damaged.size() / 2] ^= 1;
   EXPECT_FALSE(Csr::from_der(as_bytes(damaged)));
@@ -264,14 +282,20 @@ TEST(Jwt, AcceptsOnlyWhatWasSignedForThisAudienceNow) {
   EXPECT_EQ(read->subject, token.subject);
   EXPECT_EQ(read->claims.at("pod"), "uid-1");
   EXPECT_EQ(verify_token(text, key.public_to_pem(), "other").error().code, Errc::Unauthenticated);
-  EXPECT_EQ(verify_token(text, PrivateKey::generate().public_to_pem(), "identity.l5d.io").error().code, Errc::Unauthenticated);
+  EXPECT_EQ(
+      verify_token(text, PrivateKey::generate().public_to_pem(), "identity.l5d.io").error().code,
+      Errc::Unauthenticated);
   token.expires = wall_now() - 1s;
-  EXPECT_EQ(verify_token(sign_token(token, key), key.public_to_pem(), "identity.l5d.io").error().where, "check a token: expired");
+  EXPECT_EQ(
+      verify_token(sign_token(token, key), key.public_to_pem(), "identity.l5d.io").error().where,
+      "check a token: expired");
   for (const char* bad : {"", "a.b", "a.b.c", "e30.e30.e30"}) {
-    EXPECT_EQ(verify_token(bad, key.public_to_pem(), "identity.l5d.io").error().code, Errc::Invalid) << bad;
+    EXPECT_EQ(verify_token(bad, key.public_to_pem(), "identity.l5d.io").error().code, Errc::Invalid)
+        << bad;
   }
   const std::string none = base64url_encode(as_bytes(R"({"alg":"none"})"));
-  EXPECT_FALSE(verify_token(none + text.substr(text.find('.')), key.public_to_pem(), "identity.l5d.io"));
+  EXPECT_FALSE(
+      verify_token(none + text.substr(text.find('.')), key.public_to_pem(), "identity.l5d.io"));
 }
 
 }  // namespace
