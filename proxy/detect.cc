@@ -46,7 +46,7 @@ net::Task<Result<DetectedTls>> detect_tls(net::StreamPtr stream, Deadline by) {
     break;
   }
   detected.stream = replay(std::move(stream), std::move(held));
-  co_return detected;
+  co_return Result<std::decay_t<decltype(detected)>>(std::move(detected));
 }
 
 net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by) {
@@ -67,7 +67,7 @@ net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by) 
     break;
   }
   detected.stream = replay(std::move(stream), std::move(held));
-  co_return detected;
+  co_return Result<std::decay_t<decltype(detected)>>(std::move(detected));
 }
 
 net::Task<bool> spoke_within(net::Stream& stream, Deadline by) {

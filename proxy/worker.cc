@@ -93,12 +93,14 @@ void Worker::fold_accounts() {
 void Worker::sweep() {
   const TimePoint now = loop_.now();
   const Duration idle = parts_.config.outbound.discovery_idle;
-  const auto stale = [&](auto& entry) {
-    if (entry.second.value.use_count() > 1) entry.second.used = now;
-    return now - entry.second.used >= idle;
+  const auto forget_stale = [&](auto& kept) {
+    for (auto at = kept.begin(); at != kept.end();) {
+      if (at->second.value.use_count() > 1) at->second.used = now;
+      at = now - at->second.used >= idle ? kept.erase(at) : std::next(at);
+    }
   };
-  std::erase_if(balanced_, stale);
-  std::erase_if(forwards_, stale);
+  forget_stale(balanced_);
+  forget_stale(forwards_);
   inbound_targets_->sweep();
 }
 

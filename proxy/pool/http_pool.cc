@@ -13,11 +13,6 @@ struct HttpPool::Http2Slot {
   TimePoint idle_since;
 };
 
-struct HttpPool::Http1Idle {
-  std::unique_ptr<http1::ClientConnection> connection;
-  TimePoint until;
-};
-
 // Closes what was idle or lived too long; armed only while there is something to close.
 class HttpPool::Sweep final : public net::Timer {
  public:
@@ -39,16 +34,17 @@ HttpPool::HttpPool(net::Loop& loop, Dialer& dialer, PoolOptions options, std::ui
 HttpPool::~HttpPool() = default;
 
 bool HttpPool::idle() const noexcept {
-  return http2_.empty() && http1_idle_ == 0 && !dialing_ && scope_.empty();
+  return http2_.empty() && http1_idle_ == 0 && busy_.empty() && dead_.empty() && !dialing_ && scope_.empty();
 }
 
-std::size_t HttpPool::open_connections() const noexcept { return http2_.size() + http1_idle_; }
+std::size_t HttpPool::open_connections() const noexcept { return http2_.size() + http1_idle_ + busy_.size(); }
 
 void HttpPool::drain() {
+  draining_ = true;
   for (auto& slot : http2_) slot->retire_at = loop_.now();
   http1_.clear();
   http1_idle_ = 0;
-  sweep();
+  loop_.arm(*sweep_, loop_.now() + 1ms);
 }
 
 // Prefers the busiest connection that still has room, so that spare ones become idle and close.
@@ -110,27 +106,49 @@ std::string HttpPool::http1_key(const http::Request& request) const {
   return concat(request.form == http::TargetForm::Absolute ? "a" : "o", request.authority.view());
 }
 
-namespace {
-
-// Puts the connection back once the response body is over: owned by the body's observer.
-class GiveBack final : public http::BodyObserver {
- public:
-  using Back = void (*)(void* pool, std::string key, std::unique_ptr<http1::ClientConnection>);
-  GiveBack(void* pool, Back back, std::string key, std::unique_ptr<http1::ClientConnection> connection)
-      : pool_(pool), back_(back), key_(std::move(key)), connection_(std::move(connection)) {}
-  void on_data(std::size_t) override {}
-  void on_end(const Error*, const http::HeaderMap*) override {
-    back_(pool_, std::move(key_), std::move(connection_));
+net::Task<Result<http::Response>> HttpPool::send_http1(http::Request request, bool keep, Deadline by) {
+  std::string key;
+  if (keep) {
+    key = http1_key(request);
+    const auto at = http1_.find(key);
+    while (at != http1_.end() && !at->second.empty()) {
+      Http1Idle idle = std::move(at->second.back());  // the youngest is the least likely to be closed
+      at->second.pop_back();
+      --http1_idle_;
+      if (!idle.connection->reusable()) continue;
+      http1::ClientConnection& connection = take(std::move(idle.connection), std::move(key));
+      co_return co_await connection.send(std::move(request), by);
+    }
   }
+  Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
+  if (!stream) co_return stream.error();
+  auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
+  http1::ClientConnection& connection = take(std::move(made), std::move(key));
+  co_return co_await connection.send(std::move(request), by);
+}
 
- private:
-  void* pool_;
-  Back back_;
-  std::string key_;
-  std::unique_ptr<http1::ClientConnection> connection_;
-};
+http1::ClientConnection& HttpPool::take(std::unique_ptr<http1::ClientConnection> connection, std::string key) {
+  connection->tag = ++next_tag_;
+  http1::ClientConnection& taken = *connection;
+  busy_.emplace(taken.tag, Http1Busy{std::move(connection), std::move(key)});
+  return taken;
+}
 
-}  // namespace
+// Called from inside the connection: it may be kept now, but destroyed only later.
+void HttpPool::on_exchange_done(http1::ClientConnection& connection) {
+  const auto at = busy_.find(connection.tag);
+  if (at == busy_.end()) return;
+  Http1Busy done = std::move(at->second);
+  busy_.erase(at);
+  if (!done.key.empty() && http1_idle_ < options_.max_idle && !draining_ && connection.reusable()) {
+    http1_[done.key].push_back({std::move(done.connection), loop_.now() + options_.http1_idle});
+    ++http1_idle_;
+    schedule_sweep();
+    return;
+  }
+  dead_.push_back(std::move(done.connection));
+  loop_.arm(*sweep_, loop_.now() + 1ms);
+}
 
 void HttpPool::schedule_sweep() {
   if (sweep_->armed()) return;
@@ -147,23 +165,24 @@ void HttpPool::schedule_sweep() {
 
 void HttpPool::sweep() {
   const TimePoint now = loop_.now();
+  dead_.clear();
   std::erase_if(http2_, [&](const std::unique_ptr<Http2Slot>& slot) {
     h2::ClientConnection& connection = *slot->connection;
     if (connection.active() != 0) {
       slot->idle_since = now;
       return false;
     }
-    return !connection.accepting() || now >= slot->retire_at ||
+    return connection.failed() || !connection.accepting() || now >= slot->retire_at ||
            now - slot->idle_since >= options_.http2_idle;
   });
-  std::erase_if(http1_, [&](auto& entry) {
-    auto& idle = entry.second;
+  for (auto at = http1_.begin(); at != http1_.end();) {
+    auto& idle = at->second;
     while (!idle.empty() && (idle.front().until <= now || !idle.front().connection->reusable())) {
       idle.pop_front();
       --http1_idle_;
     }
-    return idle.empty();
-  });
+    at = idle.empty() ? http1_.erase(at) : std::next(at);
+  }
   schedule_sweep();
 }
 

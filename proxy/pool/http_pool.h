@@ -6,11 +6,13 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "lib/h2/connection.h"
+#include "lib/base/text.h"
 #include "lib/http/message.h"
 #include "lib/http1/connection.h"
 #include "lib/net/loop.h"
@@ -26,7 +28,7 @@ struct PoolOptions {
   h2::ClientOptions h2;
 };
 
-class HttpPool {
+class HttpPool final : http1::ClientOwner {
  public:
   // `dialer` must outlive the pool.
   HttpPool(net::Loop& loop, Dialer& dialer, PoolOptions options, std::uint64_t seed);
@@ -47,10 +49,18 @@ class HttpPool {
 
  private:
   struct Http2Slot;
-  struct Http1Idle;
+  struct Http1Idle {
+    std::unique_ptr<http1::ClientConnection> connection;
+    TimePoint until;
+  };
   class Sweep;
-  struct Dialing;
 
+  struct Http1Busy {
+    std::unique_ptr<http1::ClientConnection> connection;
+    std::string key;  // empty: not to be kept
+  };
+  void on_exchange_done(http1::ClientConnection& connection) override;
+  http1::ClientConnection& take(std::unique_ptr<http1::ClientConnection> connection, std::string key);
   Http2Slot* usable_http2();
   net::Task<void> dial_http2();
   void sweep();
@@ -64,6 +74,10 @@ class HttpPool {
   std::vector<std::unique_ptr<Http2Slot>> http2_;
   std::unordered_map<std::string, std::deque<Http1Idle>> http1_;
   std::size_t http1_idle_ = 0;
+  std::unordered_map<std::uint64_t, Http1Busy> busy_;
+  std::vector<std::unique_ptr<http1::ClientConnection>> dead_;
+  std::uint64_t next_tag_ = 0;
+  bool draining_ = false;
   bool dialing_ = false;
   std::optional<Error> dial_error_;
   std::uint64_t dial_round_ = 0;

@@ -58,7 +58,7 @@ class WatchHub {
     if (!slot) {
       slot = std::make_unique<Entry>();
       Entry* const made = slot.get();
-      made->scope.spawn(watch_(key, [this, key, made](Value value) {
+      made->scope.spawn(watch_(key, [key, made](Value value) {
         made->value = value;
         for (WatchCache<Key, T>* const cache : made->caches) send(cache, key, value);
       }));

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// tulle-proxy: the data plane of one workload, configured by its environment (proxy.md §1).
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "lib/base/text.h"
+#include "proxy/proxy.h"
+
+namespace tulle::proxy {
+namespace {
+
+constexpr int kExitConfig = 64;
+
+unsigned available_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? static_cast<unsigned>(count) : 1;
+}
+
+net::Task<void> drain_on_signal(net::Loop& loop, int fd, Proxy& proxy) {
+  net::IoState io;
+  const Result<void> watched = loop.watch(fd, io);
+  if (!watched) co_return;
+  for (;;) {
+    signalfd_siginfo info{};
+    if (::read(fd, &info, sizeof info) == sizeof info) {
+      proxy.shut_down();  // later signals add nothing
+      continue;
+    }
+    io.readable = false;
+    co_await net::readable(io);
+  }
+}
+
+int run() {
+  ConfigNotes notes;
+  const Config config = read_config([](const char* name) { return std::getenv(name); }, available_cpus(), notes);
+  log::Sink sink({.fd = 1, .json = config.log_json, .off = config.log_off}, log::Filter::parse_lenient(config.log_filter));
+  log::Sink access({.fd = 2, .off = config.access_log == Config::AccessLog::Off}, log::Filter::parse_lenient("info"));
+  const log::Logger log(sink, "linkerd");
+  log.info("release " TULLE_VERSION " by tulle");
+  for (const std::string& warning : notes.warnings) log.warn(warning);
+  if (!notes.errors.empty()) {
+    for (const std::string& error : notes.errors) {
+      log.error("Invalid configuration", {{"problem", error}});
+      if (config.log_off) std::fprintf(stderr, "tulle-proxy: %s\n", error.c_str());
+    }
+    return kExitConfig;
+  }
+  if (!notes.without_effect.empty()) {
+    std::string names;
+    for (const std::string& name : notes.without_effect) names += concat(names.empty() ? "" : ", ", name);
+    log.warn("variables without effect in this version", {{"names", names}});
+  }
+
+  // Signals are read as events; threads made from here on inherit the mask.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::prctl(PR_SET_DUMPABLE, 0);  // a key in memory stays there
+
+  Result<std::unique_ptr<net::Loop>> loop = net::Loop::create();
+  if (!loop) {
+    log.error("cannot start", {{"step", loop.error().where}, {"errno", loop.error().os_errno}});
+    return 1;
+  }
+  net::HostSockets sockets;
+  Proxy proxy(**loop, config, sink, access, sockets);
+  const Result<void> started = proxy.start();
+  if (!started) {
+    log.error("cannot start", {{"step", started.error().where},
+                               {"error", to_string(started.error().code)},
+                               {"errno", started.error().os_errno},
+                               {"reason", started.error().os_errno != 0 ? std::strerror(started.error().os_errno) : ""}});
+    return 1;
+  }
+  const net::Fd signal_fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
+  net::TaskScope scope;
+  scope.spawn(drain_on_signal(**loop, signal_fd.get(), proxy));
+  (*loop)->run();
+  log.info("shut down");
+  // Threads and sockets end with the process; nothing of value is left in memory.
+  ::_exit(0);
+}
+
+}  // namespace
+}  // namespace tulle::proxy
+
+int main() { return tulle::proxy::run(); }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole proxy: one workload on the control loop of the calling thread, workers on threads of their own.
+// Built from a configuration, started, run until told to drain (proxy.md §1.2, §1.7).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "lib/dns/control_name.h"
+#include "proxy/workload.h"
+
+namespace tulle::proxy {
+
+class AdminServer;
+class ControlClient;
+class IdentityWatch;
+class Worker;
+
+class Proxy {
+ public:
+  Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access, net::SocketFactory& sockets);
+  ~Proxy();
+
+  // Binds every listener and starts everything; accepting begins with the first certificate.
+  Result<void> start();
+  // Drains once: listeners close, connections finish; the control loop stops when all are done or the grace
+  // period is over. From the control loop.
+  void shut_down();
+
+  // For the admin server.
+  const Config& config() const noexcept { return config_; }
+  Metrics& metrics() noexcept { return metrics_; }
+  log::Sink& sink() noexcept { return sink_; }
+  net::Loop& loop() noexcept { return control_; }
+  net::SocketFactory& sockets() noexcept { return sockets_; }
+  const CredentialsPtr& credentials() const noexcept { return credentials_; }
+  ServerPolicyPtr server_policy(std::uint16_t port) const;
+  bool ready() const noexcept { return certified_; }
+  // Everything that can be scraped, with the bytes of live connections counted in.
+  net::Task<std::string> scrape();
+
+ private:
+  struct WorkerThread;
+  net::Task<std::vector<net::SocketAddr>> resolve(std::string host, std::uint16_t port);
+  void on_certified(CredentialsPtr credentials);
+  void count_unsupported(std::string_view feature);
+  Result<void> bind_worker(WorkerThread& worker, bool shared_ports);
+  net::Task<void> warn_while_uncertified();
+  net::Task<void> wait_for_drain();
+
+  net::Loop& control_;
+  const Config& config_;
+  log::Sink& sink_;
+  log::Sink& access_sink_;
+  log::Logger log_;
+  net::SocketFactory& sockets_;
+  WallTime started_at_;
+  Metrics metrics_;
+  dns::SocketExchange exchange_;
+  dns::Resolver resolver_;
+  CredentialsPtr credentials_;
+  Unsupported unsupported_;
+  std::vector<std::string> unsupported_seen_;
+  std::unique_ptr<ControlClient> identity_client_;
+  std::unique_ptr<ControlClient> destination_client_;
+  std::unique_ptr<ControlClient> policy_client_;
+  std::unique_ptr<IdentityWatch> identity_;
+  ServerPolicyHub server_policies_;
+  ClientPolicyHub client_policies_;
+  EndpointHub endpoints_;
+  std::unique_ptr<WorkloadParts> parts_;
+  std::vector<std::unique_ptr<WorkerThread>> workers_;
+  std::unique_ptr<AdminServer> admin_;
+  bool certified_ = false;
+  bool draining_ = false;
+  net::TaskScope scope_;
+};
+
+}  // namespace tulle::proxy

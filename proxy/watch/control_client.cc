@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/watch/control_client.h"
+
+#include <algorithm>
+
+#include "lib/tls/stream.h"
+
+namespace tulle::proxy {
+
+ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service,
+                             const SideConfig& side, log::Logger log, CurrentCredentials credentials,
+                             ResolveControl resolve, std::uint64_t seed)
+    : loop_(loop),
+      sockets_(sockets),
+      service_(service),
+      side_(side),
+      log_(log),
+      credentials_(std::move(credentials)),
+      resolve_(std::move(resolve)),
+      random_(seed),
+      backoff_(side.backoff, seed + 1),
+      connected_(loop),
+      wanted_(loop),
+      channel_(loop, *this, {.authority = service.authority}) {
+  scope_.spawn(keep_connected());
+}
+
+ControlClient::~ControlClient() = default;
+
+void ControlClient::forget() { connection_.reset(); }
+
+net::Task<Result<std::unique_ptr<h2::ClientConnection>>> ControlClient::dial(net::SocketAddr to) {
+  const Deadline by = loop_.after(std::max<Duration>(side_.connect_timeout, 1s));
+  auto tcp = co_await net::connect_tcp(loop_, sockets_, to, side_.connect, by);
+  if (!tcp) co_return tcp.error();
+  net::StreamPtr stream = std::move(*tcp);
+  if (!service_.name.empty()) {
+    tls::ClientOptions options{service_.name, service_.name};
+    Result<std::unique_ptr<tls::TlsStream>> secured =
+        co_await tls::connect_tls(std::move(stream), credentials_(), std::move(options), by);
+    if (!secured) co_return secured.error();
+    stream = std::move(*secured);
+  }
+  h2::ClientOptions options;
+  options.ping_interval = 10s;
+  options.ping_timeout = 3s;
+  co_return h2::ClientConnection::make(std::move(stream), options);
+}
+
+net::Task<void> ControlClient::keep_connected() {
+  for (;;) {
+    if (connection_ && connection_->accepting() && connection_->available() != 0) {
+      [[maybe_unused]] const bool told = co_await wanted_.wait(loop_.after(5s));
+      continue;
+    }
+    if (!wanted_.has_waiters() && !connected_.has_waiters()) {
+      // Nobody needs it: no dial without demand.
+      [[maybe_unused]] const bool told = co_await wanted_.wait();
+    }
+    std::vector<net::SocketAddr> addresses = co_await resolve_(service_.host, service_.port);
+    std::string_view step = "resolve the name";
+    int os_errno = 0;
+    bool done = false;
+    for (std::size_t tried = 0; tried < addresses.size() && !done; ++tried) {
+      const std::size_t pick = tried + random_.below(static_cast<std::uint32_t>(addresses.size() - tried));
+      std::swap(addresses[tried], addresses[pick]);
+      Result<std::unique_ptr<h2::ClientConnection>> made = co_await dial(addresses[tried]);
+      if (made) {
+        connection_ = std::move(*made);
+        backoff_.reset();
+        done = true;
+      } else {
+        step = made.error().where;
+        os_errno = made.error().os_errno;
+      }
+    }
+    if (done) {
+      connected_.notify_all();
+      // Whoever waited begins now; then look again.
+      co_await net::yield(loop_);
+      continue;
+    }
+    log_.warn("control plane not reached", {{"service", service_.authority}, {"step", step}, {"errno", os_errno}});
+    co_await net::sleep_for(loop_, backoff_.next());
+  }
+}
+
+net::Task<Result<http::Response>> ControlClient::send(http::Request request, Deadline by) {
+  for (;;) {
+    // Held, so that a forgotten connection lives as long as its calls.
+    const std::shared_ptr<h2::ClientConnection> connection = connection_;
+    if (connection && connection->accepting() && connection->available() != 0) {
+      Result<http::Response> response = co_await connection->send(std::move(request), by);
+      co_return response;
+    }
+    wanted_.notify_all();
+    const bool in_time = co_await connected_.wait(by);
+    if (!in_time) co_return Error{Errc::Timeout, "reach the control plane"};
+  }
+}
+
+}  // namespace tulle::proxy

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way to one control-plane service (proxy.md §1.8): resolves its name, dials it with mesh TLS (plain
+// text on loopback), keeps one HTTP/2 connection, and tries again for ever with back-off.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "lib/grpc/client.h"
+#include "lib/h2/connection.h"
+#include "lib/log/log.h"
+#include "lib/net/socket.h"
+#include "lib/tls/credentials.h"
+#include "proxy/balance/backoff.h"
+#include "proxy/config.h"
+
+namespace tulle::proxy {
+
+// Finds the addresses of a control-plane service; empty on failure.
+using ResolveControl = std::function<net::Task<std::vector<net::SocketAddr>>(std::string host, std::uint16_t port)>;
+using CurrentCredentials = std::function<tls::CredentialsPtr()>;
+
+class ControlClient final : public http::Client {
+ public:
+  ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service, const SideConfig& side,
+                log::Logger log, CurrentCredentials credentials, ResolveControl resolve, std::uint64_t seed);
+  ~ControlClient() override;
+
+  // Waits for a connection, however long it takes, up to `by`.
+  net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
+  grpc::Channel& channel() noexcept { return channel_; }
+  net::Loop& loop() noexcept { return loop_; }
+  // Identity: the next call uses a new connection (wire-api.md §4).
+  void forget();
+
+ private:
+  net::Task<void> keep_connected();
+  net::Task<Result<std::unique_ptr<h2::ClientConnection>>> dial(net::SocketAddr to);
+
+  net::Loop& loop_;
+  net::SocketFactory& sockets_;
+  const ControlService& service_;
+  const SideConfig& side_;
+  log::Logger log_;
+  CurrentCredentials credentials_;
+  ResolveControl resolve_;
+  Random random_;
+  Backoff backoff_;
+  std::shared_ptr<h2::ClientConnection> connection_;
+  net::Signal connected_;
+  net::Signal wanted_;
+  grpc::Channel channel_;
+  net::TaskScope scope_;
+};
+
+}  // namespace tulle::proxy

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The workload's certificate: a key made in memory, certified by the identity service, renewed at 70 % of
+// its remaining life (proxy.md §4). Trust anchors follow the control plane's while the process runs.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "lib/log/log.h"
+#include "lib/net/loop.h"
+#include "lib/tls/credentials.h"
+#include "proxy/config.h"
+#include "proxy/observe/metrics.h"
+#include "proxy/watch/control_client.h"
+
+namespace tulle::proxy {
+
+class IdentityWatch {
+ public:
+  using Publish = std::function<void(tls::CredentialsPtr)>;
+  IdentityWatch(ControlClient& client, const Config& config, Metrics& metrics, log::Logger log,
+                tls::CredentialsPtr anchors_only, Publish publish);
+  // For ever: certify, publish, wait, again. Failures are tried again after the same wait, at least 10 s
+  // apart once there is a certificate.
+  net::Task<void> run();
+
+ private:
+  net::Task<Result<WallTime>> certify();
+
+  ControlClient& client_;
+  const Config& config_;
+  Metrics& metrics_;
+  log::Logger log_;
+  Publish publish_;
+  tls::PrivateKey key_;
+  std::string csr_;
+  std::vector<tls::Certificate> anchors_;
+};
+
+}  // namespace tulle::proxy
