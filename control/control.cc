@@ -176,10 +176,8 @@ void Control::collect(void* self, std::string& out) {
                   concat("kind=\"", kind, "\""), static_cast<std::int64_t>(count));
     first = false;
   }
-  append_metric(out, "tulle_control_grpc_calls", "gRPC calls and streams under way", "",
-                static_cast<std::int64_t>(control.identity_server_.calls() +
-                                          control.destination_server_.calls() +
-                                          control.policy_server_.calls()));
+  append_metric(out, "tulle_control_streams", "Streams of endpoints, profiles and policies", "",
+                static_cast<std::int64_t>(control.index_.subscriptions()));
   if (control.source_ != nullptr) {
     append_metric(out, "tulle_control_manifest_files", "Files of manifests that are known", "",
                   static_cast<std::int64_t>(control.source_->files()));

@@ -81,7 +81,12 @@ ObjectKey key_of(const k8s::Object& object) {
   return {k8s::kind_of(object).kind, meta.ns, meta.name};
 }
 
-Subscription::~Subscription() { leave(); }
+Subscription::Subscription(Index& index) : index_(index) { ++index_.subscriptions_; }
+
+Subscription::~Subscription() {
+  leave();
+  --index_.subscriptions_;
+}
 
 void Subscription::leave() noexcept {
   for (const Topic topic : topics_) {
@@ -103,7 +108,7 @@ void Subscription::depend_on(const TopicSet& topics) {
 }
 
 Index::Index() = default;
-Index::~Index() { TULLE_ASSERT(subscribers_.empty()); }
+Index::~Index() { TULLE_ASSERT(subscriptions_ == 0); }
 
 void Index::publish(Topic topic) {
   const auto [first, last] = subscribers_.equal_range(topic);

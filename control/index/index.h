@@ -36,7 +36,7 @@ class Index;
 // Is told, once, when something changes that it depends on. Lives with its reader (a stream).
 class Subscription {
  public:
-  explicit Subscription(Index& index) : index_(index) {}
+  explicit Subscription(Index& index);
   virtual ~Subscription();
   Subscription(const Subscription&) = delete;
   Subscription& operator=(const Subscription&) = delete;
@@ -70,6 +70,8 @@ class Index {
   void end_batch();
 
   std::size_t size() const noexcept { return size_; }
+  // Subscriptions that live now: one for each open stream.
+  std::size_t subscriptions() const noexcept { return subscriptions_; }
   // Objects by kind, for metrics.
   std::map<std::string_view, std::size_t> counts() const;
 
@@ -124,6 +126,7 @@ class Index {
 
   std::unordered_multimap<Topic, Subscription*> subscribers_;
   std::vector<Subscription*> changed_;  // to be told at the end of the batch
+  std::size_t subscriptions_ = 0;
   int batch_ = 0;
 };
 

@@ -189,13 +189,13 @@ TEST_F(Inbound, ProtocolOfServers) {
 }
 
 TEST_F(Inbound, RoutesAreTheDefaultOnes) {
-  const auto& routes = get().protocol->detect->http_routes;
+  const auto routes = get().protocol->detect->http_routes;
   ASSERT_EQ(routes.size(), 1U);
   EXPECT_EQ(routes[0].metadata->default_, "default");
   EXPECT_EQ(routes[0].rules[0].matches[0].path->prefix, "/");
   EXPECT_TRUE(routes[0].authorizations.empty());
   add_policy("Server", "srv", "{port: 8080, podSelector: {}, proxyProtocol: gRPC}");
-  const auto& grpc_routes = get().protocol->grpc->routes;
+  const auto grpc_routes = get().protocol->grpc->routes;
   ASSERT_EQ(grpc_routes.size(), 1U);
   EXPECT_TRUE(grpc_routes[0].rules[0].matches[0].rpc.has_value());
 }
@@ -207,7 +207,7 @@ TEST_F(Inbound, ProbesPassFromTheirNetworks) {
           "startupProbe: {httpGet: {path: /other, port: 9999}}");
   EXPECT_EQ(get().protocol->detect->http_routes.size(), 1U);
   config.probe_networks = {*net::Cidr::parse("192.168.0.0/24")};
-  const auto& routes = get().protocol->detect->http_routes;
+  const auto routes = get().protocol->detect->http_routes;
   ASSERT_EQ(routes.size(), 2U);
   EXPECT_EQ(routes[1].metadata->default_, "probe");
   ASSERT_EQ(routes[1].rules.size(), 2U);

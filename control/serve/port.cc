@@ -113,8 +113,8 @@ net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
     co_return;
   }
   accepted_tls_->add();
-  const std::string identity = (*session)->peer_identity();
-  co_await serve_http2(*std::move(session), {identity, client});
+  grpc::Peer peer{std::string_view((*session)->peer_identity()), client};
+  co_await serve_http2(*std::move(session), std::move(peer));
 }
 
 net::Task<void> GrpcPort::serve_http2(net::StreamPtr stream, grpc::Peer peer) {
