@@ -264,7 +264,8 @@ TEST_F(CallTest, BothWays) {
   }
   chat.finish_writes();
   EXPECT_FALSE((*loop.run(chat.read()))->has_value());
-  EXPECT_FALSE(*loop.run(chat.write({})));
+  const GetDestination late;
+  EXPECT_FALSE(*loop.run(chat.write(late)));
 }
 
 TEST_F(CallTest, DrainEndsStreamsAndRefusesCalls) {
@@ -296,8 +297,8 @@ TEST_F(CallTest, TheServerMayGoFirst) {
 }
 
 TEST_F(CallTest, UnknownMethodsAndWrongRequests) {
-  EXPECT_EQ(loop.run(call_unary<Nowhere>(channel, CertifyRequest{}))->status().code,
-            Code::Unimplemented);
+  const CertifyRequest request;
+  EXPECT_EQ(loop.run(call_unary<Nowhere>(channel, request))->status().code, Code::Unimplemented);
   http::Request get_request;
   get_request.method.assign("GET");
   EXPECT_EQ((*loop.run(server.handle(std::move(get_request))))->status, 405);
@@ -354,7 +355,8 @@ struct Canned final : http::Handler {
 class AnswerTest : public ::testing::Test {
  protected:
   Status ask() {
-    const auto response = loop.run(call_unary<Certify>(channel, CertifyRequest{}));
+    const CertifyRequest request;
+    const auto response = loop.run(call_unary<Certify>(channel, request));
     return response->ok() ? Status{} : response->status();
   }
   testing::SimLoop loop;

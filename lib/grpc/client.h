@@ -107,6 +107,7 @@ class ClientStream {
     return read_from(*call_, by);
   }
   net::Task<bool> write(const Request& request) { return call_->write(frame_message(request)); }
+  void write(Request&& request) = delete;  // a variable, please: see call_unary
   void finish_writes() { call_->finish_writes(); }
   ClientCall& call() noexcept { return *call_; }
 
@@ -152,14 +153,24 @@ net::Task<StatusOr<typename Method::Response>> finish_unary(std::unique_ptr<Clie
 }
 }  // namespace detail
 
-// One request, one answer. The request is sent when this is called, not when it is awaited.
+// One request, one answer. The request is sent when this is called, not when it is awaited. It must
+// be a variable: g++ 12 destroys temporaries like Request{} twice when they stand in a co_await.
 template <typename Method>
 net::Task<StatusOr<typename Method::Response>> call_unary(Channel& channel,
                                                           const typename Method::Request& request,
-                                                          CallOptions options = {}) {
+                                                          CallOptions options) {
   static_assert(!Method::kServerStreams && !Method::kClientStreams);
   return detail::finish_unary<Method>(std::make_unique<ClientCall>(
       channel, Method::kPath, std::move(options), frame_message(request)));
 }
+template <typename Method>
+net::Task<StatusOr<typename Method::Response>> call_unary(Channel& channel,
+                                                          const typename Method::Request& request) {
+  return call_unary<Method>(channel, request, CallOptions());
+}
+template <typename Method>
+void call_unary(Channel& channel, typename Method::Request&& request) = delete;
+template <typename Method>
+void call_unary(Channel& channel, typename Method::Request&& request, CallOptions) = delete;
 
 }  // namespace tulle::grpc

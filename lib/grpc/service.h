@@ -30,7 +30,9 @@ class ServerStream {
   bool send_now(const Message& message) {
     return call_->send_frame(as_bytes(frame_message(message)));
   }
-  // ready(), then send_now().
+  // ready(), then send_now(). The message must be a variable: g++ 12 destroys temporaries like
+  // Message{} twice when they stand in a co_await.
+  void send(Message&& message) = delete;
   net::Task<bool> send(const Message& message) {
     return send_framed(*call_, frame_message(message));
   }
@@ -100,15 +102,16 @@ net::Task<void> run_stream(ServerCall& call, Service* service, Handle handle) {
     call.finish(request.status());
     co_return;
   }
-  Status status = co_await (service->*handle)(call, std::move(*request),
-                                              ServerStream<typename Method::Response>(call));
+  const ServerStream<typename Method::Response> out(call);
+  Status status = co_await (service->*handle)(call, std::move(*request), out);
   call.finish(std::move(status));
 }
 
 template <typename Method, typename Service, typename Handle>
 net::Task<void> run_bidi(ServerCall& call, Service* service, Handle handle) {
-  Status status = co_await (service->*handle)(call, ServerReader<typename Method::Request>(call),
-                                              ServerStream<typename Method::Response>(call));
+  const ServerReader<typename Method::Request> in(call);
+  const ServerStream<typename Method::Response> out(call);
+  Status status = co_await (service->*handle)(call, in, out);
   call.finish(std::move(status));
 }
 

@@ -140,7 +140,8 @@ class Field:
 
     def write(self, value, out="out"):
         if self.is_message:
-            body = f"[&](Writer& inner) {{ encode({value}, inner); }}"
+            inner = "nested" if out == "inner" else "inner"
+            body = f"[&](Writer& {inner}) {{ encode({value}, {inner}); }}"
             return f"{out}.message({self.number}, {body});"
         return f"{out}.{SCALARS[self.proto.type][3].format(n=self.number, v=value)};"
 

@@ -40,7 +40,8 @@ net::Task<void> Checks::unary() {
   request.text = "gr\xc3\xbc\xc3\x9f";
   const StatusOr<EchoReply> reply = co_await grpc::call_unary<Echo::Unary>(channel_, request);
   expect(reply.ok() && reply->text == request.text, "unary");
-  const StatusOr<EchoReply> empty = co_await grpc::call_unary<Echo::Unary>(channel_, EchoRequest{});
+  const EchoRequest nothing;
+  const StatusOr<EchoReply> empty = co_await grpc::call_unary<Echo::Unary>(channel_, nothing);
   expect(empty.ok() && *empty == EchoReply{}, "unary, empty messages");
 }
 
@@ -86,8 +87,8 @@ net::Task<void> Checks::failures() {
 }
 
 net::Task<int> Checks::running() {
-  const StatusOr<EchoReply> reply =
-      co_await grpc::call_unary<Echo::Running>(channel_, EchoRequest{});
+  const EchoRequest request;
+  const StatusOr<EchoReply> reply = co_await grpc::call_unary<Echo::Running>(channel_, request);
   co_return reply.ok() ? static_cast<int>(reply->index) : -1;
 }
 

@@ -67,7 +67,8 @@ class EchoService {
     const Count counted(running_);
     echo_metadata(call);
     for (std::uint32_t i = 0; i < request.count; ++i) {
-      const bool sent = co_await out.send(reply_to(request, i));
+      const EchoReply reply = reply_to(request, i);
+      const bool sent = co_await out.send(reply);
       if (!sent) co_return grpc::Status{grpc::Code::Cancelled, ""};
     }
     if (request.hang) co_await never_.wait();
@@ -95,7 +96,8 @@ class EchoService {
       grpc::StatusOr<std::optional<EchoRequest>> next = co_await in.read();
       if (!next) co_return next.status();
       if (!next->has_value()) co_return grpc::Status{};
-      const bool sent = co_await out.send(reply_to(**next, index++));
+      const EchoReply reply = reply_to(**next, index++);
+      const bool sent = co_await out.send(reply);
       if (!sent) co_return grpc::Status{grpc::Code::Cancelled, ""};
     }
   }

@@ -195,7 +195,7 @@ class GrpcioServer(unittest.TestCase):
             context.set_trailing_metadata([("x-trace-bin", given["x-trace-bin"])])
 
     @staticmethod
-    def fail(request, context):
+    def fail_if_asked(request, context):
         if request.fail_code:
             code = next(c for c in grpc.StatusCode if c.value[0] == request.fail_code)
             context.abort(code, request.fail_message)
@@ -203,7 +203,7 @@ class GrpcioServer(unittest.TestCase):
     def unary(self, request, context):
         if request.hang:
             self.release.wait(30)
-        self.fail(request, context)
+        self.fail_if_asked(request, context)
         return echo_pb2.EchoReply(text=request.text, payload=b"x" * request.size,
                                   index=len(request.payload))
 
@@ -212,7 +212,7 @@ class GrpcioServer(unittest.TestCase):
             yield echo_pb2.EchoReply(text=request.text, payload=b"x" * request.size, index=i)
         if request.hang:
             self.release.wait(30)
-        self.fail(request, context)
+        self.fail_if_asked(request, context)
 
     def client_stream(self, requests, context):
         reply = echo_pb2.EchoReply()
