@@ -264,14 +264,23 @@ void Sink::write(const Line& line) {
     format_json(out, line);
   } else {
     format_plain(out, line);
-    if (out.size() >= kMaxLine) {
-      out.resize(kMaxLine - 1 - kCut.size());
-      out += kCut;
-    }
   }
-  out += '\n';
-  if (out.size() > kMaxLine) return;  // only a fixed sentence of 4 KiB could be that long
-  bool told = false;
+  emit(out);
+}
+
+void Sink::write_line(std::string_view text) {
+  if (off()) return;
+  std::string out(text.substr(0, kMaxLine));
+  emit(out);
+}
+
+void Sink::emit(std::string& line) {
+  if (line.size() >= kMaxLine) {
+    line.resize(kMaxLine - 1 - kCut.size());
+    line += kCut;
+  }
+  line += '\n';
+  bool written = false;
   std::uint64_t lost = 0;
   {
     const std::lock_guard lock(write_mutex_);
@@ -279,17 +288,17 @@ void Sink::write(const Line& line) {
     pollfd ready{options_.fd, POLLOUT, 0};
     if (::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0) {
       ssize_t n = 0;
-      do n = ::write(options_.fd, out.data(), out.size());
+      do n = ::write(options_.fd, line.data(), line.size());
       while (n < 0 && errno == EINTR);
-      told = n >= 0;
+      written = n >= 0;
     }
-    if (told) {
+    if (written) {
       lost = std::exchange(untold_drops_, 0);
     } else {
       ++untold_drops_;
     }
   }
-  if (!told) dropped_.fetch_add(1, std::memory_order_relaxed);
+  if (!written) dropped_.fetch_add(1, std::memory_order_relaxed);
   if (lost != 0) {
     write(
         {Level::Warn, "tulle::log", "lines were lost, the reader is too slow", {{"lines", lost}}});

@@ -66,6 +66,9 @@ class Sink {
   void set_filter(Filter filter);
   std::string filter_text() const;
   bool off() const noexcept { return options_.off; }
+  // Writes a line that somebody else has formatted (the access log) and adds the newline. Beyond 4
+  // KiB it is cut. The filter has no say.
+  void write_line(std::string_view text);
   // Lines that no reader took.
   std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
@@ -79,6 +82,7 @@ class Sink {
     std::uint64_t held_back = 0;
   };
   void write(const Line& line);
+  void emit(std::string& line);  // adds the newline
   void format_plain(std::string& out, const Line& line) const;
   void format_json(std::string& out, const Line& line) const;
   std::shared_ptr<const Filter> filter() const;

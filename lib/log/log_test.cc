@@ -130,6 +130,15 @@ TEST(Logger, TheFilterCanChange) {
   EXPECT_FALSE(copy.enabled(Level::Error));
 }
 
+TEST(Sink, WritesReadyLines) {
+  const Pipe pipe;
+  Sink sink({.fd = pipe.fds[1]}, Filter::parse_lenient("off"));
+  sink.write_line("10.0.0.1:5 - - [now] \"GET / HTTP/1.1\" 200");
+  EXPECT_EQ(pipe.read_all(), "10.0.0.1:5 - - [now] \"GET / HTTP/1.1\" 200\n");
+  sink.write_line(std::string(10'000, 'x'));
+  EXPECT_EQ(pipe.read_all().size(), 4096U);
+}
+
 TEST(Logger, OffIsOff) {
   const Pipe pipe;
   Sink sink({.fd = pipe.fds[1], .off = true}, Filter::parse_lenient("trace"));

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <map>
 #include <type_traits>
 
 #include "lib/base/text.h"
@@ -12,7 +11,9 @@
 namespace tulle::metrics {
 namespace {
 
-constexpr std::uint64_t kLegacyWrap = std::uint64_t{1} << 53;  // floats hold no larger integer exactly
+constexpr std::uint64_t kLegacyWrap = std::uint64_t{1}
+                                      << 53;  // doubles hold no larger ones exactly
+constexpr Duration kExpiryPause = 1s;         // a full family looks for idle series no more often
 
 void append_escaped(std::string& out, std::string_view text) {
   for (const char c : text) {
@@ -28,8 +29,19 @@ void append_escaped(std::string& out, std::string_view text) {
   }
 }
 
+// OpenMetrics writes floats with a point, and `le` is compared as text by some readers.
+void append_float(std::string& out, double value, Format format) {
+  const std::size_t before = out.size();
+  append_real(out, value);
+  const std::string_view digits = std::string_view(out).substr(before);
+  if (format == Format::OpenMetrics &&
+      digits.find_first_not_of("-0123456789") == std::string::npos) {
+    out += ".0";
+  }
+}
+
 void line(std::string& out, std::string_view name, std::string_view suffix, std::string_view labels,
-          std::string_view extra) {
+          std::string_view extra = {}) {
   out += name;
   out += suffix;
   if (!labels.empty() || !extra.empty()) {
@@ -44,24 +56,25 @@ void line(std::string& out, std::string_view name, std::string_view suffix, std:
 
 void print_series(std::string& out, std::string_view name, Format format, std::string_view labels,
                   const Counter& counter) {
-  line(out, name, format == Format::OpenMetrics ? "_total" : "", labels, "");
+  line(out, name, format == Format::OpenMetrics ? "_total" : "", labels);
   append_number(out, format == Format::Legacy ? counter.value() % kLegacyWrap : counter.value());
   out += '\n';
 }
 void print_series(std::string& out, std::string_view name, Format, std::string_view labels,
                   const Gauge& gauge) {
-  line(out, name, "", labels, "");
+  line(out, name, "", labels);
   append_number(out, gauge.value());
   out += '\n';
 }
 void print_series(std::string& out, std::string_view name, Format format, std::string_view labels,
                   const Histogram& histogram) {
   std::uint64_t total = 0;
+  std::string le;
   for (std::size_t i = 0; i <= histogram.bounds().size(); ++i) {
     total += histogram.count(i);
-    std::string le = "le=\"";
+    le = "le=\"";
     if (i < histogram.bounds().size()) {
-      append_real(le, histogram.bounds()[i]);
+      append_float(le, histogram.bounds()[i], format);
     } else {
       le += "+Inf";
     }
@@ -70,31 +83,37 @@ void print_series(std::string& out, std::string_view name, Format format, std::s
     append_number(out, total);
     out += '\n';
   }
-  line(out, name, "_count", labels, "");
+  line(out, name, "_count", labels);
   append_number(out, total);
   out += '\n';
-  line(out, name, "_sum", labels, "");
+  line(out, name, "_sum", labels);
   if (format == Format::Legacy) {
-    append_number(out, static_cast<std::uint64_t>(histogram.sum()));
+    append_number(out, static_cast<std::uint64_t>(std::max(histogram.sum(), 0.0)) % kLegacyWrap);
   } else {
-    append_real(out, histogram.sum());
+    append_float(out, histogram.sum(), format);
   }
   out += '\n';
 }
 
+// Changes whenever the metric is used (a gauge that returns to its value is not told apart).
 std::uint64_t fingerprint(const Counter& counter) { return counter.value(); }
 std::uint64_t fingerprint(const Gauge& gauge) { return static_cast<std::uint64_t>(gauge.value()); }
-std::uint64_t fingerprint(const Histogram& histogram) {
-  std::uint64_t total = 0;
-  for (std::size_t i = 0; i <= histogram.bounds().size(); ++i) total += histogram.count(i);
-  return total;
-}
+std::uint64_t fingerprint(const Histogram& histogram) { return histogram.total(); }
 
 template <typename Metric>
 constexpr std::string_view type_name() {
   if constexpr (std::is_same_v<Metric, Counter>) return "counter";
   if constexpr (std::is_same_v<Metric, Gauge>) return "gauge";
   return "histogram";
+}
+
+template <typename Metric>
+Metric make_metric(std::span<const double> bounds) {
+  if constexpr (std::is_same_v<Metric, Histogram>) {
+    return Histogram(bounds);
+  } else {
+    return Metric();
+  }
 }
 
 }  // namespace
@@ -110,8 +129,8 @@ void append_real(std::string& out, double value) {
 }
 
 std::span<const double> latency_buckets_ms() noexcept {
-  static constexpr double kBuckets[] = {1,    2,    3,    4,    5,     10,    20,    30,   40,
-                                        50,   100,  200,  300,  400,   500,   1000,  2000, 3000,
+  static constexpr double kBuckets[] = {1,    2,    3,     4,     5,     10,    20,   30,   40,
+                                        50,   100,  200,   300,   400,   500,   1000, 2000, 3000,
                                         4000, 5000, 10000, 20000, 30000, 40000, 50000};
   return kBuckets;
 }
@@ -131,61 +150,80 @@ Labels& Labels::append(const Labels& other) {
   return *this;
 }
 
-template <typename Metric>
-typename Family<Metric>::Ptr Family<Metric>::make() const {
-  if constexpr (std::is_same_v<Metric, Histogram>) {
-    return std::make_shared<Histogram>(bounds_);
-  } else {
-    return std::make_shared<Metric>();
-  }
+void Output::flush() {
+  if (text_.empty()) return;
+  chunk_(std::move(text_));
+  text_.clear();
 }
+
+template <typename Metric>
+Family<Metric>::Series::Series(std::string labels_text, std::span<const double> bounds)
+    : labels(std::move(labels_text)), metric(make_metric<Metric>(bounds)) {}
 
 template <typename Metric>
 typename Family<Metric>::Ptr Family<Metric>::get(const Labels& labels) {
   const std::lock_guard lock(mutex_);
-  if (const auto at = series_.find(labels.text()); at != series_.end()) return at->second.metric;
-  if (series_.size() >= max_series_) {
-    overflowed_.fetch_add(1, std::memory_order_relaxed);
-    if (!overflow_) overflow_ = make();
-    return overflow_;
+  const auto at = series_.find(labels.text());
+  std::shared_ptr<Series> series;
+  if (at != series_.end()) {
+    series = at->second;
+  } else {
+    const TimePoint now = monotonic_now();
+    if (series_.size() >= max_series_ && now >= next_expiry_) {
+      next_expiry_ = now + kExpiryPause;
+      expire(now);
+    }
+    if (series_.size() < max_series_) {
+      series = std::make_shared<Series>(labels.text(), bounds_);
+      series->last_change = now;
+      series_.emplace(series->labels, series);
+    } else {
+      overflowed_.fetch_add(1, std::memory_order_relaxed);
+      if (!overflow_) overflow_ = std::make_shared<Series>("overflow=\"true\"", bounds_);
+      series = overflow_;
+    }
   }
-  Series series{make(), 0, monotonic_now()};
-  Ptr metric = series.metric;
-  series_.emplace(labels.text(), std::move(series));
-  return metric;
+  Metric* const metric = &series->metric;
+  return Ptr(std::move(series), metric);
 }
 
 template <typename Metric>
-void Family<Metric>::print(std::string& out, TimePoint now, Duration retain) {
-  const std::lock_guard lock(mutex_);
-  if (format_ == Format::Legacy) {
-    for (auto at = series_.begin(); at != series_.end();) {
-      Series& series = at->second;
-      const std::uint64_t value = fingerprint(*series.metric);
-      if (value != series.last_value || series.metric.use_count() > 1) {
-        series.last_value = value;
-        series.last_change = now;
-      }
-      at = now - series.last_change > retain ? series_.erase(at) : std::next(at);
+void Family<Metric>::expire(TimePoint now) {
+  if (format_ != Format::Legacy) return;
+  for (auto at = series_.begin(); at != series_.end();) {
+    Series& series = *at->second;
+    const std::uint64_t value = fingerprint(series.metric);
+    if (value != series.last_value || at->second.use_count() > 1) {
+      series.last_value = value;
+      series.last_change = now;
     }
-    if (series_.empty()) return;
+    at = now - series.last_change > retain_idle_ ? series_.erase(at) : std::next(at);
   }
-  out += "# HELP ";
-  out += name_;
-  out += ' ';
-  out += help_;
-  out += "\n# TYPE ";
-  out += name_;
-  out += ' ';
-  out += type_name<Metric>();
-  out += '\n';
+}
+
+template <typename Metric>
+void Family<Metric>::print(Output& out, TimePoint now) {
+  // Who asks for a series meanwhile does not wait until all of them are printed.
+  std::vector<std::shared_ptr<Series>> series;
+  {
+    const std::lock_guard lock(mutex_);
+    expire(now);
+    series.reserve(series_.size() + 1);
+    for (const auto& [labels, each] : series_) series.push_back(each);
+    if (overflow_) series.push_back(overflow_);
+  }
+  if (series.empty() && format_ == Format::Legacy) return;
+  std::string& text = out.text();
+  text += concat("# HELP ", name_, " ", help_, "\n# TYPE ", name_, " ", type_name<Metric>(), "\n");
   if (format_ == Format::OpenMetrics) {
     for (const std::string_view unit : {"seconds", "bytes"}) {
-      if (name_.ends_with(concat("_", unit))) out += concat("# UNIT ", name_, " ", unit, "\n");
+      if (name_.ends_with(concat("_", unit))) text += concat("# UNIT ", name_, " ", unit, "\n");
     }
   }
-  for (const auto& [labels, series] : series_) print_series(out, name_, format_, labels, *series.metric);
-  if (overflow_) print_series(out, name_, format_, "overflow=\"true\"", *overflow_);
+  for (const std::shared_ptr<Series>& each : series) {
+    print_series(out.text(), name_, format_, each->labels, each->metric);
+    out.checkpoint();
+  }
 }
 
 template class Family<Counter>;
@@ -195,8 +233,8 @@ template class Family<Histogram>;
 template <typename Metric>
 Family<Metric>& Registry::add(std::string name, std::string help, Format format,
                               std::span<const double> bounds) {
-  auto family = std::unique_ptr<Family<Metric>>(
-      new Family<Metric>(std::move(name), std::move(help), format, bounds, max_series_));
+  auto family = std::unique_ptr<Family<Metric>>(new Family<Metric>(
+      std::move(name), std::move(help), format, bounds, max_series_, retain_idle_));
   Family<Metric>& added = *family;
   const std::lock_guard lock(mutex_);
   families_.push_back(std::move(family));
@@ -219,31 +257,53 @@ void Registry::collect(Format format, Collector collector, void* context) {
   extras_.push_back({format, collector, context});
 }
 
-std::string Registry::scrape() {
+void Registry::scrape(const Output::Chunk& chunk) {
+  const std::lock_guard scraping(scrape_mutex_);
+  std::vector<FamilyBase*> families;
+  std::vector<Extra> extras;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& family : families_) families.push_back(family.get());
+    extras = extras_;
+  }
   const TimePoint now = monotonic_now();
-  const std::lock_guard lock(mutex_);
-  std::string out;
-  std::string overflow;
+  Output out(chunk);
   for (const Format format : {Format::Legacy, Format::OpenMetrics}) {
-    for (const auto& family : families_) {
-      if (family->format() == format) family->print(out, now, retain_idle_);
-      if (format == Format::Legacy && family->overflowed() != 0) {
-        line(overflow, "tulle_metrics_overflow", "_total", concat("family=\"", family->name_, "\""), "");
-        append_number(overflow, family->overflowed());
-        overflow += '\n';
-      }
+    for (FamilyBase* const family : families) {
+      if (family->format() == format) family->print(out, now);
     }
-    for (const Extra& extra : extras_) {
-      if (extra.format == format) extra.collector(extra.context, out);
+    for (const Extra& extra : extras) {
+      if (extra.format == format) extra.collector(extra.context, out.text());
+      out.checkpoint();
     }
   }
-  if (!overflow.empty()) {
-    out += "# HELP tulle_metrics_overflow Look-ups that did not get a series of their own.\n"
-           "# TYPE tulle_metrics_overflow counter\n";
-    out += overflow;
+  bool first = true;
+  for (const FamilyBase* const family : families) {
+    if (family->overflowed() == 0) continue;
+    std::string& text = out.text();
+    if (std::exchange(first, false)) {
+      text +=
+          "# HELP tulle_metrics_overflow Look-ups that did not get a series of their own.\n"
+          "# TYPE tulle_metrics_overflow counter\n";
+    }
+    line(text, "tulle_metrics_overflow", "_total", concat("family=\"", family->name_, "\""));
+    append_number(text, family->overflowed());
+    text += '\n';
   }
-  out += "# EOF\n";
-  return out;
+  out.text() += "# EOF\n";
+  out.flush();
+}
+
+std::string Registry::scrape() {
+  std::string all;
+  scrape([&all](std::string&& text) {
+    if (all.empty()) {
+      all = std::move(text);
+    } else {
+      all += text;
+    }
+  });
+  return all;
 }
 
 }  // namespace tulle::metrics

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -57,15 +58,22 @@ double unix_seconds(WallTime time) {
 
 void append_process_metrics(std::string& out, WallTime started_at) {
   const WallTime now = wall_now();
-  metric(out, "process_start_time_seconds", "gauge", "seconds", "Time that the process started (in seconds since the UNIX epoch).", unix_seconds(started_at));
-  metric(out, "process_clock_time_seconds", "gauge", "seconds", "Current system time for this process.", unix_seconds(now));
-  metric(out, "process_uptime_seconds", "counter", "seconds", "Total time since the process started.", std::chrono::duration<double>(now - started_at).count());
+  metric(out, "process_start_time_seconds", "gauge", "seconds",
+         "Time that the process started (in seconds since the UNIX epoch).",
+         unix_seconds(started_at));
+  metric(out, "process_clock_time_seconds", "gauge", "seconds",
+         "Current system time for this process.", unix_seconds(now));
+  metric(out, "process_uptime_seconds", "counter", "seconds",
+         "Total time since the process started.",
+         std::chrono::duration<double>(now - started_at).count());
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& tv) {
     return static_cast<double>(tv.tv_sec) + static_cast<double>(tv.tv_usec) / 1e6;
   };
-  metric(out, "process_cpu_seconds", "counter", "seconds", "Total user and system CPU time spent in seconds.", seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  metric(out, "process_cpu_seconds", "counter", "seconds",
+         "Total user and system CPU time spent in seconds.",
+         seconds(usage.ru_utime) + seconds(usage.ru_stime));
   const std::string statm = read_file("/proc/self/statm");
   unsigned long long pages = 0;
   unsigned long long resident = 0;
@@ -74,13 +82,19 @@ void append_process_metrics(std::string& out, WallTime started_at) {
     resident = std::strtoull(end, nullptr, 10);
   }
   const auto page = static_cast<double>(::sysconf(_SC_PAGESIZE));
-  metric(out, "process_virtual_memory_bytes", "gauge", "bytes", "Virtual memory size in bytes.", static_cast<double>(pages) * page);
-  metric(out, "process_resident_memory_bytes", "gauge", "bytes", "Resident memory size in bytes.", static_cast<double>(resident) * page);
-  metric(out, "process_open_fds", "gauge", "", "Number of open file descriptors.", static_cast<double>(count_entries("/proc/self/fd")));
+  metric(out, "process_virtual_memory_bytes", "gauge", "bytes", "Virtual memory size in bytes.",
+         static_cast<double>(pages) * page);
+  metric(out, "process_resident_memory_bytes", "gauge", "bytes", "Resident memory size in bytes.",
+         static_cast<double>(resident) * page);
+  // Without the one that counts them.
+  metric(out, "process_open_fds", "gauge", "", "Number of open file descriptors.",
+         std::max(static_cast<double>(count_entries("/proc/self/fd")) - 1, 0.0));
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  metric(out, "process_max_fds", "gauge", "", "Maximum number of open file descriptors.", static_cast<double>(limit.rlim_cur));
-  metric(out, "process_threads", "gauge", "", "Number of OS threads in the process.", static_cast<double>(count_entries("/proc/self/task")));
+  metric(out, "process_max_fds", "gauge", "", "Maximum number of open file descriptors.",
+         static_cast<double>(limit.rlim_cur));
+  metric(out, "process_threads", "gauge", "", "Number of OS threads in the process.",
+         static_cast<double>(count_entries("/proc/self/task")));
   double received = 0;
   double sent = 0;
   const std::string net_dev = read_file("/proc/self/net/dev");
@@ -95,8 +109,10 @@ void append_process_metrics(std::string& out, WallTime started_at) {
       if (field == 8) sent += value;
     }
   }
-  metric(out, "process_network_receive_bytes", "counter", "bytes", "Number of bytes received by the process over the network.", received);
-  metric(out, "process_network_transmit_bytes", "counter", "bytes", "Number of bytes sent by the process over the network.", sent);
+  metric(out, "process_network_receive_bytes", "counter", "bytes",
+         "Number of bytes received by the process over the network.", received);
+  metric(out, "process_network_transmit_bytes", "counter", "bytes",
+         "Number of bytes sent by the process over the network.", sent);
 }
 
 }  // namespace tulle::metrics
