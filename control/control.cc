@@ -72,7 +72,7 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
 Control::~Control() = default;
 
 std::unique_ptr<GrpcPort> Control::make_port(grpc::Server& server, std::string_view name) {
-  return std::make_unique<GrpcPort>(loop_, log_, server, own_.get(), drain_, metrics_, name);
+  return std::make_unique<GrpcPort>(loop_, log_, server, own_.get(), drain_, port_metrics_, name);
 }
 
 std::string Control::listen_all(net::SocketFactory& sockets) {

@@ -46,6 +46,7 @@ class Control {
   const Options options_;
   const WallTime started_at_ = wall_now();
   metrics::Registry metrics_;
+  PortMetrics port_metrics_{metrics_};
   net::Drain drain_;
 
   Index index_;

@@ -17,21 +17,23 @@ using control::Control;
 constexpr int kBadUsage = 64;     // EX_USAGE
 constexpr int kCannotStart = 71;  // EX_OSERR
 
-// Waits for SIGTERM or SIGINT, drains, and ends the loop. A second signal ends it at once.
-net::Task<void> wait_for_signal(net::Loop& loop, int fd, net::IoState& io, bool& again) {
+// Waits for SIGTERM or SIGINT, then stops the loop.
+net::Task<void> wait_for_signal(net::Loop& loop, int fd, net::IoState& io, bool& told) {
   for (;;) {
     co_await net::readable(io);
     signalfd_siginfo info;
     if (::read(fd, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) break;
     io.readable = false;
   }
-  again = true;
+  told = true;
   loop.stop();
 }
 
-net::Task<void> drain(net::Loop& loop, Control& control, Duration grace, const log::Logger& log) {
+net::Task<void> drain(net::Loop& loop, Control& control, Duration grace, const log::Logger& log,
+                      bool& done) {
   const bool in_time = co_await control.drain(loop.after(grace));
   if (!in_time) log.warn("connections are cut: the grace period is over");
+  done = true;
   loop.stop();
 }
 
@@ -61,19 +63,20 @@ int run(const control::Options& options) {
   const net::Fd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
   net::IoState io;
   if (!fd || !(*loop)->watch(fd.get(), io)) return kCannotStart;
-  bool told = false;
   {
+    bool told = false;
     net::TaskScope scope;
     scope.spawn(wait_for_signal(**loop, fd.get(), io, told));
-    (*loop)->run();
+    while (!told) (*loop)->run();
   }
   log.info("shutting down",
            {{"grace_s", std::chrono::duration<double>(options.shutdown_grace).count()}});
   {
+    bool done = false;  // drained, or told again and more urgently
     net::TaskScope scope;
-    scope.spawn(wait_for_signal(**loop, fd.get(), io, told));
-    scope.spawn(drain(**loop, control, options.shutdown_grace, log));
-    (*loop)->run();
+    scope.spawn(wait_for_signal(**loop, fd.get(), io, done));
+    scope.spawn(drain(**loop, control, options.shutdown_grace, log, done));
+    while (!done) (*loop)->run();
   }
   (*loop)->forget(fd.get(), io);
   return 0;

@@ -114,7 +114,7 @@ net::Task<grpc::StatusOr<pb::identity::CertifyResponse>> Certifier::answer(
                      "the signing request must name the identity and nothing else");
   }
 
-  const grpc::StatusOr<TokenHolder> holder = co_await tokens_.review(request.token);
+  const grpc::StatusOr<TokenHolder> holder = co_await tokens_.review(std::move(request.token));
   if (!holder) co_return holder.status();
   // As Linkerd has it: the type of the account stands in the name as it is.
   const std::string proven = concat(holder->name, ".", holder->ns, ".", holder->type, ".identity.",

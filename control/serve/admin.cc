@@ -25,7 +25,8 @@ net::Task<void> AdminPort::run() {
 }
 
 net::Task<void> AdminPort::serve(net::StreamPtr stream) {
-  co_await http1::serve(std::move(stream), handler_, http1::ServerOptions{}, drain_);
+  const http1::ServerOptions options;
+  co_await http1::serve(std::move(stream), handler_, options, drain_);
 }
 
 net::Task<Result<http::Response>> AdminPort::Handler::handle(http::Request request) {

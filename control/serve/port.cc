@@ -41,16 +41,18 @@ net::Task<Result<std::uint8_t>> peek_byte(net::TcpStream& stream, Deadline by) {
 
 }  // namespace
 
+PortMetrics::PortMetrics(metrics::Registry& registry)
+    : accepted(registry.counter("tulle_control_connections_total", "Connections accepted")),
+      refused(registry.counter("tulle_control_refused_connections_total",
+                               "Connections that were not served")) {}
+
 GrpcPort::GrpcPort(net::Loop& loop, const log::Logger& log, grpc::Server& server,
-                   const OwnCertificates* own, net::Drain& drain, metrics::Registry& metrics,
+                   const OwnCertificates* own, net::Drain& drain, const PortMetrics& metrics,
                    std::string_view name)
     : loop_(loop), log_(log), server_(server), own_(own), drain_(drain) {
-  auto& accepted = metrics.counter("tulle_control_connections_total", "Connections accepted");
-  auto& refused = metrics.counter("tulle_control_refused_connections_total",
-                                  "Connections that were not served");
-  accepted_tls_ = accepted.get({{"port", name}, {"tls", "true"}});
-  accepted_plain_ = accepted.get({{"port", name}, {"tls", "false"}});
-  refused_ = refused.get({{"port", name}});
+  accepted_tls_ = metrics.accepted.get({{"port", name}, {"tls", "true"}});
+  accepted_plain_ = metrics.accepted.get({{"port", name}, {"tls", "false"}});
+  refused_ = metrics.refused.get({{"port", name}});
 }
 
 Result<void> GrpcPort::listen(net::SocketFactory& sockets, net::SocketAddr at) {
@@ -95,17 +97,20 @@ net::Task<void> GrpcPort::serve_plain(std::unique_ptr<net::TcpStream> stream,
     co_return;
   }
   accepted_plain_->add();
-  co_await serve_http2(std::move(stream), {{}, client});
+  grpc::Peer peer{{}, client};
+  co_await serve_http2(std::move(stream), std::move(peer));
 }
 
 net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
                                     net::SocketAddr client) {
   const OwnCertificates* const own = own_;
-  const tls::ChooseCredentials choose = [own](std::string_view name) {
+  tls::ChooseCredentials choose = [own](std::string_view name) {
     return own != nullptr ? own->choose(name) : nullptr;
   };
-  Result<std::unique_ptr<tls::TlsStream>> session = co_await tls::accept_tls(
-      std::move(stream), choose, tls::ServerOptions{}, loop_.after(kHandshakeTimeout));
+  const tls::ServerOptions options;
+  const Deadline by = loop_.after(kHandshakeTimeout);
+  Result<std::unique_ptr<tls::TlsStream>> session =
+      co_await tls::accept_tls(std::move(stream), std::move(choose), options, by);
   if (!session) {
     refused_->add();
     log_.debug("a handshake has failed",
@@ -119,7 +124,7 @@ net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
 
 net::Task<void> GrpcPort::serve_http2(net::StreamPtr stream, grpc::Peer peer) {
   PeerHandler handler(server_, std::move(peer));
-  h2::ServerOptions options;
+  const h2::ServerOptions options;
   co_await h2::serve(std::move(stream), handler, options, drain_);
 }
 

@@ -16,11 +16,18 @@
 
 namespace tulle::control {
 
+// The families that all ports share.
+struct PortMetrics {
+  explicit PortMetrics(metrics::Registry& registry);
+  metrics::Family<metrics::Counter>& accepted;
+  metrics::Family<metrics::Counter>& refused;
+};
+
 class GrpcPort {
  public:
   // `own` may be null: then there is no TLS.
   GrpcPort(net::Loop& loop, const log::Logger& log, grpc::Server& server,
-           const OwnCertificates* own, net::Drain& drain, metrics::Registry& metrics,
+           const OwnCertificates* own, net::Drain& drain, const PortMetrics& metrics,
            std::string_view name);
 
   Result<void> listen(net::SocketFactory& sockets, net::SocketAddr at);

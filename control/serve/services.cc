@@ -64,7 +64,8 @@ net::Task<grpc::Status> DestinationService::get_profile(
     grpc::ServerStream<pb::destination::DestinationProfile>) {
   auto query = parse_profile_query(request, config_);
   if (!query) co_return query.status();
-  co_return co_await follow(call, index_, ComputeProfile{config_, *std::move(query)});
+  ComputeProfile compute{config_, *std::move(query)};
+  co_return co_await follow(call, index_, std::move(compute));
 }
 
 void PolicyService::add_to(grpc::Server& server) {
@@ -88,7 +89,8 @@ net::Task<grpc::Status> PolicyService::watch_port(grpc::ServerCall& call,
                                                   grpc::ServerStream<pb::inbound::Server>) {
   auto query = parse_port_query(request);
   if (!query) co_return query.status();
-  co_return co_await follow(call, index_, ComputeServer{config_, *std::move(query)});
+  ComputeServer compute{config_, *std::move(query)};
+  co_return co_await follow(call, index_, std::move(compute));
 }
 
 net::Task<grpc::StatusOr<pb::outbound::OutboundPolicy>> PolicyService::get(
@@ -103,7 +105,8 @@ net::Task<grpc::Status> PolicyService::watch(grpc::ServerCall& call,
                                              grpc::ServerStream<pb::outbound::OutboundPolicy>) {
   auto query = parse_traffic_query(request, config_);
   if (!query) co_return query.status();
-  co_return co_await follow(call, index_, ComputeOutbound{config_, *std::move(query)});
+  ComputeOutbound compute{config_, *std::move(query)};
+  co_return co_await follow(call, index_, std::move(compute));
 }
 
 }  // namespace tulle::control
