@@ -65,17 +65,22 @@ std::string subject_key_id(const EVP_PKEY* key) {
   return std::string(reinterpret_cast<const char*>(digest), 20);
 }
 
-void add_key_ids(X509* cert, const EVP_PKEY* subject, const EVP_PKEY* issuer) {
-  const auto octets = [](const std::string& text) {
-    Ptr<ASN1_OCTET_STRING> out(ASN1_OCTET_STRING_new());
-    TULLE_CHECK(ASN1_OCTET_STRING_set(out.get(), as_bytes(text).data(),
-                                      static_cast<int>(text.size())) == 1);
-    return out;
-  };
-  const Ptr<ASN1_OCTET_STRING> own = octets(subject_key_id(subject));
-  add_extension(cert, NID_subject_key_identifier, own.get(), false);
+void add_subject_key_id(X509* cert, const EVP_PKEY* key) {
+  const std::string id = subject_key_id(key);
+  const Ptr<ASN1_OCTET_STRING> octets(ASN1_OCTET_STRING_new());
+  TULLE_CHECK(
+      ASN1_OCTET_STRING_set(octets.get(), as_bytes(id).data(), static_cast<int>(id.size())) == 1);
+  add_extension(cert, NID_subject_key_identifier, octets.get(), false);
+}
+
+// Repeats what the issuer's certificate says, however its maker computed it: verifiers compare the
+// two.
+void add_authority_key_id(X509* cert, const X509* issuer) {
+  const ASN1_OCTET_STRING* const id = X509_get0_subject_key_id(const_cast<X509*>(issuer));
+  if (id == nullptr) return;
   const Ptr<AUTHORITY_KEYID> authority(AUTHORITY_KEYID_new());
-  authority->keyid = octets(subject_key_id(issuer)).release();
+  authority->keyid = ASN1_OCTET_STRING_dup(id);
+  TULLE_CHECK(authority->keyid != nullptr);
   add_extension(cert, NID_authority_key_identifier, authority.get(), false);
 }
 
@@ -113,18 +118,23 @@ std::uint64_t random_serial() {
   return serial >> 1;
 }
 
-Issuer make_ca(const Issuer* parent, std::string_view name, Duration lifetime) {
-  PrivateKey key = PrivateKey::generate();
+bool is_anchor(const Issuer& issuer) {
+  const Ptr<X509> cert = native::parse(as_bytes(issuer.certificate.der));
+  return cert &&
+         X509_NAME_cmp(X509_get_subject_name(cert.get()), X509_get_issuer_name(cert.get())) == 0;
+}
+
+Issuer make_ca(const Issuer* parent, std::string_view name, Duration lifetime, PrivateKey key) {
   const WallTime now = wall_now();
   Ptr<X509> cert = blank(random_serial(), now - 1min, now + lifetime);
-  TULLE_CHECK(set_name(X509_get_subject_name(cert.get()), name));
-  EVP_PKEY* const signer = parent != nullptr ? parent->key.native() : key.native();
+  TULLE_CHECK(set_name(X509_get_subject_name(cert.get()), name.substr(0, kMaxCommonName)));
+  Ptr<X509> above;
   if (parent != nullptr) {
-    const Ptr<X509> above = native::parse(as_bytes(parent->certificate.der));
-    TULLE_CHECK(X509_set_issuer_name(cert.get(), X509_get_subject_name(above.get())) == 1);
-  } else {
-    TULLE_CHECK(X509_set_issuer_name(cert.get(), X509_get_subject_name(cert.get())) == 1);
+    above = native::parse(as_bytes(parent->certificate.der));
+    TULLE_CHECK(above != nullptr);
   }
+  const X509* const signer = above ? above.get() : cert.get();
+  TULLE_CHECK(X509_set_issuer_name(cert.get(), X509_get_subject_name(signer)) == 1);
   TULLE_CHECK(X509_set_pubkey(cert.get(), key.native()) == 1);
   const Ptr<BASIC_CONSTRAINTS> constraints(BASIC_CONSTRAINTS_new());
   constraints->ca = ASN1_BOOLEAN_TRUE;
@@ -132,11 +142,17 @@ Issuer make_ca(const Issuer* parent, std::string_view name, Duration lifetime) {
   add_key_usage(cert.get(), {5, 6});  // keyCertSign, cRLSign
   const Ptr<GENERAL_NAMES> names = dns_names({std::string(name)});
   add_extension(cert.get(), NID_subject_alt_name, names.get(), false);
-  add_key_ids(cert.get(), key.native(), signer);
-  TULLE_CHECK(sign(cert.get(), signer));
+  add_subject_key_id(cert.get(), key.native());
+  if (above) add_authority_key_id(cert.get(), above.get());
+  TULLE_CHECK(sign(cert.get(), parent != nullptr ? parent->key.native() : key.native()));
   Result<Certificate> made = native::describe(cert.get());
   TULLE_CHECK(made.has_value());
+  // The chain above an issuer leaves its anchor out.
   std::vector<Certificate> chain;
+  if (parent != nullptr && !is_anchor(*parent)) {
+    chain = parent->chain;
+    chain.insert(chain.begin(), parent->certificate);
+  }
   return Issuer{std::move(*made), std::move(key), std::move(chain)};
 }
 
@@ -211,11 +227,12 @@ Result<Csr> Csr::from_der(Bytes der) {
   return csr;
 }
 
-Issuer make_anchor(std::string_view name, Duration lifetime) {
-  return make_ca(nullptr, name, lifetime);
+Issuer make_anchor(std::string_view name, Duration lifetime, PrivateKey key) {
+  return make_ca(nullptr, name, lifetime, std::move(key));
 }
-Issuer make_issuer(const Issuer& parent, std::string_view name, Duration lifetime) {
-  return make_ca(&parent, name, lifetime);
+
+Issuer make_issuer(const Issuer& parent, std::string_view name, Duration lifetime, PrivateKey key) {
+  return make_ca(&parent, name, lifetime, std::move(key));
 }
 
 Result<Certificate> sign_leaf(const Issuer& issuer, const Csr& csr, const LeafOptions& options) {
@@ -248,7 +265,8 @@ Result<Certificate> sign_leaf(const Issuer& issuer, const Csr& csr, const LeafOp
   const Ptr<GENERAL_NAMES> names = dns_names(csr.dns_names);
   // RFC 5280 §4.2.1.6: without a subject the names are critical.
   add_extension(cert.get(), NID_subject_alt_name, names.get(), csr.common_name.empty());
-  add_key_ids(cert.get(), key.get(), issuer.key.native());
+  add_subject_key_id(cert.get(), key.get());
+  add_authority_key_id(cert.get(), above.get());
   if (!sign(cert.get(), issuer.key.native())) return Error{Errc::Internal, "sign a leaf"};
   return native::describe(cert.get());
 }

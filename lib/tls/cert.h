@@ -64,9 +64,11 @@ struct Issuer {
 };
 
 // A self-signed anchor.
-Issuer make_anchor(std::string_view name, Duration lifetime);
+Issuer make_anchor(std::string_view name, Duration lifetime,
+                   PrivateKey key = PrivateKey::generate());
 // An issuer signed by `parent`.
-Issuer make_issuer(const Issuer& parent, std::string_view name, Duration lifetime);
+Issuer make_issuer(const Issuer& parent, std::string_view name, Duration lifetime,
+                   PrivateKey key = PrivateKey::generate());
 
 struct LeafOptions {
   Duration lifetime = 24h;

@@ -38,6 +38,8 @@ struct EngineHooks {
 
 namespace {
 
+constexpr std::uint32_t kRecordsPerKey = 1U << 23;
+
 // What a record adds to its plaintext: header, content type, tag.
 constexpr std::size_t kRecordOverhead = SSL3_RT_HEADER_LENGTH + 1 + 16;
 
@@ -300,8 +302,18 @@ Result<std::size_t> Engine::write(Bytes plaintext) {
         SSL_write(ssl_, plaintext.data() + taken, static_cast<int>(plaintext.size() - taken));
     if (n <= 0) return failure(SSL_get_error(ssl_, n), "write TLS");
     taken += static_cast<std::size_t>(n);
+    if (++records_ < kRecordsPerKey) continue;
+    if (const Result<void> updated = update_key(); !updated) return updated.error();
   }
   return taken;
+}
+
+Result<void> Engine::update_key() {
+  records_ = 0;
+  if (SSL_key_update(ssl_, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) {
+    return failure(SSL_ERROR_SSL, "update a TLS key");
+  }
+  return {};
 }
 
 void Engine::close() {

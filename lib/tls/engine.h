@@ -70,6 +70,9 @@ class Engine final : public SlabAllocated {
   // Encrypts a prefix of at most kMaxWrite bytes into outgoing() and returns its length. The caller
   // bounds memory by writing again only once outgoing() is empty.
   Result<std::size_t> write(Bytes plaintext);
+  // The next write() begins with new keys for our side. It also happens by itself long before a key
+  // has protected as many records as AES-GCM allows (RFC 8446 §5.5).
+  Result<void> update_key();
   // Appends close_notify; idempotent. Reading goes on.
   void close();
   // Ciphertext to send: consume() what was sent.
@@ -95,6 +98,7 @@ class Engine final : public SlabAllocated {
   ByteQueue outgoing_;
   std::string peer_;
   std::unique_ptr<Setup> setup_;
+  std::uint32_t records_ = 0;  // written with the current key
   std::uint8_t alert_ = 0;
   bool ended_ = false;
   bool closed_ = false;

@@ -3,9 +3,12 @@
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/ec.h>
 #include <openssl/ec_key.h>
 #include <openssl/ecdsa.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/nid.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 
@@ -22,53 +25,58 @@ constexpr std::size_t kMaxToken = 16'384;
 void append_json(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      out += "\\u00";
+      out += hex(as_bytes(std::string_view(&c, 1)));
+      continue;
+    }
     if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) >= 0x20) out += c;
+    out += c;
   }
   out += '"';
 }
 
-// One flat JSON object: strings, integers and arrays of strings; other values are skipped.
+// One JSON object, read strictly: its members that are strings, integers or arrays of strings are
+// told, others are skipped. No member may stand twice.
 class Json {
  public:
   explicit Json(std::string_view text) : left_(text) {}
+
   template <typename OnString, typename OnNumber, typename OnArray>
   bool object(OnString on_string, OnNumber on_number, OnArray on_array) {
     if (!eat('{')) return false;
     if (eat('}')) return at_end();
+    std::vector<std::string> seen;
     do {
       std::string key;
       if (!string(key) || !eat(':')) return false;
+      if (std::find(seen.begin(), seen.end(), key) != seen.end()) return false;
+      seen.push_back(key);
       space();
-      if (left_.empty()) return false;
-      if (left_.front() == '"') {
-        std::string value;
-        if (!string(value)) return false;
-        on_string(key, value);
-      } else if (left_.front() == '[') {
-        std::vector<std::string> values;
-        if (!strings(values)) return false;
-        on_array(key, values);
-      } else if (ascii_digit(left_.front()) || left_.front() == '-') {
-        const auto end = left_.find_first_not_of("0123456789+-.eE");
-        const std::string_view number = left_.substr(0, end);
-        left_ = end == std::string_view::npos ? std::string_view{} : left_.substr(end);
-        const auto value = parse_number<std::int64_t>(number.substr(0, number.find('.')));
-        if (!value) return false;
-        on_number(key, *value);
-      } else if (!skip(0)) {
-        return false;
+      const std::string_view start = left_;
+      std::string text;
+      std::vector<std::string> texts;
+      if (!start.empty() && start.front() == '"') {
+        if (!string(text)) return false;
+        on_string(key, text);
+      } else if (strings(texts)) {
+        on_array(key, texts);
+      } else {
+        left_ = start;
+        if (!skip(0)) return false;
+        const auto number =
+            parse_number<std::int64_t>(start.substr(0, start.size() - left_.size()));
+        if (number) on_number(key, *number);
       }
     } while (eat(','));
     return eat('}') && at_end();
   }
 
  private:
+  static constexpr int kMaxDepth = 8;
   void space() {
-    while (!left_.empty() && (left_.front() == ' ' || left_.front() == '\n' ||
-                              left_.front() == '\r' || left_.front() == '\t')) {
-      left_.remove_prefix(1);
-    }
+    const auto end = left_.find_first_not_of(" \t\r\n");
+    left_.remove_prefix(std::min(end, left_.size()));
   }
   bool eat(char c) {
     space();
@@ -86,17 +94,36 @@ class Json {
       const char c = left_.front();
       left_.remove_prefix(1);
       if (c == '"') return true;
+      if (static_cast<unsigned char>(c) < 0x20) return false;
       if (c != '\\') {
         out += c;
-        continue;
+      } else if (!escape(out)) {
+        return false;
       }
-      if (left_.empty()) return false;
-      const char escaped = left_.front();
-      left_.remove_prefix(1);
-      if (escaped == 'u') return false;  // nothing that we name needs it
-      out += escaped == 'n' ? '\n' : escaped == 't' ? '\t' : escaped;
     }
     return false;
+  }
+  bool escape(std::string& out) {
+    if (left_.empty()) return false;
+    const char c = left_.front();
+    left_.remove_prefix(1);
+    switch (c) {
+      case '"':
+      case '\\':
+      case '/': out += c; return true;
+      case 'b': out += '\b'; return true;
+      case 'f': out += '\f'; return true;
+      case 'n': out += '\n'; return true;
+      case 'r': out += '\r'; return true;
+      case 't': out += '\t'; return true;
+      case 'u': break;
+      default: return false;
+    }
+    const auto code = parse_number<std::uint16_t>(left_.substr(0, 4), 16);
+    if (!code || left_.size() < 4 || *code >= 0x80) return false;  // what we name is ASCII
+    left_.remove_prefix(4);
+    out += static_cast<char>(*code);
+    return true;
   }
   bool strings(std::vector<std::string>& out) {
     if (!eat('[')) return false;
@@ -107,7 +134,7 @@ class Json {
     return eat(']');
   }
   bool skip(int depth) {
-    if (depth > 8) return false;
+    if (depth > kMaxDepth) return false;
     space();
     if (left_.empty()) return false;
     const char c = left_.front();
@@ -123,10 +150,14 @@ class Json {
       } while (eat(','));
       return eat(close);
     }
-    const auto end = left_.find_first_of(",}] \n\r\t");
-    if (end == 0 || end == std::string_view::npos) return false;
-    left_ = left_.substr(end);
-    return true;
+    for (const std::string_view word : {"true", "false", "null"}) {
+      if (!left_.starts_with(word)) continue;
+      left_.remove_prefix(word.size());
+      return true;
+    }
+    const auto end = std::min(left_.find_first_not_of("0123456789+-.eE"), left_.size());
+    left_.remove_prefix(end);
+    return end != 0;
   }
   std::string_view left_;
 };
@@ -139,6 +170,15 @@ std::string digest_of(std::string_view text) {
 
 std::int64_t unix_seconds(WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+// Dates beyond what nanoseconds hold (2262) mean "for ever".
+WallTime to_wall(std::int64_t seconds) {
+  return WallTime{std::chrono::seconds{std::clamp<std::int64_t>(seconds, 0, 9'000'000'000)}};
+}
+
+bool is_p256(const EC_KEY* key) {
+  return key != nullptr && EC_GROUP_get_curve_name(EC_KEY_get0_group(key)) == NID_X9_62_prime256v1;
 }
 
 }  // namespace
@@ -164,14 +204,18 @@ std::string sign_token(const Token& token, const PrivateKey& key) {
     append_json(body, value);
   }
   body += '}';
-  std::string text =
-      concat(base64url_encode(as_bytes(std::string_view(R"({"alg":"ES256","typ":"JWT"})"))), ".",
-             base64url_encode(as_bytes(body)));
+  return sign_claims(body, key);
+}
+
+std::string sign_claims(std::string_view json, const PrivateKey& key) {
+  static constexpr std::string_view kHead = R"({"alg":"ES256","typ":"JWT"})";
+  const std::string text =
+      concat(base64url_encode(as_bytes(kHead)), ".", base64url_encode(as_bytes(json)));
   const std::string digest = digest_of(text);
   const EC_KEY* const ec = EVP_PKEY_get0_EC_KEY(key.native());
-  TULLE_CHECK(ec != nullptr);
+  TULLE_CHECK(is_p256(ec));
   const bssl::UniquePtr<ECDSA_SIG> signature(
-      ECDSA_do_sign(reinterpret_cast<const std::uint8_t*>(digest.data()), digest.size(), ec));
+      ECDSA_do_sign(as_bytes(digest).data(), digest.size(), ec));
   TULLE_CHECK(signature != nullptr);
   std::uint8_t raw[64];
   TULLE_CHECK(BN_bn2bin_padded(raw, 32, ECDSA_SIG_get0_r(signature.get())) == 1);
@@ -192,29 +236,35 @@ Result<Token> verify_token(std::string_view text, std::string_view public_key_pe
   const auto raw = base64_decode(text.substr(last + 1));
   if (!head || !body || !raw) return Error{Errc::Invalid, "read a token: not base64url"};
   std::string algorithm;
+  bool extended = false;  // RFC 7515 §4.1.11: extensions that must be understood; we know none
   const auto ignore_number = [](const std::string&, std::int64_t) {};
-  const auto ignore_array = [](const std::string&, const std::vector<std::string>&) {};
+  const auto on_array = [&](const std::string& key, const std::vector<std::string>&) {
+    extended = extended || key == "crit";
+  };
   const bool head_ok = Json(*head).object(
       [&](const std::string& key, const std::string& value) {
         if (key == "alg") algorithm = value;
       },
-      ignore_number, ignore_array);
-  if (!head_ok || algorithm != "ES256")
+      ignore_number, on_array);
+  if (!head_ok || extended || algorithm != "ES256")
     return Error{Errc::Invalid, "read a token: not signed with ES256"};
 
   const bssl::UniquePtr<BIO> bio(
       BIO_new_mem_buf(public_key_pem.data(), static_cast<ossl_ssize_t>(public_key_pem.size())));
   const bssl::UniquePtr<EVP_PKEY> key(PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
   const EC_KEY* const ec = key ? EVP_PKEY_get0_EC_KEY(key.get()) : nullptr;
-  if (ec == nullptr) return Error{Errc::Internal, "read the token key"};
+  ERR_clear_error();
+  if (!is_p256(ec)) return Error{Errc::Internal, "read the token key"};
   if (raw->size() != 64) return Error{Errc::Unauthenticated, "check a token: bad signature"};
   const bssl::UniquePtr<ECDSA_SIG> signature(ECDSA_SIG_new());
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(raw->data());
   ECDSA_SIG_set0(signature.get(), BN_bin2bn(bytes, 32, nullptr),
                  BN_bin2bn(bytes + 32, 32, nullptr));
   const std::string digest = digest_of(text.substr(0, last));
-  if (ECDSA_do_verify(reinterpret_cast<const std::uint8_t*>(digest.data()), digest.size(),
-                      signature.get(), ec) != 1) {
+  const bool good =
+      ECDSA_do_verify(as_bytes(digest).data(), digest.size(), signature.get(), ec) == 1;
+  ERR_clear_error();
+  if (!good) {
     return Error{Errc::Unauthenticated, "check a token: bad signature"};
   }
 
@@ -246,8 +296,8 @@ Result<Token> verify_token(std::string_view text, std::string_view public_key_pe
   if (std::find(token.audience.begin(), token.audience.end(), audience) == token.audience.end()) {
     return Error{Errc::Unauthenticated, "check a token: wrong audience"};
   }
-  token.not_before = WallTime{std::chrono::seconds{not_before}};
-  token.expires = WallTime{std::chrono::seconds{*expires}};
+  token.not_before = to_wall(not_before);
+  token.expires = to_wall(*expires);
   return token;
 }
 
