@@ -65,9 +65,9 @@ net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetS
     state.profile.emplace(profile);
     publish_if_known(state, target, parts.unsupported, publish);
   };
-  const grpc::Status ended = co_await watch_stream<GetProfile>(
-      parts, stream_limits(parts.config, parts.config.destination), std::move(request),
-      {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition}, on_message);
+  const StreamLimits limits = stream_limits(parts.config, parts.config.destination);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition};
+  const grpc::Status ended = co_await watch_stream<GetProfile>(parts, limits, std::move(request), terminal, on_message);
   state.profile.emplace(std::nullopt);
   publish_if_known(state, target, parts.unsupported, publish);
 }
@@ -91,9 +91,9 @@ net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, Publis
     }
     publish(last);
   };
-  const grpc::Status ended = co_await watch_stream<WatchPort>(
-      parts, stream_limits(parts.config, parts.config.policy), std::move(request),
-      {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition}, on_message);
+  const StreamLimits limits = stream_limits(parts.config, parts.config.policy);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition};
+  const grpc::Status ended = co_await watch_stream<WatchPort>(parts, limits, std::move(request), terminal, on_message);
   parts.log.warn("the policy of a port stays as it is", {{"port", static_cast<int>(port)},
                                                          {"code", grpc::to_string(ended.code)},
                                                          {"message", ended.message}});
@@ -121,10 +121,10 @@ net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles, n
     state.policy.emplace(std::move(converted));
     publish_if_known(state, target, parts.unsupported, publish);
   };
-  const grpc::Status ended = co_await watch_stream<WatchPolicy>(
-      parts, stream_limits(parts.config, parts.config.policy), std::move(request),
-      {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition, grpc::Code::NotFound, grpc::Code::Unimplemented},
-      on_message);
+  const StreamLimits limits = stream_limits(parts.config, parts.config.policy);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition,
+                                            grpc::Code::NotFound, grpc::Code::Unimplemented};
+  const grpc::Status ended = co_await watch_stream<WatchPolicy>(parts, limits, std::move(request), terminal, on_message);
   if (ended.code == grpc::Code::NotFound || ended.code == grpc::Code::Unimplemented) {
     state.policy.emplace(nullptr);
   } else {
