@@ -190,9 +190,11 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   if (!detected || detected->spoken == Spoken::NotHttp) co_return;
   AdminHandler handler(proxy_, std::move(peer));
   if (detected->spoken == Spoken::Http2) {
-    co_await h2::serve(std::move(detected->stream), handler, {}, drain_);
+    const h2::ServerOptions options;
+    co_await h2::serve(std::move(detected->stream), handler, options, drain_);
   } else {
-    co_await http1::serve(std::move(detected->stream), handler, {}, drain_);
+    const http1::ServerOptions options;
+    co_await http1::serve(std::move(detected->stream), handler, options, drain_);
   }
 }
 

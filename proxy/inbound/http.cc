@@ -250,7 +250,8 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
     co_await h2::serve(std::move(session.stream), handler, options, session.worker.drain());
   } else {
-    co_await http1::serve(std::move(session.stream), handler, http1::ServerOptions{}, session.worker.drain());
+    const http1::ServerOptions options;
+    co_await http1::serve(std::move(session.stream), handler, options, session.worker.drain());
   }
 }
 
