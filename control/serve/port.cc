@@ -98,7 +98,8 @@ net::Task<void> GrpcPort::serve_plain(std::unique_ptr<net::TcpStream> stream,
   }
   accepted_plain_->add();
   grpc::Peer peer{{}, client};
-  co_await serve_http2(std::move(stream), std::move(peer));
+  net::StreamPtr plain = std::move(stream);
+  co_await serve_http2(std::move(plain), std::move(peer));
 }
 
 net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
@@ -109,8 +110,9 @@ net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
   };
   const tls::ServerOptions options;
   const Deadline by = loop_.after(kHandshakeTimeout);
+  net::StreamPtr inner = std::move(stream);
   Result<std::unique_ptr<tls::TlsStream>> session =
-      co_await tls::accept_tls(std::move(stream), std::move(choose), options, by);
+      co_await tls::accept_tls(std::move(inner), std::move(choose), options, by);
   if (!session) {
     refused_->add();
     log_.debug("a handshake has failed",
@@ -119,7 +121,8 @@ net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
   }
   accepted_tls_->add();
   grpc::Peer peer{std::string_view((*session)->peer_identity()), client};
-  co_await serve_http2(*std::move(session), std::move(peer));
+  net::StreamPtr secured = *std::move(session);
+  co_await serve_http2(std::move(secured), std::move(peer));
 }
 
 net::Task<void> GrpcPort::serve_http2(net::StreamPtr stream, grpc::Peer peer) {
