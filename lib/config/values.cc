@@ -31,14 +31,16 @@ std::optional<bool> parse_bool(std::string_view text) {
   return std::nullopt;
 }
 
-std::optional<std::vector<std::pair<std::uint16_t, std::uint16_t>>> parse_ports(std::string_view text) {
+std::optional<std::vector<std::pair<std::uint16_t, std::uint16_t>>> parse_ports(
+    std::string_view text) {
   std::vector<std::pair<std::uint16_t, std::uint16_t>> ports;
   for (const std::string_view piece : split(text, ',')) {
     const std::string_view item = trim(piece);
     if (item.empty()) continue;
     const auto dash = item.find('-');
     const auto first = parse_number<std::uint16_t>(item.substr(0, dash));
-    const auto last = dash == std::string_view::npos ? first : parse_number<std::uint16_t>(item.substr(dash + 1));
+    const auto last =
+        dash == std::string_view::npos ? first : parse_number<std::uint16_t>(item.substr(dash + 1));
     if (!first || !last || *first > *last) return std::nullopt;
     ports.emplace_back(*first, *last);
   }
@@ -96,7 +98,8 @@ bool under_suffix(std::string_view name, const std::vector<std::string>& suffixe
 }
 
 std::optional<HostPort> parse_host_port(std::string_view text) {
-  if (const auto addr = net::SocketAddr::parse(text)) return HostPort{addr->ip.to_string(), addr->port};
+  if (const auto addr = net::SocketAddr::parse(text))
+    return HostPort{addr->ip.to_string(), addr->port};
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
   const auto port = parse_number<std::uint16_t>(text.substr(colon + 1));
@@ -118,7 +121,8 @@ bool is_dns_name(std::string_view name, bool absolute_ok) noexcept {
       if (label == 0 || previous == '-') return false;
       label = 0;
     } else {
-      const bool alnum = ascii_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || c == '_';
+      const bool alnum =
+          ascii_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || c == '_';
       if (!alnum && !(c == '-' && label != 0)) return false;
       if (++label > 63) return false;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The value formats of the environment (proxy.md §1.4), as strict parsers: nullopt for anything that is
-// not exactly in the format.
+// The value formats of the environment (proxy.md §1.4), as strict parsers: nullopt for anything
+// that is not exactly in the format.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ std::optional<Duration> parse_duration(std::string_view text);
 // "true" or "false".
 std::optional<bool> parse_bool(std::string_view text);
 // "80,443,1000-2000"; empty items are ignored; a reversed range is an error.
-std::optional<std::vector<std::pair<std::uint16_t, std::uint16_t>>> parse_ports(std::string_view text);
+std::optional<std::vector<std::pair<std::uint16_t, std::uint16_t>>> parse_ports(
+    std::string_view text);
 // "10.0.0.1,fd00::1"; no spaces, no empty items.
 std::optional<std::vector<net::IpAddr>> parse_ips(std::string_view text);
 // "10.0.0.0/8, fd00::/8"; items are trimmed, empty ones ignored.

@@ -190,7 +190,7 @@ TEST(Process, TellsAboutThisProcess) {
         "process_network_transmit_bytes_total "}) {
     EXPECT_TRUE(has(out, concat("\n", name))) << name;
   }
-  EXPECT_TRUE(has(out, "\nprocess_threads 1\n")) << out;
+  EXPECT_FALSE(has(out, "\nprocess_threads 0\n")) << out;
   EXPECT_FALSE(has(out, "process_resident_memory_bytes 0\n"));
 }
 
