@@ -68,7 +68,8 @@ net::Task<Result<Message>> SocketExchange::over_udp(net::SocketAddr server, Ques
 net::Task<Result<Message>> SocketExchange::over_tcp(net::SocketAddr server, Question question,
                                                     bool edns, Deadline by) {
   const Message query = make_query(std::move(question), edns);
-  auto stream = co_await net::connect_tcp(loop_, sockets_, server, {}, by);
+  const net::TcpOptions options;
+  auto stream = co_await net::connect_tcp(loop_, sockets_, server, options, by);
   if (!stream) co_return stream.error();
   const std::string body = encode(query);
   std::string framed;  // RFC 1035 §4.2.2: two octets of length first
