@@ -41,6 +41,10 @@ net::Task<void> FolderWatch::changed(Duration at_most) {
     }
   }
   co_await net::readable(io_, loop_.after(at_most));
+  take_events();
+}
+
+void FolderWatch::take_events() {
   alignas(inotify_event) std::array<char, 4096> block;
   for (;;) {
     const ssize_t n = ::read(inotify_.get(), block.data(), block.size());

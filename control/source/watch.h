@@ -18,6 +18,8 @@ class FolderWatch {
   net::Task<void> changed(Duration at_most);
 
  private:
+  void take_events();
+
   net::Loop& loop_;
   std::string folder_;
   net::Fd inotify_;
