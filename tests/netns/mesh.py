@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -312,10 +311,6 @@ def wait_port(pod, port, seconds=10):
         if f":{port} " in pod.run("ss", "-ltnH"):
             return
         time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on {pod.name}:{port}")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    log = os.path.join(pod.files, "app.log")
+    told = open(log, errors="replace").read()[-2000:] if os.path.exists(log) else ""
+    raise TimeoutError(f"nothing listens on {pod.name}:{port}\n{told}")
