@@ -23,12 +23,13 @@ Topic hash(std::uint64_t family, std::string_view a, std::string_view b = {}) no
 }
 
 // Keeps of an object only what some reader uses: memory counts here, a cluster has many pods.
-void reduce_meta(k8s::ObjectMeta& meta) {
+void keep_annotations(k8s::ObjectMeta& meta, std::string_view domain) {
   meta.annotations.erase_if(
-      [](std::string_view key) { return key.find("linkerd.io/") == std::string_view::npos; });
+      [&](std::string_view key) { return key.find(domain) == std::string_view::npos; });
 }
-void reduce(auto&) {}
+void reduce(auto& object) { keep_annotations(object.meta, "linkerd.io/"); }
 void reduce(k8s::Pod& pod) {
+  keep_annotations(pod.meta, "config.linkerd.io/");
   for (auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
     for (k8s::Container& container : *list) {
       std::erase_if(container.env, [](const k8s::EnvVar& env) {
@@ -132,7 +133,6 @@ void Index::put(k8s::Object object) {
   std::visit(
       [this](auto& value) {
         using T = std::remove_reference_t<decltype(value)>;
-        reduce_meta(value.meta);
         reduce(value);
         Table<T>& all = table<T>();
         Name name{value.meta.ns, value.meta.name};
