@@ -147,7 +147,7 @@ Result<Ptr<X509_STORE>> make_store(const std::vector<Certificate>& anchors) {
   return store;
 }
 
-Result<void> verify(X509_STORE* store, X509* leaf, STACK_OF(X509) * untrusted, Usage usage) {
+Result<Validity> verify(X509_STORE* store, X509* leaf, STACK_OF(X509) * untrusted, Usage usage) {
   const Ptr<X509_STORE_CTX> context(X509_STORE_CTX_new());
   if (X509_STORE_CTX_init(context.get(), store, leaf, untrusted) != 1) {
     return Error{Errc::Internal, "verify a certificate"};
@@ -161,7 +161,14 @@ Result<void> verify(X509_STORE* store, X509* leaf, STACK_OF(X509) * untrusted, U
   const bool good = X509_verify_cert(context.get()) == 1;
   ERR_clear_error();
   if (!good) return why_not_trusted(X509_STORE_CTX_get_error(context.get()));
-  return {};
+  Validity valid{WallTime::min(), WallTime::max()};
+  const STACK_OF(X509)* const chain = X509_STORE_CTX_get0_chain(context.get());
+  for (std::size_t i = 0; i < sk_X509_num(chain); ++i) {
+    const X509* const cert = sk_X509_value(chain, i);
+    valid.from = std::max(valid.from, to_wall(X509_get0_notBefore(cert)));
+    valid.until = std::min(valid.until, to_wall(X509_get0_notAfter(cert)));
+  }
+  return valid;
 }
 
 }  // namespace native
@@ -225,7 +232,9 @@ Result<void> verify_chain(const Certificate& leaf, const std::vector<Certificate
   }
   const Ptr<X509> cert = native::parse(as_bytes(leaf.der));
   if (!cert) return Error{Errc::Invalid, "read a certificate"};
-  return native::verify(store->get(), cert.get(), untrusted.get(), usage);
+  const auto good = native::verify(store->get(), cert.get(), untrusted.get(), usage);
+  if (!good) return good.error();
+  return {};
 }
 
 std::string sha256_hex(std::string_view text) {

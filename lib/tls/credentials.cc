@@ -3,14 +3,15 @@
 
 #include <openssl/err.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
 
 #include "lib/base/text.h"
 #include "lib/net/address.h"
-#include "lib/tls/native.h"
 #include "lib/tls/session.h"
+#include "lib/tls/verified.h"
 
 namespace tulle::tls {
 namespace {
@@ -34,13 +35,33 @@ CRYPTO_BUFFER_POOL* pool() {
   return made;
 }
 
-// The verified leaf of the session's peer.
-Result<Ptr<X509>> verified_leaf(const SSL* ssl, X509_STORE* store, Usage usage) {
+VerifiedChains::Digest digest_of(const STACK_OF(CRYPTO_BUFFER) * presented, Usage usage) {
+  SHA256_CTX hash;
+  SHA256_Init(&hash);
+  const auto kind = static_cast<std::uint8_t>(usage);
+  SHA256_Update(&hash, &kind, 1);
+  for (std::size_t i = 0; i < sk_CRYPTO_BUFFER_num(presented); ++i) {
+    const CRYPTO_BUFFER* const der = sk_CRYPTO_BUFFER_value(presented, i);
+    const std::uint64_t size = CRYPTO_BUFFER_len(der);
+    SHA256_Update(&hash, &size, sizeof size);
+    SHA256_Update(&hash, CRYPTO_BUFFER_data(der), size);
+  }
+  VerifiedChains::Digest digest;
+  SHA256_Final(digest.data(), &hash);
+  return digest;
+}
+
+// What is known of the session's peer, once its chain leads to the anchors now.
+Result<VerifiedChains::EntryPtr> verify(const SSL* ssl, X509_STORE* store, VerifiedChains& verified,
+                                        Usage usage) {
   const STACK_OF(CRYPTO_BUFFER)* const presented = SSL_get0_peer_certificates(ssl);
   const std::size_t count = presented != nullptr ? sk_CRYPTO_BUFFER_num(presented) : 0;
   if (count == 0) return Error{Errc::Unauthenticated, "verify a certificate: none"};
-  if (count > kMaxChain)
+  if (count > kMaxChain) {
     return Error{Errc::Unauthenticated, "verify a certificate: chain too long"};
+  }
+  const VerifiedChains::Digest digest = digest_of(presented, usage);
+  if (VerifiedChains::EntryPtr known = verified.find(digest, wall_now())) return known;
   Ptr<X509> leaf;
   const Ptr<STACK_OF(X509)> untrusted(sk_X509_new_null());
   for (std::size_t i = 0; i < count; ++i) {
@@ -55,10 +76,12 @@ Result<Ptr<X509>> verified_leaf(const SSL* ssl, X509_STORE* store, Usage usage) 
       TULLE_CHECK(bssl::PushToStack(untrusted.get(), std::move(cert)));
     }
   }
-  if (const Result<void> good = native::verify(store, leaf.get(), untrusted.get(), usage); !good) {
-    return good.error();
-  }
-  return leaf;
+  const auto valid = native::verify(store, leaf.get(), untrusted.get(), usage);
+  if (!valid) return valid.error();
+  auto entry = std::make_shared<VerifiedChains::Entry>(
+      VerifiedChains::Entry{digest, valid->from, valid->until, native::names_of(leaf.get())});
+  verified.add(entry);
+  return VerifiedChains::EntryPtr(std::move(entry));
 }
 
 bool has_name(const native::Names& names, std::string_view expected) {
@@ -79,6 +102,9 @@ Result<std::shared_ptr<const Credentials>> Credentials::make(Options options) {
   if (const Result<void> built = made->build(); !built) return built.error();
   return std::shared_ptr<const Credentials>(std::move(made));
 }
+
+Credentials::Credentials(Options options)
+    : options_(std::move(options)), verified_(std::make_unique<VerifiedChains>()) {}
 
 Credentials::~Credentials() {
   SSL_CTX_free(context_);
@@ -126,17 +152,17 @@ Result<void> Credentials::build() {
 }
 
 Result<std::string> Credentials::verify_client(const ssl_st* session) const {
-  const Result<Ptr<X509>> leaf = verified_leaf(session, store_, Usage::Client);
-  if (!leaf) return leaf.error();
-  native::Names names = native::names_of(leaf->get());
-  return names.identities.empty() ? std::string() : std::move(names.identities.front());
+  const auto peer = verify(session, store_, *verified_, Usage::Client);
+  if (!peer) return peer.error();
+  const std::vector<std::string>& identities = (*peer)->names.identities;
+  return identities.empty() ? std::string() : identities.front();
 }
 
 Result<std::string> Credentials::verify_server(const ssl_st* session,
                                                std::string_view expected) const {
-  const Result<Ptr<X509>> leaf = verified_leaf(session, store_, Usage::Server);
-  if (!leaf) return leaf.error();
-  if (has_name(native::names_of(leaf->get()), expected)) return std::string(expected);
+  const auto peer = verify(session, store_, *verified_, Usage::Server);
+  if (!peer) return peer.error();
+  if (has_name((*peer)->names, expected)) return std::string(expected);
   return Error{Errc::Unauthenticated, "verify a certificate: of somebody else"};
 }
 

@@ -18,6 +18,8 @@ struct x509_store_st;
 
 namespace tulle::tls {
 
+class VerifiedChains;
+
 class Credentials {
  public:
   struct Own {
@@ -52,11 +54,12 @@ class Credentials {
   Result<std::string> verify_server(const ssl_st* session, std::string_view expected) const;
 
  private:
-  explicit Credentials(Options options) : options_(std::move(options)) {}
+  explicit Credentials(Options options);
   Result<void> build();
   Options options_;
   ssl_ctx_st* context_ = nullptr;
   x509_store_st* store_ = nullptr;  // the anchors
+  std::unique_ptr<VerifiedChains> verified_;
 };
 
 using CredentialsPtr = std::shared_ptr<const Credentials>;

@@ -26,10 +26,10 @@ struct Token {
 std::string sign_token(const Token& token, const PrivateKey& key);
 // The same for claims that are already JSON.
 std::string sign_claims(std::string_view json, const PrivateKey& key);
-// Checks form, algorithm, signature and dates (30 s of slack before not_before), and that `audience`
-// is among the token's. Claims are read strictly: no member twice, \u escapes of ASCII only. Errors:
-// Invalid (not such a token), Internal (no such key), Unauthenticated (anything else; `where` says
-// what).
+// Checks form, algorithm, signature and dates (30 s of slack before not_before), and that
+// `audience` is among the token's. Claims are read strictly: no member twice, \u escapes of ASCII
+// only. Errors: Invalid (not such a token), Internal (no such key), Unauthenticated (anything else;
+// `where` says what).
 Result<Token> verify_token(std::string_view text, std::string_view public_key_pem,
                            std::string_view audience);
 

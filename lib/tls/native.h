@@ -42,8 +42,13 @@ std::string read_bio(BIO* bio);
 // A reading BIO over the text, which must outlive it.
 Ptr<BIO> bio_over(std::string_view text);
 
+// When every certificate of a verified chain, its anchor included, is valid.
+struct Validity {
+  WallTime from;
+  WallTime until;
+};
 // Runs X509_verify_cert at wall_now().
-Result<void> verify(X509_STORE* store, X509* leaf, STACK_OF(X509) * untrusted, Usage usage);
+Result<Validity> verify(X509_STORE* store, X509* leaf, STACK_OF(X509) * untrusted, Usage usage);
 // Trusts every anchor as it stands: it need not be self-signed.
 Result<Ptr<X509_STORE>> make_store(const std::vector<Certificate>& anchors);
 
