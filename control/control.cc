@@ -58,7 +58,7 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
         Certifier::Options{options_.issuance_lifetime, options_.clock_skew});
   }
   if (options_.identity) {
-    tokens_ = std::make_unique<SignedTokens>(options_.token_key);
+    tokens_ = std::make_unique<SignedTokens>(options_.token_key, index_);
     certifier_ = std::make_unique<Certifier>(
         options_.mesh, *issuers_, *tokens_, log_,
         Certifier::Options{options_.issuance_lifetime, options_.clock_skew});

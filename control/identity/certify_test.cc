@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "control/identity/own_certificates.h"
+#include "control/testing.h"
 #include "lib/base/text.h"
 #include "lib/testing/sim.h"
 #include "lib/tls/jwt.h"
@@ -59,7 +60,7 @@ class Identity : public ::testing::Test {
   }
   grpc::StatusOr<pb::identity::CertifyResponse> certify(IssuerStore& store,
                                                         pb::identity::CertifyRequest request) {
-    SignedTokens tokens(folder + "/token.pub");
+    SignedTokens tokens(folder + "/token.pub", index);
     Certifier certifier(config, store, tokens, logger, {.lifetime = lifetime, .skew = 20s});
     auto answer = loop.run(certifier.answer(std::move(request)));
     EXPECT_TRUE(answer);
@@ -69,6 +70,7 @@ class Identity : public ::testing::Test {
   log::Sink sink{{.off = true}, log::Filter::parse_lenient("off")};
   log::Logger logger{sink, "test"};
   MeshConfig config;
+  Index index;
   std::string folder;
   Duration lifetime = 24h;
   tls::PrivateKey token_key = tls::PrivateKey::generate();
@@ -188,6 +190,35 @@ TEST_F(Identity, RefusesInTheOrderOfTheReference) {
   const auto response = certify(store, changed);
   EXPECT_EQ(response.status().code, grpc::Code::FailedPrecondition);
   EXPECT_NE(response.status().message.find(other), std::string::npos);
+}
+
+TEST_F(Identity, ATokenEndsWithItsPod) {
+  const tls::Issuer root = tls::make_anchor(kName, 24h);
+  write_issuer(root, root);
+  IssuerStore store(loop, logger, options());
+  ASSERT_TRUE(store.load());
+  const auto certified = [&](std::map<std::string, std::string> claims) {
+    auto asked = request();
+    asked.token = tls::sign_token({.subject = "system:serviceaccount:shop:web",
+                                   .audience = {"identity.l5d.io"},
+                                   .not_before = wall_now(),
+                                   .expires = wall_now() + 1h,
+                                   .claims = std::move(claims)},
+                                  token_key);
+    return certify(store, std::move(asked)).ok();
+  };
+  EXPECT_TRUE(certified({{"pod", "web-0"}, {"pod_uid", "one"}}));  // not known yet
+  put_yaml(index,
+           "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop, uid: one}\n"
+           "spec: {serviceAccountName: web}\n");
+  EXPECT_TRUE(certified({{"pod", "web-0"}, {"pod_uid", "one"}}));
+  EXPECT_FALSE(certified({{"pod", "web-0"}, {"pod_uid", "two"}}));
+  EXPECT_TRUE(certified({{"pod", "web-0"}}));
+  EXPECT_TRUE(certified({}));
+  put_yaml(index,
+           "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop, uid: one}\n"
+           "spec: {serviceAccountName: db}\n");
+  EXPECT_FALSE(certified({{"pod", "web-0"}, {"pod_uid", "one"}}));
 }
 
 TEST_F(Identity, LoadsBothLayouts) {

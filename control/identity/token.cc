@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "control/config.h"
 #include "lib/base/text.h"
 #include "lib/net/socket.h"
 #include "lib/tls/jwt.h"
@@ -24,6 +25,17 @@ std::string read_key(const std::string& path) {
   char block[8192];
   const ssize_t n = fd ? ::read(fd.get(), block, sizeof block) : -1;
   return n > 0 ? std::string(block, static_cast<std::size_t>(n)) : std::string();
+}
+
+// False if the index contradicts what the token says of its pod.
+bool is_bound(const TokenHolder& holder, const std::map<std::string, std::string>& claims,
+              const Index& index) {
+  const auto name = claims.find("pod"), uid = claims.find("pod_uid");
+  if (name == claims.end()) return true;
+  const k8s::Pod* const pod = View(index).pod(holder.ns, name->second);
+  if (pod == nullptr) return true;
+  if (service_account_of(*pod) != holder.name) return false;
+  return uid == claims.end() || pod->meta.uid.empty() || pod->meta.uid == uid->second;
 }
 
 }  // namespace
@@ -54,7 +66,11 @@ net::Task<grpc::StatusOr<TokenHolder>> SignedTokens::review(std::string token) {
                           : grpc::Code::Internal;
     co_return grpc::Status{code, std::string(verified.error().where)};
   }
-  co_return parse_subject(verified->subject);
+  auto holder = parse_subject(verified->subject);
+  if (holder && !is_bound(*holder, verified->claims, index_)) {
+    co_return grpc::Status{grpc::Code::FailedPrecondition, "the token is of a pod that is gone"};
+  }
+  co_return holder;
 }
 
 }  // namespace tulle::control

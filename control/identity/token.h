@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "control/index/index.h"
 #include "lib/grpc/status.h"
 #include "lib/net/task.h"
 
@@ -31,14 +32,18 @@ class TokenVerifier {
 grpc::StatusOr<TokenHolder> parse_subject(std::string_view subject);
 
 // Tokens that are JWTs signed with ES256. The key file (a public key, PEM) is read for each token,
-// so that it can be replaced any time.
+// so that it can be replaced any time. A token that names its pod (claims `pod` and `pod_uid`) ends
+// with it: once another pod has that name, or the pod another account, it is refused. A pod that the
+// index does not know (yet) is taken at the word of whoever signed.
 class SignedTokens final : public TokenVerifier {
  public:
-  explicit SignedTokens(std::string key_file) : key_file_(std::move(key_file)) {}
+  SignedTokens(std::string key_file, const Index& index)
+      : key_file_(std::move(key_file)), index_(index) {}
   net::Task<grpc::StatusOr<TokenHolder>> review(std::string token) override;
 
  private:
-  std::string key_file_;
+  const std::string key_file_;
+  const Index& index_;
 };
 
 }  // namespace tulle::control
