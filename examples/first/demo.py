@@ -235,6 +235,10 @@ def main():
         codes = dict(re.findall(r"\[(\d+)\]\s+(\d+) responses", hey_out["text"]))
         sent = sum(map(int, codes.values()))
         clean = sent > 0 and set(codes) == {"200"} and "Error distribution" not in hey_out["text"]
+        if not clean:
+            say(hey_out["text"][-800:])
+            for pod in pods.values():
+                say(pod.name, [line for line in pod.log().splitlines() if "failed" in line or "WARN" in line or "H2FAIL" in line][-5:])
         result["stat"] = {"ok": clean and {"web-0", "web-1"} <= {r["name"] for r in rows} and all(r["success"] == 1 for r in rows)
                           and redis == "OK" and sql == [CANARY, "42"], "rows": rows, "requests": sent, "redis": redis, "sql": sql}
         say("\nNAME       SUCCESS      RPS   LATENCY_P50   LATENCY_P95   LATENCY_P99")

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "lib/h2/wire.h"
@@ -18,6 +19,7 @@ class EchoHandler final : public http::Handler {
   explicit EchoHandler(net::Loop& l) : loop(l) {}
   net::Task<Result<http::Response>> handle(http::Request request) override {
     ++calls;
+    if (scribble) std::fill(loop.scratch().begin(), loop.scratch().end(), std::uint8_t{0xFF});
     if (delay != Duration::zero()) co_await net::sleep_for(loop, delay);
     if (request.path == "/reset") co_return Error{Errc::Reset, "test", 0, 11};
     http::Response response;
@@ -38,6 +40,7 @@ class EchoHandler final : public http::Handler {
   }
   net::Loop& loop;
   int calls = 0;
+  bool scribble = false;
   Duration delay{};
   std::string answer = "hello";
 };
@@ -296,6 +299,20 @@ TEST_F(RawFixture, AnswersARequestInAnySlices) {
   for (const char c : kGet) send(std::string(1, c));
   EXPECT_EQ(handler.calls, 1);
   EXPECT_NE(read().find("hello"), std::string::npos);
+}
+
+// Handlers read from sockets of their own, into the same scratch buffer as the session's input.
+TEST_F(RawFixture, HandlersMayUseTheScratchBuffer) {
+  handler.scribble = true;
+  std::string both;
+  for (const std::uint32_t id : {1U, 3U, 5U}) {
+    std::uint8_t head[9];
+    write_header(head, kGet.size(), frame::kHeaders, flag::kEndHeaders | flag::kEndStream, id);
+    both += std::string(reinterpret_cast<char*>(head), 9) + std::string(kGet);
+  }
+  send(both);
+  EXPECT_EQ(handler.calls, 3);
+  EXPECT_EQ(goaway(), -1);
 }
 
 TEST_F(RawFixture, RapidResetEndsTheConnection) {

@@ -61,6 +61,8 @@ class Pump : public net::FlushHook {
       if (*n == 0) co_return Error{Errc::Eof, "read HTTP/2"};
       heard_at = loop().now();
       const Result<void> taken = session_.receive(Bytes(room.data(), *n), loop().now());
+      // Only now may anything run that reads into the scratch buffer itself.
+      after_receive();
       if (!session_.output().empty()) flush_soon();
       if (!taken) {
         flush_now();
@@ -96,6 +98,7 @@ class Pump : public net::FlushHook {
  protected:
   ~Pump() = default;
   virtual void after_flush() {}
+  virtual void after_receive() {}
 
   // Lets each ready body send a frame in turn, until enough is on its way.
   void fill() {

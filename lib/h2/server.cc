@@ -18,12 +18,14 @@ SessionOptions session_options(const ServerOptions& options) {
 
 class Server;
 struct DeadTag;
+struct FreshTag;
 
 // One request and its answer.
 class ServerStream final : public Outgoing,
                            public http::BodyProducer,
                            public http::InformationalSink,
                            public ListHook<DeadTag>,
+                           public ListHook<FreshTag>,
                            public SlabAllocated {
  public:
   explicit ServerStream(Server& s) : server(s) {}
@@ -34,7 +36,8 @@ class ServerStream final : public Outgoing,
 
   Server& server;
   http::BodyWriter request_body;
-  net::TaskScope scope;  // the handler
+  std::optional<http::Request> request;  // until its handler is started
+  net::TaskScope scope;                  // the handler
 };
 
 class Server final : public Pump, public SessionEvents, net::DrainListener {
@@ -75,7 +78,8 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
       request.body = std::move(reader);
     }
     request.informational = stream;
-    stream->scope.spawn(answer(*stream, std::move(request)));
+    stream->request.emplace(std::move(request));
+    fresh_.push_back(*stream);
   }
   void on_response(StreamState&, http::Response, bool) override {}
   void on_data(StreamState& state, Bytes data, bool ended) override {
@@ -165,12 +169,21 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
       stop_reading();
     }
   }
+  void after_receive() override {
+    while (ServerStream* const stream = fresh_.pop_front()) {
+      if (stream->stream == nullptr) continue;  // reset in the same breath
+      http::Request request = std::move(*stream->request);
+      stream->request.reset();
+      stream->scope.spawn(answer(*stream, std::move(request)));
+    }
+  }
   void bury() {
     while (ServerStream* const stream = dead_.pop_front()) delete stream;
   }
 
   http::Handler& handler_;
   bool leaving_ = false;
+  IntrusiveList<ServerStream, FreshTag> fresh_;
   IntrusiveList<ServerStream, DeadTag> dead_;
 };
 
