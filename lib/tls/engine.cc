@@ -254,7 +254,11 @@ bool Engine::has_input() const noexcept {
 
 Error Engine::failure(int ssl_error, const char* where) {
   ERR_clear_error();
-  if (setup_ && setup_->refused) return *setup_->refused;
+  if (setup_ && setup_->refused) {
+    Error refused = *setup_->refused;
+    refused.detail = alert_;
+    return refused;
+  }
   if (ssl_error == SSL_ERROR_SYSCALL && ended_) return {Errc::Reset, where};
   return {Errc::Tls, where, 0, alert_};
 }
