@@ -31,7 +31,8 @@ class Profiles : public ::testing::Test {
 
 TEST_F(Profiles, OfAService) {
   add("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"
-      "spec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'fd00::9'], ports: [{name: http, port: 80}, {port: "
+      "spec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'fd00::9'], ports: [{name: http, port: "
+      "80}, {port: "
       "3306, name: db}]}\n");
   for (const auto path : {"10.96.0.1:80", "[fd00::9]:80", "web.shop.svc.cluster.local:80",
                           "web.shop.svc.cluster.local"}) {

@@ -33,8 +33,8 @@ grpc::StatusOr<TokenHolder> parse_subject(std::string_view subject);
 
 // Tokens that are JWTs signed with ES256. The key file (a public key, PEM) is read for each token,
 // so that it can be replaced any time. A token that names its pod (claims `pod` and `pod_uid`) ends
-// with it: once another pod has that name, or the pod another account, it is refused. A pod that the
-// index does not know (yet) is taken at the word of whoever signed.
+// with it: once another pod has that name, or the pod another account, it is refused. A pod that
+// the index does not know (yet) is taken at the word of whoever signed.
 class SignedTokens final : public TokenVerifier {
  public:
   SignedTokens(std::string key_file, const Index& index)

@@ -17,7 +17,8 @@ class Outbound : public ::testing::Test {
   Outbound() {
     config.cluster_networks = {*net::Cidr::parse("10.0.0.0/8"), *net::Cidr::parse("fd00::/8")};
     service(
-        "{clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'fd00::1'], ports: [{name: http, port: 80}, {port: "
+        "{clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'fd00::1'], ports: [{name: http, port: "
+        "80}, {port: "
         "3306, name: db}, "
         "{port: 53, name: dns, protocol: UDP}]}");
   }

@@ -84,6 +84,7 @@ class FolderTest : public ::testing::Test {
     loop = *net::Loop::create();
   }
   ~FolderTest() override {
+    scope.cancel();  // it uses the source
     source.reset();
     std::filesystem::remove_all(folder);
   }

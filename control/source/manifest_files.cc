@@ -44,7 +44,16 @@ std::set<std::string> ManifestFiles::update(const std::string& file, std::string
   }
   broken_.erase(file);
   for (const k8s::Problem& ignored : manifest.ignored) {
-    log_.info("objects of this kind are not read", {{"file", file}, {"kind", ignored.path}});
+    // Routes and the like would change what traffic may do; a Deployment is nothing to a mesh.
+    const bool matters = ignored.path.starts_with(k8s::kPolicyGroup) ||
+                         ignored.path.starts_with("gateway.networking.k8s.io/") ||
+                         ignored.path.starts_with("linkerd.io/");
+    const log::Fields fields = {{"file", file}, {"kind", ignored.path}};
+    if (matters) {
+      log_.warn("objects of this kind have no effect yet", fields);
+    } else {
+      log_.debug("objects of this kind are not read", fields);
+    }
   }
   return replace(file, std::move(manifest.objects));
 }
