@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
+#include <thread>
 
 #include "lib/base/text.h"
 #include "lib/tls/names.h"
@@ -304,6 +306,21 @@ TEST(Engine, ConnectionsOutliveTheirCredentials) {
   ASSERT_TRUE(old.client->write(as_bytes("still here")));
   deliver(*old.client, *old.server);
   EXPECT_EQ(read_all(*old.server), "still here");
+}
+
+// Workers share one snapshot.
+TEST(Engine, CredentialsMayBeSharedByThreads) {
+  const auto client = ca().for_name("c");
+  const auto server = ca().for_name("s");
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int j = 0; j < 10; ++j) good += handshake(client, server, {"s", "s"}).ok() ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, 40);
 }
 
 TEST(Engine, ReadsIntoBuffersOfAnySize) {

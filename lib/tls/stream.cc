@@ -131,20 +131,20 @@ struct Handshake {
 
 net::Task<TlsResult> accept_tls(net::StreamPtr inner, CredentialsPtr credentials,
                                 ServerOptions options, Deadline by) {
-  co_return co_await Handshake::run(std::move(inner),
-                                    Engine::accept(std::move(credentials), options), by);
+  Result<std::unique_ptr<Engine>> engine = Engine::accept(std::move(credentials), options);
+  co_return co_await Handshake::run(std::move(inner), std::move(engine), by);
 }
 
 net::Task<TlsResult> accept_tls(net::StreamPtr inner, ChooseCredentials choose,
                                 ServerOptions options, Deadline by) {
-  co_return co_await Handshake::run(std::move(inner), Engine::accept(std::move(choose), options),
-                                    by);
+  Result<std::unique_ptr<Engine>> engine = Engine::accept(std::move(choose), options);
+  co_return co_await Handshake::run(std::move(inner), std::move(engine), by);
 }
 
 net::Task<TlsResult> connect_tls(net::StreamPtr inner, CredentialsPtr credentials,
                                  ClientOptions options, Deadline by) {
-  co_return co_await Handshake::run(std::move(inner),
-                                    Engine::connect(std::move(credentials), options), by);
+  Result<std::unique_ptr<Engine>> engine = Engine::connect(std::move(credentials), options);
+  co_return co_await Handshake::run(std::move(inner), std::move(engine), by);
 }
 
 }  // namespace tulle::tls

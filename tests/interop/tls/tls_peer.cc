@@ -66,8 +66,9 @@ void report(const tls::TlsResult& result) {
 }
 
 net::Task<void> echo(net::StreamPtr tcp, tls::CredentialsPtr credentials, bool alpn, Deadline by) {
-  tls::TlsResult session = co_await tls::accept_tls(std::move(tcp), std::move(credentials),
-                                                    tls::ServerOptions{.alpn = alpn}, by);
+  const tls::ServerOptions options{.alpn = alpn};
+  tls::TlsResult session =
+      co_await tls::accept_tls(std::move(tcp), std::move(credentials), options, by);
   report(session);
   if (!session) co_return;
   net::Stream& stream = **session;
@@ -98,15 +99,18 @@ net::Task<void> connect(net::Loop& loop, tls::CredentialsPtr credentials, std::u
   net::HostSockets sockets;
   const Deadline by = loop.after(30s);
   const net::SocketAddr to{net::IpAddr::v4(0x7f000001), port};
+  const net::TcpOptions tcp_options;
   Result<std::unique_ptr<net::TcpStream>> tcp =
-      co_await net::connect_tcp(loop, sockets, to, {}, by);
+      co_await net::connect_tcp(loop, sockets, to, tcp_options, by);
   if (!tcp) {
     std::printf("no connection\n");
     loop.stop();
     co_return;
   }
-  tls::TlsResult session = co_await tls::connect_tls(*std::move(tcp), std::move(credentials),
-                                                     tls::ClientOptions{name, name, alpn}, by);
+  tls::ClientOptions options{name, name, alpn};
+  net::StreamPtr inner = *std::move(tcp);
+  tls::TlsResult session =
+      co_await tls::connect_tls(std::move(inner), std::move(credentials), std::move(options), by);
   report(session);
   if (session) {
     net::Stream& stream = **session;
