@@ -232,7 +232,7 @@ std::vector<pb::destination::Update> EndpointStream::next(const EndpointSet& now
     const Sent state = now.exists ? Sent::Empty : Sent::Unknown;
     if (state == sent_) return out;
     sent_ = state;
-    known_.clear();
+    known_ = {};
     out.emplace_back().set_no_endpoints().exists = now.exists;
     return out;
   }
@@ -240,21 +240,21 @@ std::vector<pb::destination::Update> EndpointStream::next(const EndpointSet& now
   pb::destination::Update add, remove;
   auto& added = add.set_add();
   auto& removed = remove.set_remove();
+  std::vector<Known> known;
+  known.reserve(now.endpoints.size());
+  auto before = known_.begin();  // both are in the order of addresses
   for (const auto& [address, endpoint] : now.endpoints) {
-    const std::uint64_t hash = fingerprint(endpoint);
-    const auto [known, fresh] = known_.emplace(address, hash);
-    if (!fresh && known->second == hash) continue;
-    known->second = hash;
-    added.addrs.push_back(endpoint);
-  }
-  for (auto at = known_.begin(); at != known_.end();) {
-    if (now.endpoints.contains(at->first)) {
-      ++at;
-      continue;
+    for (; before != known_.end() && before->address < address; ++before) {
+      removed.addrs.push_back(to_wire(before->address));
     }
-    removed.addrs.push_back(to_wire(at->first));
-    at = known_.erase(at);
+    const std::uint64_t hash = fingerprint(endpoint);
+    const bool same = before != known_.end() && before->address == address && before->hash == hash;
+    if (before != known_.end() && before->address == address) ++before;
+    if (!same) added.addrs.push_back(endpoint);
+    known.push_back({address, hash});
   }
+  for (; before != known_.end(); ++before) removed.addrs.push_back(to_wire(before->address));
+  known_ = std::move(known);
   // What comes is announced before what goes, so that a client is never left with nothing.
   if (!added.addrs.empty()) {
     added.metric_labels = now.labels;

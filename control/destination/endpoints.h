@@ -39,11 +39,16 @@ grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& con
 class EndpointStream {
  public:
   std::vector<pb::destination::Update> next(const EndpointSet& now);
+  bool answered() const noexcept { return sent_ != Sent::Nothing; }
 
  private:
   enum class Sent : std::uint8_t { Nothing, Endpoints, Empty, Unknown };
   Sent sent_ = Sent::Nothing;
-  std::map<net::SocketAddr, std::uint64_t> known_;  // with a hash of what was said about each
+  struct Known {
+    net::SocketAddr address;
+    std::uint64_t hash = 0;  // of what was said about it
+  };
+  std::vector<Known> known_;  // in the order of addresses
 };
 
 }  // namespace tulle::control

@@ -43,6 +43,26 @@ inline std::uint64_t fingerprint(std::string_view bytes) noexcept {
   return h;
 }
 
+// Looks once: sends the state if it is another than before. Gives the status that ends the call, if
+// it is to end. No coroutine, so that nothing of the state outlives the look: there are many
+// streams.
+template <typename Compute>
+std::optional<grpc::Status> look(grpc::ServerCall& call, Index& index, IndexWatch& watch,
+                                 const Compute& compute, std::optional<std::uint64_t>& sent) {
+  TopicSet seen;
+  const auto state = compute(View(index, &seen));
+  watch.watch(seen);
+  if (!state) {
+    if (!sent || state.status().code == grpc::Code::NotFound) return state.status();
+    return std::nullopt;
+  }
+  const std::string frame = grpc::frame_message(*state);
+  const std::uint64_t print = fingerprint(frame);
+  if (sent != print && !call.send_frame(as_bytes(frame))) return grpc::Status{};
+  sent = print;
+  return std::nullopt;
+}
+
 // Sends compute(View) → StatusOr<Message>, whenever it gives another message. A first state that is
 // a refusal ends the call; later only NotFound does (the thing is gone), while other refusals (two
 // pods with one address for a moment) leave the client with what it has.
@@ -53,17 +73,8 @@ net::Task<grpc::Status> follow(grpc::ServerCall& call, Index& index, Compute com
   for (;;) {
     const bool there = co_await call.ready();
     if (!there) co_return grpc::Status{};
-    TopicSet seen;
-    const auto state = compute(View(index, &seen));
-    watch.watch(seen);
-    if (state) {
-      const std::string frame = grpc::frame_message(*state);
-      const std::uint64_t print = fingerprint(frame);
-      if (sent != print && !call.send_frame(as_bytes(frame))) co_return grpc::Status{};
-      sent = print;
-    } else if (!sent || state.status().code == grpc::Code::NotFound) {
-      co_return state.status();
-    }
+    std::optional<grpc::Status> end = look(call, index, watch, compute, sent);
+    if (end) co_return *std::move(end);
     co_await watch.changed();
   }
 }

@@ -26,6 +26,21 @@ struct ComputeOutbound {
   auto operator()(const View& view) const { return outbound_policy_of(view, config, query); }
 };
 
+// As look() in follow.h, for a stream of changes.
+std::optional<grpc::Status> send_endpoints(const MeshConfig& config, Index& index,
+                                           const EndpointQuery& query, IndexWatch& watch,
+                                           EndpointStream& stream,
+                                           grpc::ServerStream<pb::destination::Update>& out) {
+  TopicSet seen;
+  const auto now = endpoints_of(View(index, &seen), config, query);
+  watch.watch(seen);
+  if (!now) return stream.answered() ? std::nullopt : std::optional(now.status());
+  for (const pb::destination::Update& update : stream.next(*now)) {
+    if (!out.send_now(update)) return grpc::Status{};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void DestinationService::add_to(grpc::Server& server) {
@@ -41,20 +56,11 @@ net::Task<grpc::Status> DestinationService::get(grpc::ServerCall& call,
   if (!query) co_return query.status();
   IndexWatch watch(index_, call.loop());
   EndpointStream stream;
-  bool answered = false;
   for (;;) {
     const bool there = co_await call.ready();
     if (!there) co_return grpc::Status{};
-    TopicSet seen;
-    const auto now = endpoints_of(View(index_, &seen), config_, *query);
-    watch.watch(seen);
-    if (!now && !answered) co_return now.status();
-    if (now) {
-      answered = true;
-      for (const pb::destination::Update& update : stream.next(*now)) {
-        if (!out.send_now(update)) co_return grpc::Status{};
-      }
-    }
+    std::optional<grpc::Status> end = send_endpoints(config_, index_, *query, watch, stream, out);
+    if (end) co_return *std::move(end);
     co_await watch.changed();
   }
 }
