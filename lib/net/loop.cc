@@ -163,15 +163,27 @@ Result<void> Loop::watch(int fd, IoState& state) {
   state.loop = this;
   if (simulated_) return Error{Errc::Unsupported, "watch a descriptor on a simulated loop"};
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &state;
   if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
     return Error{Errc::Io, "watch a descriptor", errno};
   }
+  state.fd = fd;
+  state.out_armed = false;
   return {};
 }
 
-void Loop::forget(int fd, IoState& /*state*/) noexcept {
+void Loop::want_writable(IoState& state) noexcept {
+  if (state.out_armed || state.fd < 0 || epoll_fd_ < 0) return;
+  state.out_armed = true;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.ptr = &state;
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, state.fd, &event);
+}
+
+void Loop::forget(int fd, IoState& state) noexcept {
+  state.fd = -1;
   // A state is only touched while its event is handled, and handling only queues coroutines, so an
   // event of this very turn cannot outlive its state.
   if (epoll_fd_ >= 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
@@ -255,6 +267,13 @@ void Loop::run_once(Duration max_wait) {
     if ((what & (EPOLLHUP | EPOLLERR)) != 0) state->failed = true;
     if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) state->set_readable();
     if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) state->set_writable();
+    if (state->out_armed && (what & EPOLLOUT) != 0 && state->fd >= 0) {
+      state->out_armed = false;
+      epoll_event event{};
+      event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+      event.data.ptr = state;
+      ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, state->fd, &event);
+    }
   }
   wheel_.advance(tick_of(now_, false));
   drain();

@@ -71,6 +71,8 @@ struct IoState {
   Waiter* reader = nullptr;
   Waiter* writer = nullptr;
   Loop* loop = nullptr;
+  int fd = -1;             // as registered with the loop
+  bool out_armed = false;  // the kernel is asked to tell when writing is possible
 
   // Wakes whoever waits; called by the loop and by in-memory pipes.
   void set_readable() noexcept;
@@ -137,6 +139,9 @@ class Loop {
   // Registers a descriptor for reading and writing, edge-triggered. `state` must outlive forget().
   Result<void> watch(int fd, IoState& state);
   void forget(int fd, IoState& state) noexcept;
+  // Asks to hear once when the descriptor can be written. Not asked for all the time: every
+  // acknowledgement of the peer would be an event.
+  void want_writable(IoState& state) noexcept;
 
   // 64 KiB that the code running now may scribble on until it suspends or returns to the loop; nobody
   // keeps a view into it across a suspension. scratch() for what comes from sockets, scratch2() for
@@ -283,6 +288,7 @@ class IoWait : public TimedWaiter {
     Waiter*& slot = reading_ ? state_.reader : state_.writer;
     TULLE_ASSERT(slot == nullptr);
     slot = this;
+    if (!reading_) loop_.want_writable(state_);
     suspend(caller);
   }
   bool await_resume() noexcept {

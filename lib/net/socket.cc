@@ -68,6 +68,8 @@ TcpStream::~TcpStream() {
 }
 
 Result<std::size_t> TcpStream::try_read(MutableBytes into) {
+  // Nothing came since the socket was last emptied: the loop would have said so.
+  if (!io_.readable) return Error{Errc::WouldBlock, "read"};
   for (;;) {
     const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
     if (n >= 0) {
