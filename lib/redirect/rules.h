@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which TCP connections of a pod go through its proxy (control-plane.md §2.2), as a description, and the same
+// installed in the kernel: nf_tables over netlink, an own table in the inet family, so IPv4 and IPv6 at once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/net/address.h"
+
+namespace tulle::redirect {
+
+using PortRange = std::pair<std::uint16_t, std::uint16_t>;
+
+struct Rules {
+  std::uint16_t inbound_port = 0;   // where connections to the pod go
+  std::uint16_t outbound_port = 0;  // where connections of the pod go
+  std::optional<std::uint32_t> proxy_uid;  // exempt: the proxy's own connections
+  std::optional<std::uint32_t> proxy_gid;
+  std::vector<std::uint16_t> inbound_only;  // empty: every inbound port is redirected
+  std::vector<PortRange> inbound_ignored;
+  std::vector<PortRange> outbound_ignored;
+  std::vector<net::Cidr> ignored_subnets;  // by source address, inbound
+  bool ipv6 = true;                        // false: IPv4 only
+};
+
+// "80", "4567-4568", comma-separated; nullopt if malformed.
+std::optional<std::vector<PortRange>> parse_port_ranges(std::string_view text);
+
+// The rules in nft's language, for people.
+std::string to_nft(const Rules& rules);
+
+// Replaces our table in the network namespace of the calling thread, in one transaction, and reads it back.
+// Running it again changes nothing. Errors: `where` names the step, os_errno says why (EPERM: CAP_NET_ADMIN is
+// missing; EOPNOTSUPP or EPROTONOSUPPORT: this kernel has no nf_tables).
+Result<void> install(const Rules& rules);
+// Removes our table; fine if it is not there.
+Result<void> remove();
+
+}  // namespace tulle::redirect
