@@ -22,6 +22,7 @@ struct UpFlags {
   std::string cache;               // "": the user's
   std::chrono::seconds wait{120};  // for everything to be ready
   std::string issuance_lifetime;   // of leaf certificates; "": the control plane's default
+  std::string clock_skew;          // that leaf certificates allow for; "": the same
   bool quiet = false;
 };
 int local_up(const UpFlags& flags);

@@ -173,6 +173,8 @@ int local_up(const UpFlags& flags) {
   std::vector<std::string> control_flags;
   if (!flags.issuance_lifetime.empty())
     control_flags.push_back("--identity-issuance-lifetime=" + flags.issuance_lifetime);
+  if (!flags.clock_skew.empty())
+    control_flags.push_back("--identity-clock-skew-allowance=" + flags.clock_skew);
   reader.add(local::control_plane_manifests(model_options.control_namespace, control_flags),
              "the control plane's manifests");
   local::Model model = reader.finish();

@@ -65,6 +65,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 86400))
       ->capture_default_str();
   up_command->add_option("--identity-issuance-lifetime", up.issuance_lifetime, "how long certificates of workloads are valid, such as 24h");
+  up_command->add_option("--identity-clock-skew-allowance", up.clock_skew, "how much earlier and later than that, such as 20s");
   up_command->add_flag("-q,--quiet", up.quiet, "says nothing of pods that become ready");
   up_command->callback([&] {
     up.wait = std::chrono::seconds(seconds);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a pcap file (Ethernet) and puts TCP streams together: enough to say whether every byte of a flow is TLS."""
+"""Reads a pcap file (Ethernet or "any" device) and puts TCP streams together: enough to say whether every byte of a flow is TLS."""
 import struct
 import socket
 
@@ -50,30 +50,39 @@ class Flow:
         return True
 
 
+# Where the protocol's number stands in a packet and where the packet of that protocol begins, by link type.
+LINKS = {1: (12, 14), 113: (14, 16), 276: (0, 20)}  # Ethernet, Linux "cooked" versions 1 and 2
+
+
 def read_flows(path):
     flows, order = {}, []
     with open(path, "rb") as f:
         data = f.read()
     endian = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    link = struct.unpack(endian + "I", data[20:24])[0]
+    if link not in LINKS:
+        raise ValueError(f"{path}: link type {link} is not known here")
+    protocol, begin = LINKS[link]
     at = 24
     while at + 16 <= len(data):
         size = struct.unpack(endian + "I", data[at + 8:at + 12])[0]
         packet = data[at + 16:at + 16 + size]
         at += 16 + size
-        kind = struct.unpack(">H", packet[12:14])[0]
+        kind = struct.unpack(">H", packet[protocol:protocol + 2])[0]
+        packet = packet[begin:]
         if kind == 0x0800:
-            header = (packet[14] & 15) * 4
-            if packet[23] != 6:
+            header = (packet[0] & 15) * 4
+            if packet[9] != 6:
                 continue
-            total = struct.unpack(">H", packet[16:18])[0]
-            source, target = socket.inet_ntoa(packet[26:30]), socket.inet_ntoa(packet[30:34])
-            segment = packet[14 + header:14 + total]
+            total = struct.unpack(">H", packet[2:4])[0]
+            source, target = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
+            segment = packet[header:total]
         elif kind == 0x86DD:
-            if packet[20] != 6:
+            if packet[6] != 6:
                 continue
-            total = struct.unpack(">H", packet[18:20])[0]
-            source, target = socket.inet_ntop(socket.AF_INET6, packet[22:38]), socket.inet_ntop(socket.AF_INET6, packet[38:54])
-            segment = packet[54:54 + total]
+            total = struct.unpack(">H", packet[4:6])[0]
+            source, target = socket.inet_ntop(socket.AF_INET6, packet[8:24]), socket.inet_ntop(socket.AF_INET6, packet[24:40])
+            segment = packet[40:40 + total]
         else:
             continue
         sport, dport, sequence = struct.unpack(">HHI", segment[:8])

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "local/expand.h"
+#include "local/images.h"
+#include "local/model.h"
+#include "local/sandbox.h"
+#include "local/services.h"
+#include "local/state.h"
+
+namespace tulle::local {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+constexpr std::string_view kPod = R"(apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}}
+spec:
+  hostname: first
+  subdomain: web
+  containers:
+  - name: web
+    image: local/nginx
+    ports: [{name: main, containerPort: 8080}]
+)";
+constexpr std::string_view kService = R"(apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports: [{name: main, port: 80, targetPort: main}]
+)";
+
+struct Read {
+  Model model;
+  std::vector<std::string> problems;
+};
+
+Read read(std::initializer_list<std::string_view> files) {
+  ModelOptions options;
+  options.known_image = is_known_image;
+  ModelReader reader(options);
+  int number = 0;
+  for (const std::string_view text : files) reader.add(text, "f" + std::to_string(number++));
+  Read out;
+  out.model = reader.finish();
+  for (const k8s::Problem& problem : reader.problems()) out.problems.push_back(problem.to_string());
+  return out;
+}
+
+std::string only_problem(std::initializer_list<std::string_view> files) {
+  const Read got = read(files);
+  EXPECT_EQ(got.problems.size(), 1U) << testing::PrintToString(got.problems);
+  return got.problems.empty() ? "" : got.problems.front();
+}
+
+PodView view(std::string name, std::uint32_t index, bool ready = true) {
+  PodView out;
+  out.ns = "shop";
+  out.name = std::move(name);
+  out.labels.insert("app", "web");
+  k8s::ContainerPort port;
+  port.name = "main";
+  port.container_port = 8080;
+  out.ports.push_back(port);
+  out.ip4 = pod_address(index);
+  out.ip6 = pod_address6(index);
+  out.running = true;
+  out.ready = ready;
+  return out;
+}
+
+dns::Message ask(const Read& mesh, const std::vector<PodView>& pods, std::string name, dns::Type type) {
+  dns::Message query;
+  query.id = 7;
+  query.question = {std::move(name), type};
+  return Zone().answer(query, mesh.model.services, pods);
+}
+
+TEST(Model, CompletesWhatWasWritten) {
+  const Read got = read({kPod, kService});
+  ASSERT_THAT(got.problems, ElementsAre());
+  ASSERT_EQ(got.model.pods.size(), 1U);
+  EXPECT_EQ(got.model.pods[0].ip4, pod_address(kFirstPodIndex));
+  EXPECT_EQ(got.model.pods[0].object.spec.service_account, "default");
+  ASSERT_EQ(got.model.services.size(), 1U);
+  EXPECT_EQ(got.model.services[0].addresses.size(), 2U) << "IPv4 and IPv6";
+  EXPECT_EQ(got.model.services[0].raw["spec"]["clusterIP"], got.model.services[0].addresses[0].to_string());
+}
+
+TEST(Model, ErrorsNameFileLineFieldAndReason) {
+  const std::string unknown = only_problem({"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: a\n    image: nginx\n"});
+  EXPECT_THAT(unknown, HasSubstr("f0:7"));
+  EXPECT_THAT(unknown, HasSubstr("spec.containers[0].image"));
+  EXPECT_THAT(unknown, HasSubstr("there is no image"));
+  EXPECT_THAT(only_problem({kPod, kPod}), HasSubstr("web-0"));
+  EXPECT_THAT(only_problem({"kind: Pod\n  a: [\n"}), HasSubstr("f0:"));
+  EXPECT_THAT(only_problem({"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n"}), HasSubstr("Deployment"));
+}
+
+TEST(Model, FieldsThatCannotBeHonouredAreRefused) {
+  const auto pod = [](std::string_view spec) {
+    return only_problem({concat("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {", spec, "}\n")});
+  };
+  EXPECT_THAT(pod("hostNetwork: true, containers: [{name: a, image: local/base}]"), HasSubstr("spec.hostNetwork"));
+  EXPECT_THAT(pod("containers: [{name: a, image: local/base, securityContext: {privileged: true}}]"), HasSubstr("privileged"));
+  EXPECT_THAT(pod("containers: []"), HasSubstr("spec.containers"));
+  EXPECT_THAT(pod("containers: [{name: a, image: local/base}, {name: a, image: local/base}]"), HasSubstr("two containers are named a"));
+  EXPECT_THAT(pod("volumes: [{name: v, hostPath: {path: /}}], containers: [{name: a, image: local/base}]"), HasSubstr("spec.volumes[0]"));
+  EXPECT_THAT(pod("containers: [{name: a, image: local/base, volumeMounts: [{name: v, mountPath: /v}]}]"), HasSubstr("no volume is named v"));
+  EXPECT_THAT(pod("containers: [{name: a, image: local/base, env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.none}}}]}]"), HasSubstr("spec.none"));
+}
+
+TEST(Expand, FollowsTheRulesOfKubernetes) {
+  const Environment known = {{"A", "1"}, {"B", "2"}, {"A", "3"}};
+  EXPECT_EQ(expand("x $(A) $(B) $(C) $$(A) $ $", known), "x 3 2 $(C) $(A) $ $");
+  EXPECT_EQ(expand("$(A", known), "$(A");
+  EXPECT_EQ(expand("", known), "");
+}
+
+TEST(Expand, VariablesMayUseThoseBefore) {
+  const Read got = read({R"y(apiVersion: v1
+kind: ConfigMap
+metadata: {name: c, namespace: shop}
+data: {key: from-map}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: shop, labels: {app: x}}
+spec:
+  containers:
+  - name: a
+    image: local/base
+    args: ["$(_name)", "$(LATER)"]
+    env:
+    - {name: _name, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: FULL, value: "$(_name).$(LATER)"}
+    - {name: LATER, valueFrom: {configMapKeyRef: {name: c, key: key}}}
+    - {name: LABEL, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
+)y"});
+  ASSERT_THAT(got.problems, ElementsAre());
+  const ContainerSpec& container = got.model.pods[0].object.spec.containers[0];
+  const Environment environment = environment_of(got.model.pods[0], container, got.model);
+  const auto value = [&](std::string_view name) {
+    for (const auto& [key, text] : environment) {
+      if (key == name) return text;
+    }
+    return std::string("absent");
+  };
+  EXPECT_EQ(value("FULL"), "a.$(LATER)");
+  EXPECT_EQ(value("LATER"), "from-map");
+  EXPECT_EQ(value("LABEL"), "x");
+  EXPECT_THAT(command_of(container, {"run", "$(_name)"}, environment).argv, ElementsAre("run", "$(_name)", "a", "from-map"));
+}
+
+TEST(Services, TargetPortsByNumberAndName) {
+  const PodView pod = view("web-0", 10);
+  k8s::ServicePort port;
+  port.port = 80;
+  EXPECT_EQ(target_port(port, pod), 80);
+  port.target_port = k8s::IntOrString{};
+  port.target_port->number = 8080;
+  EXPECT_EQ(target_port(port, pod), 8080);
+  port.target_port->name = "main";
+  EXPECT_EQ(target_port(port, pod), 8080);
+  port.target_port->name = "none";
+  EXPECT_EQ(target_port(port, pod), 0);
+}
+
+TEST(Services, OnlyReadyPodsAreTranslatedTo) {
+  const Read mesh = read({kPod, kService});
+  const std::vector<PodView> pods = {view("web-0", 10), view("web-1", 11, false)};
+  const std::string rules = translation_rules(mesh.model.services, pods);
+  EXPECT_THAT(rules, HasSubstr(mesh.model.services[0].addresses[0].to_string()));
+  EXPECT_THAT(rules, HasSubstr("10.244.0.10 . 8080"));
+  EXPECT_THAT(rules, testing::Not(HasSubstr("10.244.0.11 . 8080")));
+  const std::vector<Json> slices = endpoint_slices(mesh.model.services[0], pods);
+  ASSERT_EQ(slices.size(), 2U);
+  EXPECT_EQ(slices[0]["ports"][0]["port"], 8080);
+  ASSERT_EQ(slices[0]["endpoints"].size(), 2U) << "whoever is not ready is listed as such";
+  EXPECT_EQ(slices[0]["endpoints"][1]["conditions"]["ready"], false);
+}
+
+TEST(Zone, AnswersForServicesAndPods) {
+  const Read mesh = read({kPod, kService});
+  const std::vector<PodView> pods = {view("web-0", 10)};
+  const dns::Message a = ask(mesh, pods, "web.shop.svc.cluster.local", dns::Type::A);
+  ASSERT_EQ(a.answers.size(), 1U);
+  EXPECT_EQ(a.id, 7);
+  const dns::Message none = ask(mesh, pods, "nobody.shop.svc.cluster.local", dns::Type::A);
+  EXPECT_TRUE(none.answers.empty());
+  EXPECT_EQ(none.rcode, dns::Rcode::NxDomain);
+  const dns::Message outside = ask(mesh, pods, "example.org", dns::Type::A);
+  EXPECT_TRUE(outside.answers.empty());
+}
+
+TEST(Zone, HeadlessServicesNameTheirPods) {
+  const Read mesh = read({kPod, R"(apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: None, selector: {app: web}, ports: [{name: main, port: 8080}]}
+)"});
+  ASSERT_THAT(mesh.problems, ElementsAre());
+  std::vector<PodView> pods = {view("web-0", 10), view("web-1", 11)};
+  pods[0].hostname = "first";
+  pods[0].subdomain = "web";
+  EXPECT_EQ(ask(mesh, pods, "web.shop.svc.cluster.local", dns::Type::A).answers.size(), 2U);
+  EXPECT_EQ(ask(mesh, pods, "first.web.shop.svc.cluster.local", dns::Type::A).answers.size(), 1U);
+  EXPECT_EQ(ask(mesh, pods, "10-244-0-11.web.shop.svc.cluster.local", dns::Type::A).answers.size(), 1U);
+  EXPECT_EQ(ask(mesh, pods, "second.web.shop.svc.cluster.local", dns::Type::A).answers.size(), 0U);
+}
+
+TEST(Images, AreKnownByTheirNames) {
+  EXPECT_TRUE(is_known_image("local/nginx"));
+  EXPECT_FALSE(is_known_image("nginx"));
+  EXPECT_FALSE(is_known_image("local/"));
+  EXPECT_FALSE(is_known_image("local/../etc"));
+}
+
+TEST(Sandbox, CapabilitiesHaveNumbers) {
+  EXPECT_EQ(capability_number("NET_ADMIN"), 12);
+  EXPECT_EQ(capability_number("CAP_NET_RAW"), 13);
+  EXPECT_EQ(capability_number("FLY"), -1);
+}
+
+TEST(State, ContainersAreFoundByWords) {
+  const Json status = Json::parse(R"({"pods": [
+    {"namespace": "a", "name": "x", "containers": [{"name": "linkerd-proxy", "kind": "sidecar"}, {"name": "app", "kind": "container"}]},
+    {"namespace": "b", "name": "x", "containers": [{"name": "other", "kind": "container"}]}]})");
+  EXPECT_THAT(find_container(status, "", "x", "").problem, HasSubstr("several pods"));
+  EXPECT_EQ(find_container(status, "", "a/x", "").container["name"], "app");
+  EXPECT_EQ(find_container(status, "b", "x", "").container["name"], "other");
+  EXPECT_EQ(find_container(status, "a", "x", "linkerd-proxy").container["name"], "linkerd-proxy");
+  EXPECT_THAT(find_container(status, "a", "x", "none").problem, HasSubstr("no container none"));
+  EXPECT_FALSE(is_mesh_name("../x"));
+  EXPECT_FALSE(is_mesh_name(""));
+  EXPECT_TRUE(is_mesh_name("first-2"));
+}
+
+}  // namespace
+}  // namespace tulle::local
