@@ -33,7 +33,13 @@ std::int64_t wall_offset_seconds() noexcept {
   return value.load(std::memory_order_relaxed);
 }
 
+std::atomic<std::int64_t> test_shift{0};  // nanoseconds
+
 }  // namespace
+
+void shift_wall_clock_for_testing(Duration by) noexcept {
+  test_shift.fetch_add(by.count(), std::memory_order_relaxed);
+}
 
 TimePoint monotonic_now() noexcept {
   timespec ts{};
@@ -45,7 +51,7 @@ WallTime wall_now() noexcept {
   timespec ts{};
   ::clock_gettime(CLOCK_REALTIME, &ts);
   return WallTime{std::chrono::seconds{ts.tv_sec + wall_offset_seconds()} +
-                  std::chrono::nanoseconds{ts.tv_nsec}};
+                  std::chrono::nanoseconds{ts.tv_nsec + test_shift.load(std::memory_order_relaxed)}};
 }
 
 std::string format_rfc3339(WallTime time, bool with_fraction) {

@@ -23,6 +23,8 @@ TimePoint monotonic_now() noexcept;
 // test hook of every program, so that tests step a clock without touching the machine's. The file
 // holds signed seconds and is read again at most once a second.
 WallTime wall_now() noexcept;
+// For unit tests: from now on wall_now() of this process is so much later than it would be.
+void shift_wall_clock_for_testing(Duration by) noexcept;
 
 // RFC 3339, UTC, e.g. "2026-11-24T12:00:00Z"; with_fraction adds microseconds.
 std::string format_rfc3339(WallTime time, bool with_fraction = false);
