@@ -104,9 +104,8 @@ bool has_name(const native::Names& names, std::string_view expected, NameRule ru
   if (rule == NameRule::Host) {
     if (expected.ends_with('.')) expected.remove_suffix(1);
     return is_dns_name(expected) &&
-           std::any_of(names.dns.begin(), names.dns.end(), [&](const std::string& pattern) {
-             return matches_host(pattern, expected);
-           });
+           std::any_of(names.dns.begin(), names.dns.end(),
+                       [&](const std::string& pattern) { return matches_host(pattern, expected); });
   }
   return std::any_of(names.identities.begin(), names.identities.end(),
                      [&](const std::string& name) { return iequals(name, expected); });
@@ -175,8 +174,8 @@ Result<std::string> Credentials::verify_client(const ssl_st* session) const {
   return identities.empty() ? std::string() : identities.front();
 }
 
-Result<std::string> Credentials::verify_server(const ssl_st* session,
-                                               std::string_view expected, NameRule rule) const {
+Result<std::string> Credentials::verify_server(const ssl_st* session, std::string_view expected,
+                                               NameRule rule) const {
   const auto peer = verify(session, store_, *verified_, Usage::Server);
   if (!peer) return peer.error();
   if (has_name((*peer)->names, expected, rule)) return std::string(expected);
