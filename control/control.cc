@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/control.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <random>
 
+#include "control/identity/token_review.h"
 #include "lib/base/text.h"
 #include "lib/grpc/service.h"
 #include "lib/tls/names.h"
@@ -39,11 +42,12 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
     : loop_(loop),
       log_(log),
       options_(options),
+      synced_(loop),
       identity_server_(loop),
       destination_server_(loop),
       policy_server_(loop) {
   metrics_.collect(metrics::Format::Legacy, &Control::collect, this);
-  if (!options_.manifests.empty()) {
+  if (options_.source == Options::Source::Folder) {
     source_ = std::make_unique<FolderSource>(loop_, index_, log_, options_.manifests);
   }
   if (!options_.issuer.empty()) {
@@ -57,14 +61,6 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
         loop_, log_, *issuers_, own_names(options_),
         Certifier::Options{options_.issuance_lifetime, options_.clock_skew});
   }
-  if (options_.identity) {
-    tokens_ = std::make_unique<SignedTokens>(options_.token_key, index_);
-    certifier_ = std::make_unique<Certifier>(
-        options_.mesh, *issuers_, *tokens_, log_,
-        Certifier::Options{options_.issuance_lifetime, options_.clock_skew});
-    grpc::add_unary<pb::identity::Identity::Certify>(identity_server_, *certifier_,
-                                                     &Certifier::certify);
-  }
   if (options_.destination) destination_.add_to(destination_server_);
   if (options_.policy) policy_.add_to(policy_server_);
 }
@@ -75,37 +71,99 @@ std::unique_ptr<GrpcPort> Control::make_port(grpc::Server& server, std::string_v
   return std::make_unique<GrpcPort>(loop_, log_, server, own_.get(), drain_, port_metrics_, name);
 }
 
-std::string Control::listen_all(net::SocketFactory& sockets) {
-  std::string problem;
-  const auto listen = [&](auto& port, std::string_view name, std::uint16_t number) {
-    const net::SocketAddr at{options_.listen, number};
-    if (const auto listening = port->listen(sockets, at); !listening) {
-      if (problem.empty()) {
-        problem = concat("cannot listen on ", at.to_string(), " (", name,
-                         "): ", std::strerror(listening.error().os_errno));
-      }
-      return;
-    }
-    log_.info("listening", {{"port", name}, {"addr", port->address().to_string()}});
+std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
+  const auto variable = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string_view(value != nullptr ? value : "");
   };
-  if (options_.identity)
-    listen(identity_port_ = make_port(identity_server_, "identity"), "identity",
-           options_.identity_port);
-  if (options_.destination) {
-    listen(destination_port_ = make_port(destination_server_, "destination"), "destination",
-           options_.destination_port);
-  }
-  if (options_.policy)
-    listen(policy_port_ = make_port(policy_server_, "policy"), "policy", options_.policy_port);
+  k8s::AccessResult access = options_.kubeconfig.empty()
+                                 ? k8s::in_cluster_access(variable("KUBERNETES_SERVICE_HOST"),
+                                                          variable("KUBERNETES_SERVICE_PORT"))
+                                 : k8s::kubeconfig_access(options_.kubeconfig);
+  if (const auto* const problem = std::get_if<k8s::AccessProblem>(&access)) return problem->reason;
+  const auto& cluster = std::get<k8s::ClusterAccess>(access);
+  log_.info("the index is fed by Kubernetes", {{"server", cluster.url()}});
+  std::random_device device;
+  const std::uint64_t seed = std::uint64_t{device()} << 32 | device();
+  dialer_ = std::make_unique<k8s::ServerDialer>(loop_, sockets, cluster, seed);
+  api_ = std::make_unique<k8s::ApiClient>(loop_, *dialer_, cluster, log_,
+                                          k8s::ApiClient::Options{.user_agent = "tulle-control"});
+  kubernetes_ = std::make_unique<KubernetesSource>(*api_, index_, log_, seed + 1);
+  return "";
+}
+
+std::string Control::listen_admin(net::SocketFactory& sockets) {
   const auto ready = [this] { return missing(); };
   admin_port_ = std::make_unique<AdminPort>(loop_, metrics_, ready, drain_);
-  listen(admin_port_, "admin", options_.admin_port);
   dest_admin_port_ = std::make_unique<AdminPort>(loop_, metrics_, ready, drain_);
-  listen(dest_admin_port_, "dest-admin", options_.dest_admin_port);
+  std::string problem = listen(sockets, *admin_port_, "admin", options_.admin_port);
+  if (problem.empty()) {
+    problem = listen(sockets, *dest_admin_port_, "dest-admin", options_.dest_admin_port);
+  }
   return problem;
 }
 
+std::string Control::listen_grpc(net::SocketFactory& sockets) {
+  std::string problem;
+  const auto open = [&](bool wanted, std::unique_ptr<GrpcPort>& port, grpc::Server& server,
+                        std::string_view name, std::uint16_t number) {
+    if (!wanted || !problem.empty()) return;
+    port = make_port(server, name);
+    problem = listen(sockets, *port, name, number);
+  };
+  open(options_.identity, identity_port_, identity_server_, "identity", options_.identity_port);
+  open(options_.destination, destination_port_, destination_server_, "destination",
+       options_.destination_port);
+  open(options_.policy, policy_port_, policy_server_, "policy", options_.policy_port);
+  return problem;
+}
+
+template <typename Port>
+std::string Control::listen(net::SocketFactory& sockets, Port& port, std::string_view name,
+                            std::uint16_t number) {
+  const net::SocketAddr at{options_.listen, number};
+  if (const auto listening = port.listen(sockets, at); !listening) {
+    return concat("cannot listen on ", at.to_string(), " (", name,
+                  "): ", std::strerror(listening.error().os_errno));
+  }
+  log_.info("listening", {{"port", name}, {"addr", port.address().to_string()}});
+  return "";
+}
+
+void Control::serve_grpc() {
+  for (GrpcPort* const port : {identity_port_.get(), destination_port_.get(), policy_port_.get()}) {
+    if (port != nullptr) tasks_.spawn(port->run());
+  }
+}
+
+net::Task<void> Control::serve_when_synced(net::SocketFactory& sockets) {
+  while (!kubernetes_->synced()) {
+    [[maybe_unused]] const bool told = co_await synced_.wait();
+  }
+  problem_ = listen_grpc(sockets);
+  if (!problem_.empty()) {
+    log_.error("cannot serve", {{"reason", problem_}});
+    co_return;
+  }
+  serve_grpc();
+}
+
 std::string Control::start(net::SocketFactory& sockets) {
+  if (options_.source == Options::Source::Kubernetes) {
+    if (std::string problem = connect_to_kubernetes(sockets); !problem.empty()) return problem;
+  }
+  if (options_.identity) {
+    if (options_.token_key.empty()) {
+      tokens_ = std::make_unique<ReviewedTokens>(*api_, log_, options_.token_projection);
+    } else {
+      tokens_ = std::make_unique<SignedTokens>(options_.token_key, index_);
+    }
+    certifier_ = std::make_unique<Certifier>(
+        options_.mesh, *issuers_, *tokens_, log_,
+        Certifier::Options{options_.issuance_lifetime, options_.clock_skew});
+    grpc::add_unary<pb::identity::Identity::Certify>(identity_server_, *certifier_,
+                                                     &Certifier::certify);
+  }
   if (source_ != nullptr) {
     if (const auto started = source_->start(); !started) {
       return concat(options_.manifests, ": ", std::strerror(started.error().os_errno));
@@ -113,21 +171,25 @@ std::string Control::start(net::SocketFactory& sockets) {
     loaded_ = true;
     log_.info("manifests are read", {{"folder", options_.manifests},
                                      {"files", source_->files()},
-                                     {"objects", index_.size()},
-                                     {"broken_files", source_->broken_files()}});
+                                     {"broken", source_->broken_files()},
+                                     {"objects", index_.size()}});
   }
-  // An issuer that is not there yet is waited for: everything else can begin.
   if (issuers_ != nullptr) issuers_->load();
-  if (std::string problem = listen_all(sockets); !problem.empty()) return problem;
+  if (std::string problem = listen_admin(sockets); !problem.empty()) return problem;
+  if (kubernetes_ == nullptr) {
+    if (std::string problem = listen_grpc(sockets); !problem.empty()) return problem;
+  }
 
   if (source_ != nullptr) tasks_.spawn(source_->run());
   if (issuers_ != nullptr) tasks_.spawn(issuers_->run());
   if (own_ != nullptr) tasks_.spawn(own_->run());
-  for (GrpcPort* const port : {identity_port_.get(), destination_port_.get(), policy_port_.get()}) {
-    if (port != nullptr) tasks_.spawn(port->run());
-  }
+  serve_grpc();
   tasks_.spawn(admin_port_->run());
   tasks_.spawn(dest_admin_port_->run());
+  if (kubernetes_ != nullptr) {
+    tasks_.spawn(serve_when_synced(sockets));
+    kubernetes_->start([this] { synced_.notify_all(); });
+  }
   return "";
 }
 
@@ -163,9 +225,41 @@ Control::Addresses Control::addresses() const {
 
 std::string Control::missing() const {
   if (source_ != nullptr && !loaded_) return "manifests";
+  if (kubernetes_ != nullptr && !kubernetes_->synced()) {
+    return concat("kubernetes: ", kubernetes_->missing());
+  }
+  if (!problem_.empty()) return problem_;
   if (issuers_ != nullptr && issuers_->current() == nullptr) return "issuer";
   if (drain_.started()) return "shutting down";
   return "";
+}
+
+void Control::collect_kubernetes(std::string& out) const {
+  const auto resources = kubernetes_->resources();
+  const auto family = [&](std::string_view name, std::string_view type, std::string_view help,
+                          const auto& value) {
+    out += concat("# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n");
+    for (const auto& state : resources) {
+      out += concat(name, "{group=\"", state.group, "\",resource=\"", state.resource, "\"} ");
+      append_number(out, static_cast<std::uint64_t>(value(state)));
+      out += '\n';
+    }
+  };
+  family("tulle_control_kubernetes_behind", "gauge", "The resource is not followed at the moment",
+         [](const auto& state) { return state.behind || !state.synced ? 1 : 0; });
+  family("tulle_control_kubernetes_lists_total", "counter", "Lists begun",
+         [](const auto& state) { return state.stats.lists; });
+  family("tulle_control_kubernetes_watches_total", "counter", "Watches begun",
+         [](const auto& state) { return state.stats.watches; });
+  family("tulle_control_kubernetes_events_total", "counter", "Changes of objects that were told",
+         [](const auto& state) { return state.stats.events; });
+  family("tulle_control_kubernetes_failures_total", "counter", "Lists and watches that failed",
+         [](const auto& state) { return state.stats.failures; });
+  family("tulle_control_kubernetes_stalled_total", "counter", "Watches cut because nothing came",
+         [](const auto& state) { return state.stats.stalled; });
+  append_metric(out, "tulle_control_kubernetes_broken_objects",
+                "Objects that could not be read; their last good state stays", "",
+                static_cast<std::int64_t>(kubernetes_->broken_objects()));
 }
 
 void Control::collect(void* self, std::string& out) {
@@ -185,6 +279,7 @@ void Control::collect(void* self, std::string& out) {
                   "Files whose last good state stands in for what they say now", "",
                   static_cast<std::int64_t>(control.source_->broken_files()));
   }
+  if (control.kubernetes_ != nullptr) control.collect_kubernetes(out);
   if (control.issuers_ != nullptr) {
     append_metric(out, "tulle_control_issuer_broken",
                   "The issuer's files cannot be used as they are", "",

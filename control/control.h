@@ -14,7 +14,9 @@
 #include "control/serve/port.h"
 #include "control/serve/services.h"
 #include "control/source/folder.h"
+#include "control/source/kubernetes.h"
 #include "lib/grpc/server.h"
+#include "lib/k8s/client.h"
 
 namespace tulle::control {
 
@@ -38,7 +40,17 @@ class Control {
   // "" if ready to serve, else what is missing.
   std::string missing() const;
   static void collect(void* self, std::string& out);
-  std::string listen_all(net::SocketFactory& sockets);
+  void collect_kubernetes(std::string& out) const;
+  template <typename Port>
+  std::string listen(net::SocketFactory& sockets, Port& port, std::string_view name,
+                     std::uint16_t number);
+  // Makes what reads from Kubernetes; "" or what is wrong with the way there.
+  std::string connect_to_kubernetes(net::SocketFactory& sockets);
+  std::string listen_admin(net::SocketFactory& sockets);
+  std::string listen_grpc(net::SocketFactory& sockets);
+  void serve_grpc();
+  // Serves once the index is complete: an answer from half of it would be wrong.
+  net::Task<void> serve_when_synced(net::SocketFactory& sockets);
   std::unique_ptr<GrpcPort> make_port(grpc::Server& server, std::string_view name);
 
   net::Loop& loop_;
@@ -51,6 +63,10 @@ class Control {
 
   Index index_;
   std::unique_ptr<FolderSource> source_;
+  std::unique_ptr<k8s::Dialer> dialer_;
+  std::unique_ptr<k8s::ApiClient> api_;
+  std::unique_ptr<KubernetesSource> kubernetes_;
+  net::Signal synced_;
   std::unique_ptr<IssuerStore> issuers_;
   std::unique_ptr<OwnCertificates> own_;
   std::unique_ptr<TokenVerifier> tokens_;
@@ -58,6 +74,7 @@ class Control {
   DestinationService destination_{options_.mesh, index_};
   PolicyService policy_{options_.mesh, index_};
   bool loaded_ = false;
+  std::string problem_;  // why we cannot listen, found out after the start
 
   // One server a port: who may reach one port does not reach the others' services through it.
   grpc::Server identity_server_;

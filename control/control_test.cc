@@ -50,6 +50,7 @@ class ControlTest : public ::testing::Test {
     write("manifests/a.yaml", kManifest);
     write("token.pub", token_key.public_to_pem());
     loop = *net::Loop::create();
+    options.source = Options::Source::Folder;
     options.manifests = folder + "/manifests";
     options.issuer = folder + "/issuer";
     options.generate_issuer = true;

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "control/control.h"
 #include "lib/base/text.h"
@@ -85,7 +86,9 @@ int run(const control::Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto options = control::parse_options({argv + 1, argv + argc});
+  const char* const api_server = std::getenv("KUBERNETES_SERVICE_HOST");
+  const auto options = control::parse_options({argv + 1, argv + argc},
+                                              api_server != nullptr && *api_server != '\0');
   if (std::holds_alternative<control::ShowHelp>(options)) {
     std::fputs(control::help_text().c_str(), stdout);
     return 0;

@@ -97,6 +97,18 @@ constexpr std::array kFlags{
     Flag{"roles", "LIST", "identity, destination, policy; all by default", take_roles},
     Flag{"manifests", "DIR", "folder of Kubernetes manifests, watched for changes",
          [](Options& o, std::string_view v) { return take_text(o.manifests, v); }},
+    Flag{"source", "SOURCE",
+         "folder or kubernetes (folder with --manifests; kubernetes with --kubeconfig or in a pod)",
+         [](Options& o, std::string_view v) -> std::string_view {
+           if (v != "folder" && v != "kubernetes") return "folder or kubernetes";
+           o.source = v == "folder" ? Options::Source::Folder : Options::Source::Kubernetes;
+           return "";
+         }},
+    Flag{"kubeconfig", "FILE", "how the API server is reached, outside of its cluster",
+         [](Options& o, std::string_view v) {
+           o.kubeconfig = v;  // Linkerd's programs take an empty one for none
+           return std::string_view();
+         }},
     Flag{
         "controller-namespace", "NAME", "namespace of the control plane (linkerd)",
         [](Options& o, std::string_view v) { return take_domain(o.mesh.controller_namespace, v); }},
@@ -140,7 +152,11 @@ constexpr std::array kFlags{
          [](Options& o, std::string_view v) { return take_duration(o.issuance_lifetime, v, 1s); }},
     Flag{"identity-clock-skew-allowance", "DURATION", "how far clocks may differ (20s)",
          [](Options& o, std::string_view v) { return take_duration(o.clock_skew, v, 0s); }},
-    Flag{"token-key", "FILE", "public key of signed tokens (PEM, P-256)",
+    Flag{"identity-token-projection", "BOOL",
+         "false: tokens for the API server's own audience are taken, too (true)",
+         [](Options& o, std::string_view v) { return take_bool(o.token_projection, v); }},
+    Flag{"token-key", "FILE",
+         "public key of signed tokens (PEM, P-256), instead of reviews by the API server",
          [](Options& o, std::string_view v) { return take_text(o.token_key, v); }},
     Flag{"listen", "ADDRESS", "address of all ports (::, which is IPv4 as well)",
          [](Options& o, std::string_view v) {
@@ -179,15 +195,34 @@ const Flag* find_flag(std::string_view name) {
   return nullptr;
 }
 
+void choose_source(Options& options, bool in_cluster) {
+  using Source = Options::Source;
+  if (options.source != Source::None) return;
+  if (!options.manifests.empty()) {
+    options.source = Source::Folder;
+  } else if (!options.kubeconfig.empty() || in_cluster) {
+    options.source = Source::Kubernetes;
+  }
+}
+
 void check_together(const Options& options, std::vector<std::string>& problems) {
-  if ((options.destination || options.policy) && options.manifests.empty()) {
-    problems.emplace_back("--manifests is needed by the roles destination and policy");
+  using Source = Options::Source;
+  const bool reads_index = options.destination || options.policy;
+  if (options.source == Source::Folder && options.manifests.empty()) {
+    problems.emplace_back("--source=folder needs --manifests");
+  }
+  if (options.source == Source::Kubernetes && !options.manifests.empty()) {
+    problems.emplace_back("--manifests is for --source=folder");
+  }
+  if (reads_index && options.source == Source::None) {
+    problems.emplace_back(
+        "--manifests (or --kubeconfig) is needed by the roles destination and policy");
   }
   if (options.identity && options.issuer.empty()) {
     problems.emplace_back("--issuer is needed by the role identity");
   }
-  if (options.identity && options.token_key.empty()) {
-    problems.emplace_back("--token-key is needed by the role identity");
+  if (options.identity && options.token_key.empty() && options.source != Source::Kubernetes) {
+    problems.emplace_back("--token-key is needed by the role identity without Kubernetes");
   }
   if (options.generate_issuer && options.issuer.empty()) {
     problems.emplace_back("--identity-generate needs --issuer");
@@ -201,7 +236,7 @@ void check_together(const Options& options, std::vector<std::string>& problems) 
 }  // namespace
 
 std::variant<Options, OptionProblems, ShowHelp> parse_options(
-    const std::vector<std::string>& arguments) {
+    const std::vector<std::string>& arguments, bool in_cluster) {
   Options options;
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -235,6 +270,7 @@ std::variant<Options, OptionProblems, ShowHelp> parse_options(
       problems.push_back(concat("--", name, "=", value, ": must be ", wanted));
     }
   }
+  choose_source(options, in_cluster);
   check_together(options, problems);
   if (!problems.empty()) return OptionProblems{std::move(problems)};
   return options;

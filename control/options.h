@@ -15,7 +15,11 @@ struct Options {
   bool identity = true;
   bool destination = true;
   bool policy = true;
-  std::string manifests;  // the folder that feeds the index; needed by destination and policy
+  // What feeds the index: a folder of manifests, or Kubernetes.
+  enum class Source : std::uint8_t { None, Folder, Kubernetes };
+  Source source = Source::None;
+  std::string manifests;   // the folder
+  std::string kubeconfig;  // how the API server is reached; "": as a pod of its cluster
   MeshConfig mesh;
 
   std::string issuer;         // the folder of the issuer; without it there is no TLS
@@ -23,7 +27,8 @@ struct Options {
   bool generate_issuer = false;
   Duration issuance_lifetime = 24h;
   Duration clock_skew = 20s;
-  std::string token_key;  // public key (PEM) of the signed tokens; needed by identity
+  std::string token_key;  // public key (PEM) of signed tokens; "": the API server reviews tokens
+  bool token_projection = true;  // false: tokens for the API server are taken, too
 
   net::IpAddr listen = net::IpAddr::v6({});  // "::" takes IPv4, too
   std::uint16_t identity_port = 8080;        // ports may be 0: any free one, told in the log
@@ -43,8 +48,10 @@ struct OptionProblems {
 };
 struct ShowHelp {};
 
+// `in_cluster`: we run in a pod (KUBERNETES_SERVICE_HOST is set), which makes Kubernetes the source
+// where nothing else is said.
 std::variant<Options, OptionProblems, ShowHelp> parse_options(
-    const std::vector<std::string>& arguments);
+    const std::vector<std::string>& arguments, bool in_cluster = false);
 std::string help_text();
 
 }  // namespace tulle::control

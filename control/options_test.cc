@@ -68,8 +68,26 @@ TEST(Options, TellsAllProblemsAtOnce) {
 TEST(Options, NamesWhatIsMissing) {
   EXPECT_EQ(problems_of({}).size(), 3U);
   EXPECT_EQ(problems_of({"--roles=destination"}),
-            Strings{"--manifests is needed by the roles destination and policy"});
+            Strings{"--manifests (or --kubeconfig) is needed by the roles destination and policy"});
   EXPECT_EQ(problems_of({"--roles=policy", "--manifests=/m"}), Strings{});
+}
+
+TEST(Options, ChoosesTheSource) {
+  using Source = Options::Source;
+  const auto source = [](const Strings& arguments, bool in_cluster) {
+    Strings all = arguments;
+    all.emplace_back("--issuer=/i");
+    const auto parsed = parse_options(all, in_cluster);
+    return std::get<Options>(parsed).source;
+  };
+  EXPECT_EQ(source({"--manifests=/m", "--token-key=/k"}, true), Source::Folder);
+  EXPECT_EQ(source({}, true), Source::Kubernetes);
+  EXPECT_EQ(source({"--kubeconfig=/c"}, false), Source::Kubernetes);
+  EXPECT_EQ(source({"--source=kubernetes", "--kubeconfig="}, false), Source::Kubernetes);
+  EXPECT_EQ(problems_of({"--source=folder", "--issuer=/i", "--token-key=/k"}),
+            Strings{"--source=folder needs --manifests"});
+  EXPECT_EQ(problems_of({"--source=kubernetes", "--issuer=/i", "--manifests=/m"}),
+            Strings{"--manifests is for --source=folder"});
 }
 
 TEST(Options, Help) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -69,7 +70,15 @@ class Index {
   void begin_batch() noexcept { ++batch_; }
   void end_batch();
 
+  // For sources that list all objects of a kind: those that are not among these go.
+  template <typename T>
+  void keep_only(const std::set<std::pair<std::string, std::string>>& names);
+
   std::size_t size() const noexcept { return size_; }
+  template <typename T>
+  std::size_t count() const noexcept {
+    return table<T>().size();
+  }
   // Subscriptions that live now: one for each open stream.
   std::size_t subscriptions() const noexcept { return subscriptions_; }
   // Objects by kind, for metrics.
@@ -129,6 +138,17 @@ class Index {
   std::size_t subscriptions_ = 0;
   int batch_ = 0;
 };
+
+template <typename T>
+void Index::keep_only(const std::set<std::pair<std::string, std::string>>& names) {
+  begin_batch();
+  for (auto at = table<T>().begin(); at != table<T>().end();) {
+    const Name name = at->first;
+    ++at;
+    if (!names.contains(name)) erase({T::kKind.kind, name.first, name.second});
+  }
+  end_batch();
+}
 
 // Looks things up and notes each look-up in `seen` (which may be null). Pointers are valid until
 // the index changes next.

@@ -46,6 +46,8 @@ void Decoder::advance() {
 }
 
 void Decoder::skip() {
+  const bool opens = token_.kind == Token::Kind::MapBegin || token_.kind == Token::Kind::ListBegin;
+  if (!failed() && opens && source_.skip_open()) return advance();
   int depth = 0;
   do {
     if (failed()) return;

@@ -27,7 +27,8 @@ void append_utf8(std::string& out, std::uint32_t code) {
 
 }  // namespace
 
-JsonSource::JsonSource(std::string_view text) : text_(text) {
+JsonSource::JsonSource(std::string_view text, Skipping skipping)
+    : text_(text), skipping_(skipping) {
   if (text.size() > kMaxDocumentBytes) bad("larger than 16 MiB");
 }
 
@@ -108,6 +109,60 @@ Token JsonSource::end(char closer) {
   --depth_;
   after_value();
   return {kind, Token::Type::Null, line_, {}};
+}
+
+// Moves behind the bracket that closes `depth` open ones. Brackets of both kinds count alike.
+bool JsonSource::scan_to_close(int depth) {
+  while (at_ < text_.size()) {
+    switch (text_[at_++]) {
+      case '{':
+      case '[': ++depth; break;
+      case '}':
+      case ']':
+        if (--depth == 0) return true;
+        break;
+      case '\n': ++line_; break;
+      case '"':
+        for (;;) {
+          at_ = text_.find_first_of("\"\\", at_);
+          if (at_ == std::string_view::npos) {
+            at_ = text_.size();
+            break;
+          }
+          if (text_[at_++] == '"') break;
+          ++at_;
+        }
+        break;
+      default: break;
+    }
+  }
+  bad("not valid JSON: ends too early");
+  return false;
+}
+
+bool JsonSource::skip_open() {
+  if (skipping_ == Skipping::Checked || failed_ || depth_ == 0) return false;
+  if (!scan_to_close(1)) return true;  // next() tells
+  --depth_;
+  after_value();
+  return true;
+}
+
+std::string_view JsonSource::take_raw() {
+  if (failed_ || !in_document_ || expect_ != Expect::Value) {
+    bad("not valid JSON: a value is due");
+    return {};
+  }
+  skip_space();
+  const std::size_t start = at_;
+  if (look() == '{' || look() == '[') {
+    ++at_;
+    if (!scan_to_close(1)) return {};
+    after_value();
+  } else if (value().kind != Token::Kind::Scalar) {
+    return {};
+  }
+  return text_.substr(start, at_ - start);
 }
 
 void JsonSource::after_value() { expect_ = depth_ == 0 ? Expect::Done : Expect::CommaOrEnd; }

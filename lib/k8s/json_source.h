@@ -13,10 +13,19 @@ namespace tulle::k8s {
 
 class JsonSource final : public TokenSource {
  public:
+  // How much is checked of objects and lists that nobody reads: everything, or only that their
+  // brackets and quotes end somewhere. The latter is for documents of the API server, of which most
+  // is skipped (managedFields alone are half of many an object).
+  enum class Skipping : std::uint8_t { Checked, Unparsed };
+
   // `text` must outlive the source.
-  explicit JsonSource(std::string_view text);
+  explicit JsonSource(std::string_view text, Skipping skipping = Skipping::Checked);
   bool next_document() override;
   Token next() override;
+  bool skip_open() override;
+  // Instead of next(), where a value is due: the text of that value, not looked into. Empty (and
+  // everything after is Bad) if no value is there or it does not end.
+  std::string_view take_raw();
 
  private:
   // What may come next, given what came before.
@@ -24,6 +33,7 @@ class JsonSource final : public TokenSource {
 
   void skip_space();
   Token bad(std::string reason);
+  bool scan_to_close(int depth);
   Token structure(Token::Kind kind);
   Token end(char closer);
   Token value();
@@ -38,6 +48,7 @@ class JsonSource final : public TokenSource {
   char look() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
   std::string_view text_;
+  const Skipping skipping_;
   std::size_t at_ = 0;
   std::uint32_t line_ = 1;
   int depth_ = 0;

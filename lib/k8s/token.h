@@ -39,6 +39,9 @@ class TokenSource {
   virtual bool next_document() = 0;
   // The next token of the document; End at its end, Bad (again and again) when it is broken.
   virtual Token next() = 0;
+  // The object or list whose begin was the last token is not wanted: moves behind its end without
+  // giving its tokens. False if this source cannot: pull them.
+  virtual bool skip_open() { return false; }
 };
 
 }  // namespace tulle::k8s

@@ -10,6 +10,7 @@
 
 #include "lib/base/text.h"
 #include "lib/net/address.h"
+#include "lib/tls/names.h"
 #include "lib/tls/session.h"
 #include "lib/tls/verified.h"
 
@@ -84,12 +85,27 @@ Result<VerifiedChains::EntryPtr> verify(const SSL* ssl, X509_STORE* store, Verif
   return VerifiedChains::EntryPtr(std::move(entry));
 }
 
-bool has_name(const native::Names& names, std::string_view expected) {
+// "*.example.org" stands for one more label in front, of a name that has two more at least.
+bool matches_host(std::string_view pattern, std::string_view host) {
+  if (iequals(pattern, host)) return true;
+  const std::size_t dot = host.find('.');
+  if (!pattern.starts_with("*.") || dot == 0 || dot == std::string_view::npos) return false;
+  const std::string_view rest = host.substr(dot);
+  return rest.find('.', 1) != std::string_view::npos && iequals(pattern.substr(1), rest);
+}
+
+bool has_name(const native::Names& names, std::string_view expected, NameRule rule) {
   if (expected.find("://") != std::string_view::npos) {
     return std::find(names.uris.begin(), names.uris.end(), expected) != names.uris.end();
   }
   if (const auto ip = net::IpAddr::parse(expected)) {
     return std::find(names.ips.begin(), names.ips.end(), as_text(ip->octets())) != names.ips.end();
+  }
+  if (rule == NameRule::Host) {
+    if (expected.ends_with('.')) expected.remove_suffix(1);
+    return is_dns_name(expected) &&
+           std::any_of(names.dns.begin(), names.dns.end(),
+                       [&](const std::string& pattern) { return matches_host(pattern, expected); });
   }
   return std::any_of(names.identities.begin(), names.identities.end(),
                      [&](const std::string& name) { return iequals(name, expected); });
@@ -158,11 +174,11 @@ Result<std::string> Credentials::verify_client(const ssl_st* session) const {
   return identities.empty() ? std::string() : identities.front();
 }
 
-Result<std::string> Credentials::verify_server(const ssl_st* session,
-                                               std::string_view expected) const {
+Result<std::string> Credentials::verify_server(const ssl_st* session, std::string_view expected,
+                                               NameRule rule) const {
   const auto peer = verify(session, store_, *verified_, Usage::Server);
   if (!peer) return peer.error();
-  if (has_name((*peer)->names, expected)) return std::string(expected);
+  if (has_name((*peer)->names, expected, rule)) return std::string(expected);
   return Error{Errc::Unauthenticated, "verify a certificate: of somebody else"};
 }
 

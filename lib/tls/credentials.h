@@ -20,6 +20,12 @@ namespace tulle::tls {
 
 class VerifiedChains;
 
+// How the name that a server must have is compared with those of its certificate.
+enum class NameRule : std::uint8_t {
+  Workload,  // exactly: identities of the mesh have no wildcards
+  Host,      // RFC 9525 §6.3: "*" may stand for the whole first label of a DNS name
+};
+
 class Credentials {
  public:
   struct Own {
@@ -51,7 +57,8 @@ class Credentials {
   // now. A client's is "" if its certificate holds no workload name.
   ssl_ctx_st* native() const noexcept { return context_; }
   Result<std::string> verify_client(const ssl_st* session) const;
-  Result<std::string> verify_server(const ssl_st* session, std::string_view expected) const;
+  Result<std::string> verify_server(const ssl_st* session, std::string_view expected,
+                                    NameRule rule) const;
 
  private:
   explicit Credentials(Options options);

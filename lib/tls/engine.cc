@@ -17,6 +17,7 @@ struct Engine::Setup {
   CredentialsPtr credentials;
   ChooseCredentials choose;
   std::string expected;  // client: who the server must be
+  NameRule names = NameRule::Workload;
   bool alpn = false;
   bool is_client = false;
   std::optional<Error> refused;  // why verification failed
@@ -110,9 +111,9 @@ int EngineHooks::bio_write(BIO* bio, const char* data, int size) {
 ssl_verify_result_t EngineHooks::verify(SSL* ssl, std::uint8_t* alert) {
   Engine& engine = engine_of(ssl);
   Engine::Setup& setup = *engine.setup_;
-  Result<std::string> identity = setup.is_client
-                                     ? setup.credentials->verify_server(ssl, setup.expected)
-                                     : setup.credentials->verify_client(ssl);
+  Result<std::string> identity =
+      setup.is_client ? setup.credentials->verify_server(ssl, setup.expected, setup.names)
+                      : setup.credentials->verify_client(ssl);
   if (identity) {
     engine.peer_ = std::move(*identity);
     return ssl_verify_ok;
@@ -188,6 +189,7 @@ Result<std::unique_ptr<Engine>> Engine::connect(CredentialsPtr credentials,
   auto setup = std::make_unique<Setup>();
   setup->credentials = std::move(credentials);
   setup->expected = options.identity;
+  setup->names = options.names;
   setup->is_client = true;
   const Setup& made = *setup;
   std::unique_ptr<Engine> engine(new Engine(std::move(setup)));

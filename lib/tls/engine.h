@@ -32,6 +32,8 @@ struct ClientOptions {
   // SAN if this is an address. Never empty.
   std::string identity;
   bool alpn = false;  // offer the credentials' protocols
+  // Servers outside of the mesh (the API server): a DNS SAN may have a wildcard as its first label.
+  NameRule names = NameRule::Workload;
 };
 
 class Engine final : public SlabAllocated {

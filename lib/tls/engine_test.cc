@@ -46,6 +46,32 @@ TEST(Engine, BothSidesLearnWhoTheOtherIsHoweverTheBytesCome) {
   }
 }
 
+TEST(Engine, HostsOutsideOfTheMeshMayHaveWildcards) {
+  const PrivateKey key = PrivateKey::generate();
+  const auto check = [&](const std::string& san, std::string_view expected, NameRule rule) {
+    const CredentialsPtr server =
+        ca().for_leaf(odd_certificate(ca().issuer, key, {.san = san}), key);
+    ClientOptions options;
+    options.identity = expected;
+    options.names = rule;
+    return why(handshake(ca().anchors_only(), server, options).client_result);
+  };
+  const std::string san = "DNS:*.api.example.org,DNS:kubernetes,IP:10.96.0.1,IP:fd00::1";
+  for (const std::string_view good : {"a.api.example.org", "A.API.example.ORG",
+                                      "a.api.example.org.", "kubernetes", "10.96.0.1", "fd00::1"}) {
+    EXPECT_EQ(check(san, good, NameRule::Host), "accepted") << good;
+  }
+  for (const std::string_view bad :
+       {"api.example.org", "a.b.api.example.org", ".api.example.org", "*.api.example.org",
+        "10.96.0.2", "fd00::2", "kubernetes.default"}) {
+    EXPECT_NE(check(san, bad, NameRule::Host), "accepted") << bad;
+  }
+  EXPECT_EQ(check("DNS:*.org", "example.org", NameRule::Host), "of somebody else");
+  EXPECT_EQ(check("DNS:a*.example.org", "ab.example.org", NameRule::Host), "of somebody else");
+  EXPECT_EQ(check("DNS:10.96.0.1", "10.96.0.1", NameRule::Host), "of somebody else");
+  EXPECT_EQ(check(san, "a.api.example.org", NameRule::Workload), "of somebody else");
+}
+
 TEST(Engine, AClientMayHaveNoCertificate) {
   Pair pair = handshake(ca().anchors_only(), ca().for_name("s"), {"s", "s"});
   ASSERT_TRUE(pair.ok());

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/source/kubernetes.h"
+
+#include <algorithm>
+#include <set>
+
+#include "lib/base/text.h"
+#include "lib/k8s/check.h"
+#include "lib/k8s/json_source.h"
+
+namespace tulle::control {
+namespace {
+
+constexpr std::size_t kMaxBrokenNamed = 10'000;
+
+k8s::Reflector::Options core(const k8s::Resource& resource, bool metadata_only = false) {
+  k8s::Reflector::Options options;
+  options.resource = resource;
+  options.metadata_only = metadata_only;
+  return options;
+}
+
+// A resource of a CRD. The plural names are those of the CRDs in reference control-plane.md §6.1.
+k8s::Reflector::Options custom(std::string_view group, std::string_view plural,
+                               std::string_view versions) {
+  k8s::Reflector::Options options;
+  options.resource = {group, plural, versions};
+  options.optional = true;
+  return options;
+}
+
+}  // namespace
+
+// Puts what a reflector tells into the index.
+class KubernetesSource::Feed : public k8s::Receiver {
+ public:
+  Feed(KubernetesSource& source, const k8s::Reflector::Options& options, std::uint64_t seed)
+      : source_(source), reflector_(source.client_, *this, source.log_, options, seed) {}
+  virtual ~Feed() = default;
+
+  k8s::Reflector& reflector() noexcept { return reflector_; }
+  std::size_t broken() const noexcept { return broken_.size(); }
+
+  void before() override { source_.index_.begin_batch(); }
+  void after() override { source_.index_.end_batch(); }
+
+ protected:
+  using Name = std::pair<std::string, std::string>;
+
+  void is_broken(const Name& name, const std::string& why) {
+    if (broken_.size() < kMaxBrokenNamed) broken_.insert(name);
+    source_.log_.error("an object cannot be read; its last good state stays",
+                       {{"resource", reflector_.options().resource.plural},
+                        {"namespace", name.first},
+                        {"name", name.second},
+                        {"reason", why}});
+  }
+
+  KubernetesSource& source_;
+  k8s::Reflector reflector_;
+  std::set<Name> broken_;
+};
+
+template <typename T>
+class KubernetesSource::TypedFeed final : public Feed {
+ public:
+  using Feed::Feed;
+
+  void list_begin() override {
+    listed_.clear();
+    broken_.clear();
+    // The first list has nothing to take away.
+    comparing_ = source_.index_.count<T>() != 0;
+  }
+  void list_end() override {
+    if (comparing_) source_.index_.keep_only<T>(listed_);
+    listed_.clear();
+    if (std::exchange(told_, true)) return;
+    source_.feed_synced();
+  }
+  void put(std::string_view json) override {
+    k8s::Object object(std::in_place_type<T>);
+    T& value = std::get<T>(object);
+    const auto problem = read(json, value);
+    const Name name{T::kKind.namespaced ? value.meta.ns : std::string(), value.meta.name};
+    if (comparing_ && !name.second.empty()) listed_.insert(name);
+    if (problem) return is_broken(name, *problem);
+    if (const auto violation = k8s::complete_and_check(object)) {
+      return is_broken(name, concat(violation->path, ": ", violation->reason));
+    }
+    broken_.erase(name);
+    source_.index_.put(std::move(object));
+  }
+  void erase(std::string_view json) override {
+    T value;
+    const auto problem = read(json, value);
+    const Name name{T::kKind.namespaced ? value.meta.ns : std::string(), value.meta.name};
+    // What identifies an object comes before what could be wrong with it.
+    if (name.second.empty()) return is_broken(name, problem.value_or("has no name"));
+    broken_.erase(name);
+    source_.index_.erase({T::kKind.kind, name.first, name.second});
+  }
+
+ private:
+  static std::optional<std::string> read(std::string_view json, T& into) {
+    k8s::JsonSource source(json, k8s::JsonSource::Skipping::Unparsed);
+    if (!source.next_document()) return "is empty";
+    if (const auto problem = k8s::decode(source, into)) return problem->to_string();
+    return std::nullopt;
+  }
+
+  std::set<Name> listed_;
+  bool comparing_ = false;
+  bool told_ = false;  // the source knows that the first list is complete
+};
+
+template <typename T>
+void KubernetesSource::add(const k8s::Reflector::Options& options) {
+  feeds_.push_back(std::make_unique<TypedFeed<T>>(*this, options, random_.next()));
+}
+
+KubernetesSource::KubernetesSource(k8s::ApiClient& client, Index& index, const log::Logger& log,
+                                   std::uint64_t seed)
+    : client_(client), index_(index), log_(log), random_(seed) {
+  constexpr std::string_view kPolicy = k8s::kPolicyGroup;
+  add<k8s::Namespace>(core(k8s::kNamespaces, true));
+  add<k8s::Node>(core(k8s::kNodes, true));
+  add<k8s::Service>(core(k8s::kServices));
+  add<k8s::EndpointSlice>(core(k8s::kEndpointSlices));
+  add<k8s::Pod>(core(k8s::kPods));
+  add<k8s::Server>(custom(kPolicy, "servers", "v1beta3,v1beta2,v1beta1"));
+  add<k8s::ServerAuthorization>(custom(kPolicy, "serverauthorizations", "v1beta1"));
+  add<k8s::AuthorizationPolicy>(custom(kPolicy, "authorizationpolicies", "v1alpha1"));
+  add<k8s::MeshTlsAuthentication>(custom(kPolicy, "meshtlsauthentications", "v1alpha1"));
+  add<k8s::NetworkAuthentication>(custom(kPolicy, "networkauthentications", "v1alpha1"));
+  add<k8s::HttpLocalRateLimitPolicy>(custom(kPolicy, "httplocalratelimitpolicies", "v1alpha1"));
+  add<k8s::EgressNetwork>(custom(kPolicy, "egressnetworks", "v1alpha1"));
+}
+
+KubernetesSource::~KubernetesSource() = default;
+
+void KubernetesSource::start(std::function<void()> on_synced) {
+  on_synced_ = std::move(on_synced);
+  for (const auto& feed : feeds_) tasks_.spawn(feed->reflector().run());
+}
+
+void KubernetesSource::feed_synced() {
+  // The feed that calls is not marked yet in its reflector; each calls once.
+  if (++complete_ < feeds_.size()) return;
+  synced_ = true;
+  log_.info("the index is complete", {{"objects", index_.size()}});
+  if (on_synced_) on_synced_();
+}
+
+std::string KubernetesSource::missing() const {
+  std::string out;
+  if (synced_) return out;
+  for (const auto& feed : feeds_) {
+    const k8s::Reflector& reflector = feed->reflector();
+    if (reflector.synced()) continue;
+    if (!out.empty()) out += ", ";
+    out += reflector.options().resource.plural;
+    if (!reflector.problem().empty()) out += concat(" (", reflector.problem(), ")");
+  }
+  return out;
+}
+
+std::size_t KubernetesSource::broken_objects() const noexcept {
+  std::size_t out = 0;
+  for (const auto& feed : feeds_) out += feed->broken();
+  return out;
+}
+
+std::vector<KubernetesSource::ResourceState> KubernetesSource::resources() const {
+  std::vector<ResourceState> out;
+  for (const auto& feed : feeds_) {
+    const k8s::Reflector& reflector = feed->reflector();
+    const k8s::Resource& resource = reflector.options().resource;
+    out.push_back({resource.plural, resource.group, reflector.stats(), reflector.synced(),
+                   !reflector.problem().empty()});
+  }
+  return out;
+}
+
+}  // namespace tulle::control

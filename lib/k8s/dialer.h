@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections to the API server: address, TCP, TLS 1.3 with ordinary server-name verification,
+// ALPN. An interface, so that tests connect to a server in memory.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/dns/resolver.h"
+#include "lib/k8s/access.h"
+#include "lib/net/socket.h"
+#include "lib/net/stream.h"
+#include "lib/net/task.h"
+#include "lib/tls/credentials.h"
+
+namespace tulle::k8s {
+
+struct Dialed {
+  net::StreamPtr stream;
+  bool http2 = true;  // otherwise HTTP/1.1
+};
+
+class Dialer {
+ public:
+  virtual ~Dialer() = default;
+  // Errors: those of connect(2) and TLS; NotFound (no such host), Invalid (a credential cannot be
+  // used: `where` says which), Timeout.
+  virtual net::Task<Result<Dialed>> dial(Deadline by) = 0;
+};
+
+// The real one. CA, client certificate and key are read again for each connection.
+class ServerDialer final : public Dialer {
+ public:
+  // Loop and sockets must outlive it, and it every dial.
+  ServerDialer(net::Loop& loop, net::SocketFactory& sockets, ClusterAccess access,
+               std::uint64_t seed);
+  net::Task<Result<Dialed>> dial(Deadline by) override;
+
+ private:
+  struct Names {
+    Names(net::Loop& loop, net::SocketFactory& sockets, std::uint64_t seed)
+        : exchange(loop, sockets), resolver(loop, exchange, {}, seed) {}
+    dns::SocketExchange exchange;
+    dns::Resolver resolver;
+  };
+  net::Task<Result<Dialed>> dial_one(net::SocketAddr to, Deadline by);
+  Result<tls::CredentialsPtr> credentials();
+
+  net::Loop& loop_;
+  net::SocketFactory& sockets_;
+  const ClusterAccess access_;
+  std::unique_ptr<Names> names_;  // null if the host is an address
+  tls::CredentialsPtr credentials_;
+  std::string credentials_of_;  // digest of what they were made from
+};
+
+}  // namespace tulle::k8s
