@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts the proxy into pods: a pure function from (object, namespace, configuration) to the injected
+// object, the JSON Patch that makes it, and the reasons against (control-plane.md §1). The webhook,
+// `tulle inject --manual` and `tulle local` all call it.
+//
+//   std::vector<ConfigProblem> problems;
+//   const Config config = read_config_yaml(configmap["values"], problems);
+//   const Outcome outcome = inject(pod, {.ns = "shop", .ns_annotations = …}, config);
+//   if (outcome.kind == Outcome::Kind::Injected) use(outcome.object);  // or outcome.patch
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/inject/config.h"
+#include "lib/inject/overrides.h"
+#include "lib/inject/patch.h"
+#include "lib/inject/value.h"
+#include "lib/k8s/meta.h"
+
+namespace tulle::inject {
+
+// Why a pod stays as it is, in the order in which reasons are told (control-plane.md §1.5).
+enum class Reason : std::uint8_t {
+  HostNetwork,
+  SidecarExists,
+  UnsupportedResource,
+  EnableAnnotationAbsent,
+  DisableAnnotationPresent,
+  InvalidAtNamespace,
+  InvalidAtWorkload,
+  AutomountDisabled,  // only without projected tokens
+  UdpPorts,           // a warning; never blocks
+};
+// For metrics: "host_network_enabled".
+std::string_view id(Reason reason) noexcept;
+// For people: "hostNetwork is enabled".
+std::string_view text(Reason reason) noexcept;
+constexpr bool blocks(Reason reason) noexcept { return reason != Reason::UdpPorts; }
+
+// Who made a pod: the name that its labels, events and metrics carry. Kinds are lower-case.
+struct Owner {
+  std::string kind;
+  std::string name;
+  friend bool operator==(const Owner&, const Owner&) = default;
+};
+
+struct Context {
+  std::string ns;  // the pod's namespace
+  k8s::StringMap ns_annotations;
+  Owner owner;                  // empty: the pod itself
+  bool native_sidecars = true;  // what the API server has; asked for by configuration and annotations
+  // Whoever calls asks for the injection by that (`inject --manual`): only `disabled` on the pod
+  // speaks against it, and linkerd.io/inject is not written.
+  bool by_hand = false;
+  std::string created_by;  // "": linkerd/proxy-injector <version>
+  bool is_webhook = true;  // false: the object is a template that a person wrote
+};
+
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    Injected,
+    OpaquePorts,  // only the opaque-ports annotation was added
+    Unchanged,
+    Refused,  // `error` says why: the pod must not start like this
+  };
+  Kind kind = Kind::Unchanged;
+  std::vector<Reason> reasons;
+  std::vector<Warning> warnings;
+  std::string error;
+  Patch patch;   // empty unless Injected or OpaquePorts
+  Value object;  // what the patch makes of the object; the object itself if there is none
+  std::string_view annotation_at;  // "namespace" or "workload": who decided; "" if nobody
+  k8s::StringMap annotations;      // the pod's, with those inherited
+  // The reasons' texts, joined by ", ".
+  std::string reasons_text() const;
+};
+
+// `object` is a Pod or something with a pod template (Deployment, ReplicationController, ReplicaSet,
+// Job, DaemonSet, StatefulSet, CronJob). Injecting twice changes nothing the second time.
+Outcome inject(const Value& object, const Context& context, const Config& config);
+
+// The opaque-ports annotation that a Service takes over from its namespace or the defaults.
+Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotations,
+                         const Config& config);
+
+// Takes out what inject() has put in. Annotations config.linkerd.io/* stay: they are the user's.
+Value uninject(const Value& object);
+// What uninject() removes, by name.
+bool is_injected_container(std::string_view name) noexcept;
+bool is_injected_volume(std::string_view name) noexcept;
+bool is_injected_key(std::string_view key, std::string_view value) noexcept;
+
+// Where the pod template of this kind is ("", "/spec/template", …); nullopt if it has none.
+std::optional<std::string_view> template_prefix(std::string_view kind) noexcept;
+// Does the pod have a proxy, or one of another mesh?
+bool has_sidecar(const Value& spec, const Config& config);
+// The annotations (or labels) of an object's or template's metadata; what is no text is left out.
+k8s::StringMap string_map(const Value& map);
+
+}  // namespace tulle::inject
