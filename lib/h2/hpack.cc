@@ -322,12 +322,14 @@ void HpackEncoder::set_table_limit(std::size_t size) {
   if (size == table_.max_size()) return;
   table_.set_max_size(size);
   pending_size_ = size;
+  pending_min_ = std::min(pending_min_, size);
 }
 
 void HpackEncoder::begin(ByteQueue& out) {
   if (pending_size_ == SIZE_MAX) return;
+  if (pending_min_ < pending_size_) put_integer(0x20, 5, pending_min_, out);
   put_integer(0x20, 5, pending_size_, out);
-  pending_size_ = SIZE_MAX;
+  pending_size_ = pending_min_ = SIZE_MAX;
 }
 
 void HpackEncoder::encode(std::string_view name, std::string_view value, ByteQueue& out) {

@@ -70,7 +70,8 @@ class HpackDecoder {
 
 class HpackEncoder {
  public:
-  // The peer's SETTINGS_HEADER_TABLE_SIZE; at most 4096 of it is used.
+  // The peer's SETTINGS_HEADER_TABLE_SIZE; at most 4096 of it is used. The next block begins with what changed,
+  // the smallest size since the last block first (RFC 7541 §4.2).
   void set_table_limit(std::size_t size);
   // Call before the first field of each block.
   void begin(ByteQueue& out);
@@ -81,6 +82,7 @@ class HpackEncoder {
  private:
   DynamicTable table_;
   std::size_t pending_size_ = SIZE_MAX;  // an update to announce
+  std::size_t pending_min_ = SIZE_MAX;   // the smallest of those since the last block
 };
 
 }  // namespace tulle::h2

@@ -26,7 +26,7 @@ class Outgoing : public http::BodyListener, public ListHook<SendingTag> {
 class Pump : public net::FlushHook {
  public:
   Pump(net::StreamPtr stream, bool server, const SessionOptions& options, SessionEvents& events)
-      : stream_(std::move(stream)), session_(server, options, events) {}
+      : stream_(std::move(stream)), session_(server, options, events), drained_(stream_->loop()) {}
 
   net::Stream& stream() noexcept { return *stream_; }
   Session& session() noexcept { return session_; }
@@ -49,6 +49,10 @@ class Pump : public net::FlushHook {
   // Reads until the connection ends; the error that ended it (Eof for a clean end).
   net::Task<Error> read_all() {
     for (;;) {
+      while (session_.output().size() > hold_at_ && !write_failed_ && !closing_) {
+        flush_soon();
+        [[maybe_unused]] const bool told = co_await drained_.wait();
+      }
       const MutableBytes room = loop().scratch();
       const Result<std::size_t> n = stream_->try_read(room);
       if (!n) {
@@ -74,6 +78,7 @@ class Pump : public net::FlushHook {
   // Ends read_all() soon.
   void stop_reading() {
     closing_ = true;
+    drained_.notify_all();
     stream_->io().set_readable();
   }
 
@@ -88,6 +93,7 @@ class Pump : public net::FlushHook {
       session_.output().consume(*n);
       if (session_.output().empty()) fill();
     }
+    drained_.notify_all();
     const Result<void> flushed = stream_->try_flush();
     if (!flushed) blocked(flushed.error());
     after_flush();
@@ -96,7 +102,11 @@ class Pump : public net::FlushHook {
   TimePoint heard_at{};
 
  protected:
+  static constexpr std::size_t kEnough = std::size_t{64} * 1024;  // on its way at once
   ~Pump() = default;
+  // Reads nothing more while that many bytes wait to be sent. Only one side of a connection may do so, or both
+  // could wait for each other.
+  void hold_reading_at(std::size_t size) noexcept { hold_at_ = size; }
   virtual void after_flush() {}
   virtual void after_receive() {}
 
@@ -104,13 +114,13 @@ class Pump : public net::FlushHook {
   void fill() {
     while (!ready_.empty() && session_.output().size() < kEnough) {
       Outgoing& outgoing = *ready_.pop_front();
-      if (send_some(outgoing)) ready_.push_back(outgoing);
+      const bool more = send_some(outgoing);
+      // A producer that writes as soon as credit comes back has queued it again meanwhile.
+      if (more && !outgoing.ListHook<SendingTag>::linked()) ready_.push_back(outgoing);
     }
   }
 
  private:
-  static constexpr std::size_t kEnough = std::size_t{64} * 1024;
-
   // One frame; true if it could go on at once.
   bool send_some(Outgoing& outgoing) {
     StreamState* const stream = outgoing.stream;
@@ -145,6 +155,7 @@ class Pump : public net::FlushHook {
     if (error.code != Errc::WouldBlock) {
       write_failed_ = true;
       session_.output().clear();
+      drained_.notify_all();
       stream_->io().set_readable();  // the reader ends the connection
       return;
     }
@@ -162,6 +173,8 @@ class Pump : public net::FlushHook {
   net::StreamPtr stream_;
   Session session_;
   IntrusiveList<Outgoing, SendingTag> ready_;
+  net::Signal drained_;
+  std::size_t hold_at_ = SIZE_MAX;
   bool waiting_ = false;
   bool write_failed_ = false;
   bool closing_ = false;

@@ -16,6 +16,9 @@ SessionOptions session_options(const ServerOptions& options) {
   return out;
 }
 
+// A client that asks on and on and reads no answer is not listened to beyond that many bytes of answers.
+constexpr std::size_t kMostUnsent = std::size_t{256} * 1024;
+
 class Server;
 struct DeadTag;
 struct FreshTag;
@@ -44,6 +47,7 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
  public:
   Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
       : Pump(std::move(stream), true, session_options(options), *this), handler_(handler) {
+    hold_reading_at(kMostUnsent);
     drain.add(*this);
     if (drain.started()) on_drain();
   }
@@ -199,6 +203,7 @@ void ServerStream::on_abandoned() {
 }
 void ServerStream::on_informational(http::ResponseHead head) {
   if (stream == nullptr || head.status == 101) return;
+  if (server.session().output().size() > kMostUnsent) return;  // the client does not read, and may do without
   server.session().send_response(*stream, head, false);
   server.flush_soon();
 }

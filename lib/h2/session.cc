@@ -16,6 +16,8 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr double kAbuseBurst = 2000;
 constexpr double kAbuseRate = 500;
 constexpr unsigned kMaxContinuations = 16;
+// Streams that a client may hold open where no limit is announced.
+constexpr std::size_t kMostStreams = 10'000;
 constexpr std::int64_t kMaxWindow = 0x7FFFFFFF;
 
 bool connection_specific(std::string_view name) {
@@ -27,6 +29,11 @@ bool is_lower_token(std::string_view name) {
   return http::is_token(name) && std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
+// A header block that is far larger than any list we take is an attack.
+std::size_t max_block(const SessionOptions& options) {
+  return std::size_t{options.max_header_list} * 4 + std::size_t{64} * 1024;
+}
+
 std::size_t next_size(std::size_t count) {
   std::size_t size = 8;
   while (size < count * 2) size *= 2;
@@ -36,7 +43,12 @@ std::size_t next_size(std::size_t count) {
 }  // namespace
 
 Session::Session(bool server, const SessionOptions& options, SessionEvents& events)
-    : server_(server), options_(options), events_(events), decoder_(4096, std::max<std::size_t>(options.max_header_list, 1024)) {
+    : server_(server),
+      options_(options),
+      events_(events),
+      // A field too large for us is decoded all the same, so that its request can be answered with 431: no text
+      // is longer than twice the block it came in (five bits are the shortest code).
+      decoder_(4096, max_block(options) * 2) {
   if (!server_) output_.append(kPreface);
   struct Setting {
     std::uint16_t id;
@@ -532,8 +544,7 @@ Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
 Result<void> Session::on_continuation(const Frame& frame, Bytes payload) {
   if (block_stream_ == 0) return fail(Code::ProtocolError, "CONTINUATION of nothing");
   block_.append(payload);
-  // A block that is far larger than any list we take, or in too many pieces, is an attack.
-  if (++block_frames_ > kMaxContinuations || block_.size() > std::size_t{options_.max_header_list} * 4 + 65'536) {
+  if (++block_frames_ > kMaxContinuations || block_.size() > max_block(options_)) {
     return fail(Code::EnhanceYourCalm, "a header block without end");
   }
   if ((frame.flags & flag::kEndHeaders) == 0) return {};
@@ -612,6 +623,12 @@ Result<void> Session::finish_headers() {
 
 namespace {
 
+std::size_t count_of(const http::HeaderMap& headers, std::string_view name) {
+  std::size_t n = 0;
+  for (const auto field : headers) n += field.name == name ? 1U : 0U;
+  return n;
+}
+
 // content-length of a message; nullopt: malformed. -1: none.
 std::optional<std::int64_t> body_length(const http::HeaderMap& headers) {
   std::int64_t length = -1;
@@ -632,7 +649,8 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   Parsing& parsing = *parsing_;
   last_peer_stream_ = id;
   if (goaway_final_) return {};  // the client was told; it goes elsewhere
-  if (options_.max_concurrent_streams != 0 && peer_streams_ >= options_.max_concurrent_streams) {
+  const std::size_t most = options_.max_concurrent_streams != 0 ? options_.max_concurrent_streams : kMostStreams;
+  if (peer_streams_ >= most) {
     rst(id, Code::RefusedStream);
     if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many streams at once");
     return {};
@@ -641,12 +659,17 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   ++peer_streams_;
   const bool connect = parsing.method == "CONNECT";
   const unsigned want = connect ? 0b00101U : 0b01011U;  // method and authority; method, scheme and path
-  const bool pseudo_ok = connect ? (parsing.pseudo & 0b11111U) == want
-                                 : (parsing.pseudo & 0b01011U) == want && !parsing.path.empty() &&
-                                       (parsing.path.front() == '/' || parsing.path == "*");
+  // Each must also be fit for a request line and a Host field: somebody behind us may speak HTTP/1.
+  const bool pseudo_ok =
+      connect ? (parsing.pseudo & 0b11111U) == want && !parsing.authority.empty()
+              : (parsing.pseudo & 0b01011U) == want && http::is_target(parsing.path) &&
+                    (parsing.path.front() == '/' || (parsing.path == "*" && parsing.method == "OPTIONS")) &&
+                    http::is_scheme(parsing.scheme);
   const auto length = body_length(parsing.headers);
   const auto host = parsing.headers.get("host");
-  const bool host_ok = !host || parsing.authority.empty() || iequals(*host, parsing.authority);
+  const bool host_ok = http::is_authority(parsing.authority) &&
+                       (!host || (http::is_authority(*host) && count_of(parsing.headers, "host") == 1 &&
+                                  (parsing.authority.empty() || iequals(*host, parsing.authority))));
   if (!parsing.too_large && (parsing.bad || !pseudo_ok || !http::is_token(parsing.method) || !length || !host_ok)) {
     rst(id, Code::ProtocolError);
     close(stream);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/http/message.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+
+#include "lib/base/text.h"
 
 namespace tulle::http {
 
@@ -10,6 +13,7 @@ std::string_view reason_phrase(std::uint16_t status) noexcept {
   switch (status) {
     case 100: return "Continue";
     case 101: return "Switching Protocols";
+    case 102: return "Processing";
     case 103: return "Early Hints";
     case 200: return "OK";
     case 201: return "Created";
@@ -94,6 +98,24 @@ bool is_token(std::string_view text) noexcept {
     if (!kToken[static_cast<std::uint8_t>(c)]) return false;
   }
   return true;
+}
+
+bool is_target(std::string_view text) noexcept {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    return byte > 0x20 && byte != 0x7F;
+  });
+}
+
+bool is_authority(std::string_view text) noexcept {
+  return text.empty() || (is_target(text) && text.find_first_of("/?#,@\\") == std::string_view::npos);
+}
+
+bool is_scheme(std::string_view text) noexcept {
+  const auto letter = [](char c) { return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z'; };
+  return !text.empty() && letter(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return letter(c) || ascii_digit(c) || c == '+' || c == '-' || c == '.';
+  });
 }
 
 bool is_field_value(std::string_view text) noexcept {

@@ -102,5 +102,12 @@ Response make_text_response(net::Loop& loop, std::uint16_t status, std::string_v
 bool is_token(std::string_view text) noexcept;
 // RFC 9110 §5.5: no CR, LF, NUL or other control but HTAB.
 bool is_field_value(std::string_view text) noexcept;
+// A request target as it may stand in a request line: not empty, no blanks, no controls.
+bool is_target(std::string_view text) noexcept;
+// What may stand as host and port in a Host field, an :authority or a target: nothing that would end it there
+// (blanks, controls, "/", "?", "#") or make it mean two hosts (",", "@", "\\"). May be empty.
+bool is_authority(std::string_view text) noexcept;
+// RFC 3986 §3.1.
+bool is_scheme(std::string_view text) noexcept;
 
 }  // namespace tulle::http

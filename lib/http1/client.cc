@@ -8,6 +8,7 @@ namespace tulle::http1 {
 namespace {
 
 constexpr std::size_t kWindow = std::size_t{64} * 1024;
+constexpr unsigned kMaxInformational = 1000;  // 1xx in front of one answer
 
 }  // namespace
 
@@ -177,6 +178,7 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::str
                                                                         bool wants_upgrade, Deadline by) {
   ByteQueue held;
   std::size_t searched = 0;
+  unsigned informational = 0;
   for (;;) {
     const MutableBytes room = stream_->loop().scratch();
     const Result<std::size_t> n = stream_->try_read(room);
@@ -204,6 +206,7 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::str
       const bool upgraded = wants_upgrade && (response.status == 101 || (method == "CONNECT" && response.status / 100 == 2));
       if (response.status < 200 && !upgraded) {
         if (response.status == 101) co_return Error{Errc::Protocol, "an upgrade that nobody asked for"};
+        if (++informational > kMaxInformational) co_return Error{Errc::Protocol, "too many informational responses"};
         if (sink != nullptr) sink->on_informational(std::move(response));
         bytes = rest;
         searched = 0;

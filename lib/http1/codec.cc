@@ -100,28 +100,21 @@ std::optional<http::Version> parse_version(std::string_view text) {
   return std::nullopt;
 }
 
-bool is_target(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    return byte > 0x20 && byte != 0x7F;
-  });
-}
-
 bool keeps_alive(const http::HeaderMap& headers, http::Version version) {
   if (headers.has_token("connection", "close")) return false;
   return version == http::Version::Http11 || headers.has_token("connection", "keep-alive");
 }
 
 // authority-form: host and port, nothing else.
-bool is_authority(std::string_view text) {
-  return !text.empty() && text.find_first_of("/?#@ ") == std::string_view::npos && text.rfind(':') != std::string_view::npos;
+bool is_host_and_port(std::string_view text) {
+  return http::is_authority(text) && text.rfind(':') != std::string_view::npos;
 }
 
 Result<void> parse_target(std::string_view target, http::Request& request) {
-  if (!is_target(target)) return invalid("a malformed request target");
+  if (!http::is_target(target)) return invalid("a malformed request target");
   if (request.method == "CONNECT") {
     if (request.version != http::Version::Http11) return invalid("CONNECT needs HTTP/1.1");
-    if (!is_authority(target)) return invalid("CONNECT needs an authority");
+    if (!is_host_and_port(target)) return invalid("CONNECT needs an authority");
     request.form = http::TargetForm::Authority;
     request.authority = target;
     request.wants_upgrade = true;
@@ -139,13 +132,15 @@ Result<void> parse_target(std::string_view target, http::Request& request) {
     return {};
   }
   const auto scheme_end = target.find("://");
-  if (scheme_end == std::string_view::npos || scheme_end == 0) return invalid("an authority needs CONNECT");
+  if (scheme_end == std::string_view::npos || !http::is_scheme(target.substr(0, scheme_end))) {
+    return invalid("an authority needs CONNECT");
+  }
   request.form = http::TargetForm::Absolute;
   request.scheme = target.substr(0, scheme_end);
   const std::string_view rest = target.substr(scheme_end + 3);
   const auto path = rest.find_first_of("/?");
   const std::string_view authority = rest.substr(0, path);
-  if (authority.empty() || authority.find('@') != std::string_view::npos) return invalid("a malformed authority");
+  if (authority.empty() || !http::is_authority(authority)) return invalid("a malformed authority");
   request.authority = authority;
   if (path == std::string_view::npos) {
     request.path = "/";
@@ -188,8 +183,10 @@ void put_fields(const http::HeaderMap& headers, Framing framing, std::optional<s
         out.append(": ");
         put_number(*length, 10, out);
         out.append("\r\n");
-        continue;
+      } else {
+        put_field(field.name, trim_blanks(field.value.substr(0, field.value.find(','))), out);
       }
+      continue;
     }
     if (iequals(field.name, "transfer-encoding")) {
       if (framing != Framing::Chunked || has_transfer) continue;
@@ -250,7 +247,7 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
     host = field.value;
   }
   if (hosts > 1) return invalid("more than one Host");
-  if (host.find_first_of(" \t,/?#@") != std::string_view::npos) return invalid("a malformed Host");
+  if (!http::is_authority(host)) return invalid("a malformed Host");
   if (request.form == http::TargetForm::Origin || request.form == http::TargetForm::Asterisk) request.authority = host;
 
   if (length->chunked) {
@@ -263,8 +260,9 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
     if (parsed.framing != Framing::None) return invalid("CONNECT with a body");
   } else if (request.version == http::Version::Http11 && request.headers.contains("upgrade") &&
              request.headers.has_token("connection", "upgrade")) {
-    // h2c by upgrade is not spoken: the request is answered as it stands.
-    request.wants_upgrade = !request.headers.has_token("upgrade", "h2c");
+    // h2c by upgrade is not spoken, and where a body comes first nobody agrees when the new protocol begins: such a
+    // request is answered as it stands.
+    request.wants_upgrade = parsed.framing == Framing::None && !request.headers.has_token("upgrade", "h2c");
   }
   parsed.keep_alive = keeps_alive(request.headers, request.version);
   return std::optional<ParsedRequest>{std::move(parsed)};
@@ -350,7 +348,10 @@ Result<BodyDecoder::Step> BodyDecoder::decode_chunked(Bytes bytes) {
     if (byte == '\n' ? !after_cr : after_cr) return invalid("a chunk line does not end with CRLF");
     line_.push_back(byte);
     const std::size_t most = state_ == State::Trailers ? limits_.max_head : limits_.max_chunk_line;
-    if (line_.size() > most) return Error{Errc::TooLarge, "a chunk line is too long"};
+    if (line_.size() > most) {
+      if (state_ == State::Trailers) return Error{Errc::TooLarge, "the trailers are too large"};
+      return invalid("a chunk line is too long");
+    }
     if (byte != '\n') continue;
     std::string_view text = as_text(line_.data());
     if (state_ == State::DataEnd) {
@@ -439,7 +440,11 @@ void encode_chunk(Bytes data, ByteQueue& out) {
 
 void encode_last_chunk(const http::HeaderMap& trailers, ByteQueue& out) {
   out.append("0\r\n");
-  for (const auto field : trailers) put_field(field.name, field.value, out);
+  for (const auto field : trailers) {
+    // Whoever merges trailers into the headers must not find framing or routing there (RFC 9110 §6.5.1).
+    if (iequals(field.name, "content-length") || iequals(field.name, "transfer-encoding") || iequals(field.name, "host")) continue;
+    put_field(field.name, field.value, out);
+  }
   out.append("\r\n");
 }
 

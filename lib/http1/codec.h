@@ -81,6 +81,7 @@ void encode_request(const http::Request& request, Framing framing, ByteQueue& ou
 void encode_response(const http::ResponseHead& response, Framing framing, std::optional<std::uint64_t> length,
                      bool close, bool keep_alive_10, ByteQueue& out);
 void encode_chunk(Bytes data, ByteQueue& out);
+// Trailers that would frame or route a message (content-length, transfer-encoding, host) are left out.
 void encode_last_chunk(const http::HeaderMap& trailers, ByteQueue& out);
 
 }  // namespace tulle::http1

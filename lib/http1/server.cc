@@ -56,6 +56,7 @@ class Server final : net::DrainListener, http::BodyProducer, http::Informational
   }
   void on_informational(http::ResponseHead head) override {
     if (version_ == http::Version::Http10) return;  // RFC 9110 §15.2
+    if (out_.size() > kFlushAt) return;  // the client does not read, and may do without
     head.version = http::Version::Http11;
     encode_response(head, Framing::None, std::nullopt, false, false, out_);
     [[maybe_unused]] const Result<void> sent = try_send();
@@ -82,6 +83,7 @@ class Server final : net::DrainListener, http::BodyProducer, http::Informational
   http::BodyWriter body_;
   net::Signal body_wanted_;
   std::optional<Result<http::Response>> response_;
+  std::optional<Error> malformed_;  // what was wrong with the body of the request under way
   Answered* waiting_ = nullptr;
   http::Version version_ = http::Version::Http11;
   bool head_request_ = false;
@@ -192,6 +194,7 @@ net::Task<void> Server::read_body() {
     if (n && *n != 0) fed = feed(Bytes(room.data(), *n));
     if (!fed) {
       keep_alive_ = false;
+      if (fed.error().code != Errc::Eof) malformed_ = fed.error();
       body_.fail(fed.error());
       co_return;
     }
@@ -330,7 +333,12 @@ net::Task<void> Server::run() {
     while (!response_ && !stream_->io().failed) co_await Answered{*this};
     if (!response_) break;  // the client is gone: what was begun for it ends here
     if (!*response_) {
-      stream_->abort();
+      if (!malformed_) {
+        stream_->abort();
+        break;
+      }
+      refuse(*malformed_);
+      [[maybe_unused]] const Result<void> told = co_await flush();
       break;
     }
     http::Response response = std::move(**response_);

@@ -33,7 +33,7 @@ IpAddr IpAddr::v6(const std::array<std::uint8_t, 16>& octets) noexcept {
 
 std::optional<IpAddr> IpAddr::parse(std::string_view text) noexcept {
   char copy[INET6_ADDRSTRLEN + 1];
-  if (text.empty() || text.size() >= sizeof copy) return std::nullopt;
+  if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) return std::nullopt;
   std::memcpy(copy, text.data(), text.size());
   copy[text.size()] = '\0';
   std::array<std::uint8_t, 16> octets{};

@@ -142,7 +142,8 @@ class Parser {
     ++at_;
     switch (c) {
       case '(': {
-        const bool before = fold_;
+        const bool fold_before = fold_;
+        const bool dot_before = dot_all_;
         if (eat('?')) {
           if (eat('P')) {
             if (!eat('<')) return std::nullopt;
@@ -169,7 +170,8 @@ class Parser {
         }
         std::optional<Node> inner = alternatives(depth + 1);
         if (!inner || !eat(')')) return std::nullopt;
-        fold_ = before;
+        fold_ = fold_before;
+        dot_all_ = dot_before;
         return inner;
       }
       case '[': return char_class();
