@@ -51,4 +51,16 @@ void downgrade_response(http::Response& response, http::Version requested) {
   }
 }
 
+namespace {
+constexpr std::string_view kRefused = "l5d-tulle-refused";
+}
+
+void mark_refused(http::Response& response) { response.headers.set(kRefused, "1"); }
+
+bool take_refused_mark(http::Response& response) {
+  if (!response.headers.contains(kRefused)) return false;
+  response.headers.remove(kRefused);
+  return true;
+}
+
 }  // namespace tulle::proxy

@@ -19,4 +19,10 @@ void upgrade_response(http::Response& response);
 // Outbound: restores the version; `requested` is that of the request.
 void downgrade_response(http::Response& response, http::Version requested);
 
+// Our own mark on an answer that the inbound proxy made because the application refused the connection: nothing was processed,
+// so that an outbound proxy of ours may ask another endpoint (design rule 3.10). To others it is an ordinary 502.
+void mark_refused(http::Response& response);
+// Takes the mark away; true if it was there.
+bool take_refused_mark(http::Response& response);
+
 }  // namespace tulle::proxy

@@ -103,15 +103,17 @@ Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sin
       server_policies_(control,
                        [this](std::uint16_t port, ServerPolicyHub::Publish publish) {
                          return watch_server_policy({config_, *policy_client_, metrics_, log_, unsupported_}, port, std::move(publish));
-                       }),
+                       },
+                       [this] { return policy_client_->heard_at(); }),
       client_policies_(control,
                        [this](net::SocketAddr target, ClientPolicyHub::Publish publish) {
                          return watch_client_policy({config_, *policy_client_, metrics_, log_, unsupported_},
                                                     *destination_client_, target, std::move(publish));
-                       }),
+                       },
+                       [this] { return policy_client_->heard_at(); }),
       endpoints_(control, [this](std::string path, EndpointHub::Publish publish) {
         return watch_endpoints({config_, *destination_client_, metrics_, log_, unsupported_}, std::move(path), std::move(publish));
-      }) {}
+      }, [this] { return destination_client_->heard_at(); }) {}
 
 Proxy::~Proxy() {
   scope_.cancel();
@@ -182,7 +184,7 @@ Result<void> Proxy::start() {
                                               [this](CredentialsPtr credentials) { on_certified(std::move(credentials)); });
   parts_ = std::make_unique<WorkloadParts>(WorkloadParts{config_, sockets_, metrics_, log_,
                                                          log::Logger(access_sink_, "_access_log"), server_policies_,
-                                                         client_policies_, endpoints_});
+                                                         client_policies_, endpoints_, wide_});
   for (unsigned i = 0; i < config_.workers; ++i) {
     auto worker = std::make_unique<WorkerThread>();
     Result<std::unique_ptr<net::Loop>> loop = net::Loop::create();

@@ -70,6 +70,7 @@ class Proxy {
   ServerPolicyHub server_policies_;
   ClientPolicyHub client_policies_;
   EndpointHub endpoints_;
+  ProxyWide wide_;
   std::unique_ptr<WorkloadParts> parts_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<AdminServer> admin_;

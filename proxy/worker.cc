@@ -49,6 +49,7 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
     : parts_(parts),
       loop_(loop),
       random_(seed),
+      learned_(parts.wide.learned),
       server_policies_(loop, parts.server_policies, parts.config.inbound.discovery_idle,
                        [&config = parts.config](const std::uint16_t& port) {
                          return default_server_policy(config, port);

@@ -50,6 +50,7 @@ class Worker final : public Balancer::EndpointFactory {
   AccountList& accounts() noexcept { return accounts_; }
   net::Drain& drain() noexcept { return drain_; }
   Learned& learned() noexcept { return learned_; }
+  ProxyWide& wide() noexcept { return parts_.wide; }
 
   // Null before the first certificate; new handshakes use whatever is current.
   const CredentialsPtr& credentials() const noexcept { return credentials_; }
@@ -71,10 +72,6 @@ class Worker final : public Balancer::EndpointFactory {
 
   // Adds what live connections have moved to the counters.
   void fold_accounts();
-
-  // Requests that wait for a response head now (proxy-wide bound: MAX_IN_FLIGHT).
-  std::uint32_t in_flight_inbound = 0;
-  std::uint32_t in_flight_outbound = 0;
 
  private:
   class Sweep;

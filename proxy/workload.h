@@ -16,6 +16,7 @@
 #include "proxy/policy/client_policy.h"
 #include "proxy/policy/convert.h"
 #include "proxy/policy/server_policy.h"
+#include "proxy/proxy_wide.h"
 #include "proxy/watch/cache.h"
 
 namespace tulle::proxy {
@@ -35,6 +36,7 @@ struct WorkloadParts {
   ServerPolicyHub& server_policies;
   ClientPolicyHub& client_policies;
   EndpointHub& endpoints;
+  ProxyWide& wide;
 };
 
 }  // namespace tulle::proxy

@@ -60,7 +60,8 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
     bury();
   }
 
-  net::Task<Result<http::Response>> send(http::Request request, Deadline by);
+  net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
+  bool silent() const noexcept { return silent_; }
   bool accepting() const noexcept { return !failed_ && !goaway_; }
   bool failed() const noexcept { return failed_; }
   std::size_t active() noexcept { return session().open_streams(); }
@@ -163,6 +164,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
     if (!silent) {
       ping_sent_ = false;
     } else if (ping_sent_) {
+      silent_ = true;
       stream().abort();
       stop_reading();
       return;
@@ -205,6 +207,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
   std::function<void()> on_closed_callback_;
   bool failed_ = false;
   bool goaway_ = false;
+  bool silent_ = false;
   bool ping_sent_ = false;
   IntrusiveList<ClientStream, DeadTag> dead_;
   net::TaskScope scope_;
@@ -232,7 +235,7 @@ class Answer final : public net::TimedWaiter {
 
 }  // namespace
 
-net::Task<Result<http::Response>> ClientConnection::Impl::send(http::Request request, Deadline by) {
+net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request& request, Deadline by) {
   if (available() == 0) co_return Error{Errc::Refused, "begin a stream"};
   const bool end = !request.body.has_value();
   StreamState* const state = session().send_request(request, end);
@@ -277,8 +280,13 @@ std::unique_ptr<ClientConnection> ClientConnection::make(net::StreamPtr stream, 
   return std::unique_ptr<ClientConnection>(new ClientConnection(std::make_unique<Impl>(std::move(stream), options)));
 }
 net::Task<Result<http::Response>> ClientConnection::send(http::Request request, Deadline by) {
-  return impl_->send(std::move(request), by);
+  co_return co_await impl_->exchange(request, by);
 }
+net::Task<Result<http::Response>> ClientConnection::exchange(http::Request& request, Deadline by) {
+  return impl_->exchange(request, by);
+}
+TimePoint ClientConnection::heard_at() const noexcept { return impl_->heard_at; }
+bool ClientConnection::silent() const noexcept { return impl_->silent(); }
 std::size_t ClientConnection::available() const noexcept { return impl_->available(); }
 std::size_t ClientConnection::active() const noexcept { return impl_->active(); }
 bool ClientConnection::accepting() const noexcept { return impl_->accepting(); }

@@ -45,11 +45,16 @@ class ClientConnection final : public http::Client {
 
   // See http::Client. Refused also when available() is 0.
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
+  // As send(), with a request that the caller keeps: its head is left as it is, its body is taken. So a request without a body
+  // can be sent elsewhere after Refused.
+  net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
 
   std::size_t available() const noexcept;  // requests that may be begun now
   std::size_t active() const noexcept;     // requests under way
   bool accepting() const noexcept;         // neither failed nor told to go away
   bool failed() const noexcept;
+  TimePoint heard_at() const noexcept;     // when the last bytes came
+  bool silent() const noexcept;            // it failed because the peer did not answer a PING
   // Called once when the connection is over, from the loop; must not destroy it from inside.
   void on_closed(std::function<void()> callback);
 

@@ -17,7 +17,7 @@ class ClientConnection::Impl final : public SlabAllocated, public http::BodyProd
   Impl(net::StreamPtr stream, const Limits& limits, ClientOwner* owner)
       : stream_(std::move(stream)), limits_(limits), owner_(owner), wanted_(stream_->loop()) {}
 
-  net::Task<Result<http::Response>> send(http::Request request, Deadline by);
+  net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
   bool idle() const noexcept { return !busy_; }
   bool reusable() {
     if (busy_ || broken_ || !keep_alive_ || stream_->io().hang_up) return false;
@@ -241,7 +241,7 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::str
   }
 }
 
-net::Task<Result<http::Response>> ClientConnection::Impl::send(http::Request request, Deadline by) {
+net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request& request, Deadline by) {
   TULLE_ASSERT(!busy_);
   if (broken_) co_return Error{Errc::Refused, "use a closed connection"};
   busy_ = true;
@@ -310,7 +310,10 @@ std::unique_ptr<ClientConnection> ClientConnection::make(net::StreamPtr stream, 
   return std::unique_ptr<ClientConnection>(new ClientConnection(std::make_unique<Impl>(std::move(stream), limits, owner)));
 }
 net::Task<Result<http::Response>> ClientConnection::send(http::Request request, Deadline by) {
-  return impl_->send(std::move(request), by);
+  co_return co_await impl_->exchange(request, by);
+}
+net::Task<Result<http::Response>> ClientConnection::exchange(http::Request& request, Deadline by) {
+  return impl_->exchange(request, by);
 }
 bool ClientConnection::idle() const noexcept { return impl_->idle(); }
 bool ClientConnection::reusable() { return impl_->reusable(); }

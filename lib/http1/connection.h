@@ -43,6 +43,9 @@ class ClientConnection final : public http::Client, public SlabAllocated {
 
   // One at a time: only while idle(). See http::Client for the errors.
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
+  // As send(), with a request that the caller keeps: its head is left as it is, its body is taken. So a request without a body
+  // can be sent elsewhere after Refused.
+  net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
 
   // Nothing is under way.
   bool idle() const noexcept;

@@ -68,6 +68,11 @@ bool Balancer::ready() const noexcept {
                      [](const auto& slot) { return slot->endpoint->usable(); });
 }
 
+bool Balancer::usable_besides(const Endpoint* endpoint) const noexcept {
+  return std::any_of(slots_.begin(), slots_.end(),
+                     [&](const auto& slot) { return slot->endpoint.get() != endpoint && slot->endpoint->usable(); });
+}
+
 // Two draws among the usable endpoints, without building a list of them.
 std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
   const auto count = static_cast<std::uint32_t>(slots_.size());
@@ -83,9 +88,15 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
   };
   std::shared_ptr<Lease::Slot> first = draw(nullptr);
   if (!first) {
-    if (avoid == nullptr) return nullptr;
-    avoid = nullptr;
-    return draw(nullptr);
+    if (avoid != nullptr) {
+      avoid = nullptr;
+      return draw(nullptr);
+    }
+    // All fail. A plain-text endpoint is as ready as it ever is (proxy.md §3.9): the dial tells.
+    for (const auto& slot : slots_) {
+      if (!slot->endpoint->meshed()) return slot;
+    }
+    return nullptr;
   }
   if (count == 1) return first;
   std::shared_ptr<Lease::Slot> second = draw(first.get());
@@ -95,9 +106,15 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
                                                                                       : first;
 }
 
+// An endpoint that works ends fail-fast; one that is only due to be tried again does not.
+std::shared_ptr<Balancer::Lease::Slot> Balancer::choose_now(const Endpoint* avoid) {
+  std::shared_ptr<Lease::Slot> slot = choose(avoid);
+  if (slot && !slot->endpoint->failing()) unready_since_ = kNever;
+  return slot;
+}
+
 net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid) {
-  if (std::shared_ptr<Lease::Slot> slot = choose(avoid)) {
-    unready_since_ = kNever;
+  if (std::shared_ptr<Lease::Slot> slot = choose_now(avoid)) {
     co_return Lease{std::move(slot)};
   }
   if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
@@ -116,8 +133,7 @@ net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid) {
     for (const auto& slot : slots_) retry = std::min(retry, slot->endpoint->retry_at());
     const Deadline wake = by.earlier(Deadline{retry});
     [[maybe_unused]] const bool changed = co_await changed_.wait(wake);
-    if (std::shared_ptr<Lease::Slot> slot = choose(nullptr)) {
-      unready_since_ = kNever;
+    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr)) {
       co_return Lease{std::move(slot)};
     }
     if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};

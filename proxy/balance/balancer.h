@@ -61,17 +61,20 @@ class Balancer {
 
   void update(const EndpointSet& set);
   // An endpoint for one request, at once if there is one. `avoid`: not this one if another can be used
-  // (a re-dispatch). Errors: Unavailable with where = "no endpoints", "all endpoints failed" (fail-fast)
+  // (a re-dispatch). While all fail, plain-text ones are tried all the same and meshed ones waited for. Errors: Unavailable with where = "no endpoints", "all endpoints failed" (fail-fast)
   // or "discovery failed"; ResourceExhausted (queue full).
   net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr);
   // Could pick() give something now?
   bool ready() const noexcept;
+  // Could another endpoint than this one be used now?
+  bool usable_besides(const Endpoint* endpoint) const noexcept;
 
   const EndpointSet& endpoints() const noexcept { return set_; }
   std::uint32_t queued() const noexcept { return queued_; }
 
  private:
   std::shared_ptr<Lease::Slot> choose(const Endpoint* avoid);
+  std::shared_ptr<Lease::Slot> choose_now(const Endpoint* avoid);
 
   net::Loop& loop_;
   EndpointFactory& factory_;

@@ -42,13 +42,16 @@ net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client)
   const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
   // No byte of the application reaches a client that is not admitted.
   while (find_permit(session.port.get()->authorizations, session.peer) != nullptr) {
-    if (!learned.may_try(session.target)) {
-      // Another connection is finding out; a short while later it may be known.
-      const bool spoke = co_await spoke_within(client, by.earlier(worker.loop().after(20ms)));
-      if (spoke || by.passed(worker.loop().now()) || learned.of(session.target) == Learned::What::Http) {
-        co_return outcome;
+    // A server that is known to speak first is dialled by everybody, others by one connection that finds out.
+    if (learned.of(session.target) != Learned::What::ServerFirst) {
+      outcome.trying = learned.begin_try(session.target);
+      if (!outcome.trying) {
+        const bool spoke = co_await spoke_within(client, by.earlier(worker.loop().after(20ms)));
+        if (spoke || by.passed(worker.loop().now()) || learned.of(session.target) == Learned::What::Http) {
+          co_return outcome;
+        }
+        continue;
       }
-      continue;
     }
     worker.metrics().early_dials.get({{"direction", "inbound"}})->add();
     Result<net::StreamPtr> dialled = co_await session.local->dial(Session::Opaque);
@@ -59,6 +62,19 @@ net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client)
     co_return outcome;
   }
   co_return outcome;
+}
+
+net::Task<net::StreamPtr> learn_late(InboundSession& session, net::StreamPtr dialled) {
+  if (find_permit(session.port.get()->authorizations, session.peer) == nullptr) co_return nullptr;
+  if (!dialled) {
+    Result<net::StreamPtr> made = co_await session.local->dial(Session::Opaque);
+    if (!made) co_return nullptr;
+    dialled = std::move(*made);
+  }
+  const Deadline by = session.worker.loop().after(kLateHold);
+  const bool server = co_await server_speaks_first(*session.stream, *dialled, by);
+  if (server) session.worker.learned().server_first(session.target);
+  co_return std::move(dialled);
 }
 
 }  // namespace tulle::proxy

@@ -176,8 +176,14 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
       co_return finish(refuse(request, *policy, Cause::RateLimited, "rate-limit exceeded"));
     }
   }
-  if (worker().in_flight_inbound >= worker().config().inbound.max_in_flight) {
+  ProxyWide& wide = worker().wide();
+  if (wide.in_flight_inbound.load(std::memory_order_relaxed) >= worker().config().inbound.max_in_flight) {
+    worker().metrics().shed.get({{"direction", "inbound"}, {"reason", "requests"}})->add();
     co_return finish(refuse(request, *policy, Cause::LoadShed, "too many requests in flight"));
+  }
+  if (wide.memory.short_of(worker().loop().now())) {
+    worker().metrics().shed.get({{"direction", "inbound"}, {"reason", "memory"}})->add();
+    co_return finish(refuse(request, *policy, Cause::LoadShed, "the proxy is short of memory"));
   }
 
   // What a client says of its identity is never believed.
@@ -194,11 +200,6 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
   }
   const bool keep = request.version != http::Version::Http10 && !request.authority.empty() &&
                     !request.wants_upgrade;
-  struct InFlight {
-    std::uint32_t& count;
-    explicit InFlight(std::uint32_t& c) : count(c) { ++count; }
-    ~InFlight() { --count; }
-  };
   const http::Version version = request.version;
   http::RequestHead asked;  // what an error answer needs to know of the request
   asked.version = version;
@@ -208,19 +209,22 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
   HttpPool& pool = session_.local->pool();
   Result<http::Response> response = Error{Errc::Internal, ""};
   {
-    const InFlight in_flight(worker().in_flight_inbound);
+    const InFlight in_flight(wide.in_flight_inbound);
     if (http1) {
-      response = co_await pool.send_http1(std::move(request), keep, Deadline::never());
+      response = co_await pool.send_http1(request, keep, Deadline::never());
     } else {
-      response = co_await pool.send_http2(std::move(request), Deadline::never());
+      response = co_await pool.send_http2(request, Deadline::never());
     }
   }
   if (!response) {
     account_failure(*endpoint, response.error());
     const bool h2_error = !http1 && response.error().code == Errc::Reset && response.error().detail != 0;
     if (h2_error && !downgraded) co_return response.error();  // the same code goes to the client
-    co_return finish(refuse(asked, *policy, cause_of(response.error()), response.error().where));
+    http::Response told = refuse(asked, *policy, cause_of(response.error()), response.error().where);
+    if (meshed && response.error().code == Errc::Refused) mark_refused(told);
+    co_return finish(std::move(told));
   }
+  if (response->status == 502 || grpc) take_refused_mark(*response);  // only we may say so
   response->version = http1 ? response->version : http::Version::Http2;
   if (http1) http1::strip_hop_headers(response->headers, response->status == 101);
   account_response(worker().loop(), std::move(endpoint), started, grpc, *response);

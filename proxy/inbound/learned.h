@@ -1,47 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was seen of a target before: did HTTP come (then its server is never dialled early), or did its
-// server speak first (then it is dialled at once)? Learned per (service or address, port), bounded.
+// What was seen of a target before: did HTTP come (then its server is never dialled early), or did its server speak first (then
+// it is dialled at once)? Learned per (service or address, port), one for the whole proxy, bounded.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <string>
+#include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "lib/net/address.h"
 
 namespace tulle::proxy {
 
-class Learned {
+// From any worker.
+class LearnedTargets {
  public:
   enum class What : std::uint8_t { Nothing, Http, ServerFirst };
-  What of(const net::SocketAddr& target) const {
+  What of(const net::SocketAddr& target) {
+    const std::lock_guard lock(mutex_);
     const auto at = seen_.find(target);
     return at == seen_.end() ? What::Nothing : at->second.what;
   }
-  // At most one early dial per target is under way at a time and, until it taught something, in all.
-  bool may_try(const net::SocketAddr& target) {
-    Entry& entry = this->entry(target);
-    if (entry.what != What::Nothing || entry.tried) return entry.what == What::ServerFirst;
-    entry.tried = true;
+  // The right to find out, given to one connection at a time.
+  bool begin_try(const net::SocketAddr& target) {
+    const std::lock_guard lock(mutex_);
+    Entry& seen = entry(target);
+    if (seen.trying) return false;
+    seen.trying = true;
     return true;
   }
-  void http(const net::SocketAddr& target) { entry(target).what = What::Http; }
-  void server_first(const net::SocketAddr& target) {
-    Entry& seen = entry(target);
-    if (seen.what == What::Nothing) seen.what = What::ServerFirst;
+  void end_try(const net::SocketAddr& target) {
+    const std::lock_guard lock(mutex_);
+    entry(target).trying = false;
   }
+  // HTTP may also come to a server that speaks first (a scrape of every port there is); only when nothing else comes for a
+  // while is it believed.
+  void http(const net::SocketAddr& target) {
+    const std::lock_guard lock(mutex_);
+    Entry& seen = entry(target);
+    if (seen.what == What::ServerFirst && ++seen.doubts < kDoubts) return;
+    set(seen, What::Http);
+  }
+  void server_first(const net::SocketAddr& target) {
+    const std::lock_guard lock(mutex_);
+    set(entry(target), What::ServerFirst);
+  }
+  // Changes whenever something was learned.
+  std::uint32_t version() const noexcept { return version_.load(std::memory_order_acquire); }
 
  private:
   struct Entry {
     What what = What::Nothing;
-    bool tried = false;
+    bool trying = false;
+    std::uint8_t doubts = 0;
   };
   static constexpr std::size_t kMax = 4096;
+  static constexpr std::uint8_t kDoubts = 16;
   Entry& entry(const net::SocketAddr& target) {
     if (seen_.size() >= kMax && !seen_.contains(target)) seen_.erase(seen_.begin());
     return seen_[target];
   }
+  void set(Entry& seen, What what) {
+    seen.doubts = 0;
+    if (std::exchange(seen.what, what) != what) version_.fetch_add(1, std::memory_order_release);
+  }
+  std::mutex mutex_;  // taken where something is learned, and once a worker and target
   std::unordered_map<net::SocketAddr, Entry> seen_;
+  std::atomic<std::uint32_t> version_{0};
+};
+
+// A worker's view of it, without a lock for what is known.
+class Learned {
+ public:
+  using What = LearnedTargets::What;
+  explicit Learned(LearnedTargets& all) : all_(all) {}
+
+  What of(const net::SocketAddr& target) {
+    if (const std::uint32_t version = all_.version(); version != version_) {
+      known_.clear();
+      version_ = version;
+    }
+    const auto at = known_.find(target);
+    if (at != known_.end()) return at->second;
+    const What what = all_.of(target);
+    if (what != What::Nothing) known_[target] = what;
+    return what;
+  }
+  void http(const net::SocketAddr& target) {
+    if (of(target) != What::Http) all_.http(target);
+  }
+  void server_first(const net::SocketAddr& target) { all_.server_first(target); }
+
+  // Held by the connection that finds out, until its protocol is known. Of others it is false.
+  class Try {
+   public:
+    Try() = default;
+    Try(Try&& other) noexcept : all_(std::exchange(other.all_, nullptr)), target_(other.target_) {}
+    Try& operator=(Try&& other) noexcept {
+      std::swap(all_, other.all_);
+      std::swap(target_, other.target_);
+      return *this;
+    }
+    ~Try() {
+      if (all_ != nullptr) all_->end_try(target_);
+    }
+    explicit operator bool() const noexcept { return all_ != nullptr; }
+
+   private:
+    friend class Learned;
+    LearnedTargets* all_ = nullptr;
+    net::SocketAddr target_;
+  };
+  Try begin_try(const net::SocketAddr& target) {
+    Try mine;
+    if (!all_.begin_try(target)) return mine;
+    mine.all_ = &all_;
+    mine.target_ = target;
+    return mine;
+  }
+
+ private:
+  LearnedTargets& all_;
+  std::uint32_t version_ = 0;
+  std::unordered_map<net::SocketAddr, What> known_;
 };
 
 }  // namespace tulle::proxy

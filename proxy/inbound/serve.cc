@@ -59,6 +59,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
 
   // A server that speaks first is not made to wait for a client that does not.
   net::StreamPtr dialled;
+  Learned::Try trying;  // nobody else dials early until the protocol is known
   if (first->protocol == Protocol::Detect || first->protocol == Protocol::Tls) {
     EarlyOutcome early = co_await dial_early(session, *session.stream);
     if (early.server_spoke) {
@@ -67,6 +68,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
       co_return;
     }
     dialled = std::move(early.dialled);
+    if (dialled) trying = std::move(early.trying);
   }
 
   // Mesh TLS is terminated; foreign TLS and plain text pass through with no peer.
@@ -116,6 +118,7 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     co_await serve_inbound_http(std::move(session), false);
     co_return;
   }
+  Learned::Try trying;
   // After TLS a silent client may again stand before a server that speaks first.
   if (terminated && !dialled && policy->protocol == Protocol::Detect) {
     EarlyOutcome early = co_await dial_early(session, *session.stream);
@@ -124,6 +127,7 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
       co_return;
     }
     dialled = std::move(early.dialled);
+    trying = std::move(early.trying);
   }
   const Duration timeout = policy->protocol == Protocol::Http1 ? worker.config().inbound.detect_timeout
                                                                : policy->detect_timeout;
@@ -147,6 +151,7 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
         co_await serve_inbound_http(std::move(session), false);
         co_return;
       }
+      dialled = co_await learn_late(session, std::move(dialled));
       break;
     case Spoken::NotHttp: break;
   }

@@ -85,6 +85,8 @@ Metrics::Metrics(Duration retain_idle)
       cert_refreshes(registry_.counter("control_identity_cert_refreshes", "The total number of certificate refreshes", Format::OpenMetrics)),
       cert_expiry(registry_.gauge("control_identity_cert_expiration_timestamp_seconds", "Time when this proxy's current mTLS identity certificate will expire (in seconds since the UNIX epoch)", Format::OpenMetrics)),
       early_dials(registry_.counter("tulle_early_dials", "Connections to servers that were opened before the client had spoken", Format::OpenMetrics)),
+      redispatched(registry_.counter("tulle_redispatched", "Requests that went to another connection or endpoint because nothing of them had been processed", Format::OpenMetrics)),
+      shed(registry_.counter("tulle_shed", "Requests and connections that were refused at a bound", Format::OpenMetrics)),
       transport_{registry_.counter("tcp_open_total", "Total count of opened connections"),
                  registry_.gauge("tcp_open_connections", "Number of currently-open connections"),
                  registry_.counter("tcp_read_bytes_total", "Total count of bytes read from peers"),

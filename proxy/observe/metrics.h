@@ -83,6 +83,8 @@ class Metrics {
   metrics::Family<metrics::Counter>& cert_refreshes;
   metrics::Family<metrics::Gauge>& cert_expiry;
   metrics::Family<metrics::Counter>& early_dials;
+  metrics::Family<metrics::Counter>& redispatched;
+  metrics::Family<metrics::Counter>& shed;
 
  private:
   struct Transport {

@@ -62,7 +62,7 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial(Session session) {
     backoff_.reset();
     failed_until_ = TimePoint{};
   } else {
-    failed_until_ = worker_.loop().now() + backoff_.next();
+    failed_now();
     worker_.log().debug("endpoint not reached", {{"endpoint", info_->addr.to_string()},
                                                  {"step", stream.error().where},
                                                  {"error", to_string(stream.error().code)},
@@ -110,26 +110,59 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
 
 net::Task<Result<net::StreamPtr>> Endpoint::connect() { return dial(Session::Opaque); }
 
-net::Task<Result<http::Response>> Endpoint::send(http::Request request, Deadline by) {
+Endpoint::Carried Endpoint::how(const http::Request& request) const noexcept {
+  if (request.version == http::Version::Http2) return Carried::Http2;
+  const bool in_http2 = !own_ && info_->hint == EndpointInfo::Hint::H2 && !request.wants_upgrade;
+  return in_http2 ? Carried::Http1InHttp2 : Carried::Http1;
+}
+
+bool Endpoint::keeps(const http::Request& request) noexcept {
+  return request.version != http::Version::Http10 && !request.authority.empty() && !request.wants_upgrade;
+}
+
+bool Endpoint::ready(const http::Request& request) {
+  if (how(request) != Carried::Http1) return pool_.http2_ready();
+  if (!info_->authority_override.empty()) return true;  // kept under another name: send() dials
+  return pool_.http1_ready(request, keeps(request));
+}
+
+net::Task<Result<void>> Endpoint::prepare(const http::Request& request) {
+  if (how(request) != Carried::Http1) return pool_.prepare_http2(Deadline::never());
+  return pool_.prepare_http1(request, keeps(request));
+}
+
+net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadline by) {
   metrics_->requests->add();
   if (!own_ && !info_->authority_override.empty()) {
     request.authority = info_->authority_override;
     request.headers.remove("host");
     request.headers.remove("l5d-dst-canonical");
   }
+  switch (how(request)) {
+    case Carried::Http2: co_return co_await pool_.send_http2(request, by);
+    case Carried::Http1: {
+      const bool keep = keeps(request);
+      co_return co_await pool_.send_http1(request, keep, by);
+    }
+    case Carried::Http1InHttp2: break;
+  }
   const http::Version requested = request.version;
-  if (requested == http::Version::Http2) {
-    co_return co_await pool_.send_http2(std::move(request), by);
-  }
-  const bool upgrade = !own_ && info_->hint == EndpointInfo::Hint::H2 && !request.wants_upgrade;
-  if (!upgrade) {
-    const bool keep = requested != http::Version::Http10 && !request.authority.empty() && !request.wants_upgrade;
-    co_return co_await pool_.send_http1(std::move(request), keep, by);
-  }
   upgrade_request(request);
-  Result<http::Response> response = co_await pool_.send_http2(std::move(request), by);
-  if (response) downgrade_response(*response, requested);
+  Result<http::Response> response = co_await pool_.send_http2(request, by);
+  if (response) {
+    downgrade_response(*response, requested);
+  } else if (response.error().code == Errc::Refused) {
+    downgrade_request(request);  // for another endpoint
+  }
   co_return response;
+}
+
+void Endpoint::failed_now() { failed_until_ = worker_.loop().now() + backoff_.next(); }
+
+// Its other connections may live, but a peer that fell silent is not asked first.
+void Endpoint::lost() {
+  failed_now();
+  worker_.log().debug("endpoint fell silent", {{"endpoint", info_->addr.to_string()}});
 }
 
 }  // namespace tulle::proxy

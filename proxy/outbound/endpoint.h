@@ -31,20 +31,31 @@ class Endpoint final : public Dialer {
   HttpPool& pool() noexcept { return pool_; }
   bool meshed() const noexcept { return !own_ && info_->meshed(); }
 
-  // False for a while after it could not be reached.
+  // False for a while after it could not be reached or a peer fell silent.
   bool usable() const noexcept;
   TimePoint retry_at() const noexcept { return failed_until_; }
+  // It could not be reached when it was last tried; a request that comes now is a probe.
+  bool failing() const noexcept { return failed_until_ != TimePoint{}; }
   void drain() { pool_.drain(); }
 
-  // Sends one request. The response head tells the version that the application spoke. Errors of the
-  // connection, not of policy.
-  net::Task<Result<http::Response>> send(http::Request request, Deadline by);
+  // Could this request be sent now, without a dial? If not, prepare() makes it so; when that fails, nothing of the request
+  // has been touched. The request must be sent right after, with no other await in between.
+  bool ready(const http::Request& request);
+  net::Task<Result<void>> prepare(const http::Request& request);
+  // Sends one request. The response head tells the version that the application spoke. Errors of the connection, not of
+  // policy. Refused: it was not processed, and a request without a body is again what it was.
+  net::Task<Result<http::Response>> send(http::Request& request, Deadline by);
   // A connection for bytes.
   net::Task<Result<net::StreamPtr>> connect();
 
   net::Task<Result<net::StreamPtr>> dial(Session session) override;
+  void lost() override;
 
  private:
+  enum class Carried : std::uint8_t { Http2, Http1, Http1InHttp2 };
+  Carried how(const http::Request& request) const noexcept;
+  static bool keeps(const http::Request& request) noexcept;
+  void failed_now();
   net::Task<Result<net::StreamPtr>> dial_once(Session session);
 
   Worker& worker_;

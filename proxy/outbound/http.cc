@@ -6,6 +6,7 @@
 #include "lib/http1/hop.h"
 #include "proxy/http_outcome.h"
 #include "proxy/observe/response.h"
+#include "proxy/orig_proto.h"
 #include "proxy/outbound/session.h"
 
 namespace tulle::proxy {
@@ -72,18 +73,20 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
   return std::nullopt;
 }
 
-// Chooses an endpoint and sends; once more to another one when it is certain that nothing was processed
-// (a body that was begun cannot be sent twice).
+// Chooses an endpoint and sends. While nothing of the request was sent, other endpoints are tried; meshed ones that cannot be
+// reached are waited for until fail-fast. A request that was sent and certainly not processed goes once more, to another
+// endpoint if there is one (a body that was begun cannot be sent twice). This is no retry: nothing is processed twice.
 net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
                                                      std::string required_identity) {
   const TimePoint started = worker().loop().now();
+  const Deadline dial_by{started + worker().config().outbound.failfast_timeout};
   const bool grpc = is_grpc(request);
-  const bool repeatable = !request.body.has_value();
+  bool again_possible = !request.body.has_value();
   std::shared_ptr<Endpoint> forward = backend.forward;
   const std::shared_ptr<BalancedBackend> balanced = backend.balanced;
   Balancer::Lease lease;
   std::shared_ptr<Endpoint> failed;
-  for (int attempt = 0;; ++attempt) {
+  for (;;) {
     if (balanced) {
       Result<Balancer::Lease> picked = co_await balanced->balancer().pick(failed.get());
       if (!picked) co_return picked.error();
@@ -94,26 +97,41 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
     if (!required_identity.empty() && (!endpoint.meshed() || endpoint.info().identity != required_identity)) {
       co_return Error{Errc::Unauthenticated, "the endpoint is not who l5d-require-id asks for"};
     }
-    http::Request copy;
-    const bool again_possible = repeatable && attempt == 0 && balanced;
-    if (again_possible) {
-      static_cast<http::RequestHead&>(copy) = static_cast<const http::RequestHead&>(request);
-      copy.body_length = request.body_length;
-      copy.informational = request.informational;
-      copy.wants_upgrade = request.wants_upgrade;
+    if (!endpoint.ready(request)) {
+      const Result<void> dialled = co_await endpoint.prepare(request);
+      if (!dialled) {
+        const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
+        const bool wait = balanced && endpoint.meshed() && dialled.error().code != Errc::Unauthenticated &&
+                          !dial_by.passed(worker().loop().now());
+        if (another || wait) {
+          worker().metrics().redispatched.get({{"reason", "dial"}})->add();
+          failed = forward;
+          continue;
+        }
+        endpoint.metrics()->requests->add();
+        account_failure(*endpoint.metrics(), dialled.error());
+        co_return dialled.error();
+      }
     }
-    Result<http::Response> response = co_await endpoint.send(std::move(request), Deadline::never());
-    if (response) {
+    Result<http::Response> response = co_await endpoint.send(request, Deadline::never());
+    const bool refused_behind = response && (response->status == 502 || grpc) && endpoint.meshed() && take_refused_mark(*response);
+    if (response && !refused_behind) {
       account_response(worker().loop(), endpoint.metrics(), started, grpc, *response, std::move(lease));
       co_return response;
     }
-    const bool safe = response.error().code == Errc::Refused;
-    if (safe && again_possible && balanced->balancer().endpoints().endpoints.size() > 1) {
+    const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
+    const bool safe = refused_behind ? another : !response && response.error().code == Errc::Refused;
+    if (safe && again_possible) {
+      again_possible = false;
+      worker().metrics().redispatched.get({{"reason", refused_behind ? "application" : "refused"}})->add();
       failed = forward;
-      request = std::move(copy);
       continue;
     }
-    account_failure(*endpoint.metrics(), response.error());
+    if (response) {
+      account_response(worker().loop(), endpoint.metrics(), started, grpc, *response, std::move(lease));
+    } else {
+      account_failure(*endpoint.metrics(), response.error());
+    }
     co_return response;
   }
 }
@@ -142,8 +160,14 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
     const std::string message = concat("backend for ", meta.kind, " ", meta.ns, "/", meta.name, " has no dispatcher");
     co_return refuse(request, Cause::BackendUndefined, message);
   }
-  if (worker().in_flight_outbound >= worker().config().outbound.max_in_flight) {
+  ProxyWide& wide = worker().wide();
+  if (wide.in_flight_outbound.load(std::memory_order_relaxed) >= worker().config().outbound.max_in_flight) {
+    worker().metrics().shed.get({{"direction", "outbound"}, {"reason", "requests"}})->add();
     co_return refuse(request, Cause::LoadShed, "too many requests in flight");
+  }
+  if (wide.memory.short_of(worker().loop().now())) {
+    worker().metrics().shed.get({{"direction", "outbound"}, {"reason", "memory"}})->add();
+    co_return refuse(request, Cause::LoadShed, "the proxy is short of memory");
   }
 
   std::string required;
@@ -155,14 +179,9 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
   http::RequestHead asked;
   asked.version = request.version;
   if (is_grpc(request)) asked.headers.add("content-type", "application/grpc");
-  struct InFlight {
-    std::uint32_t& count;
-    explicit InFlight(std::uint32_t& c) : count(c) { ++count; }
-    ~InFlight() { --count; }
-  };
   Result<http::Response> response = Error{Errc::Internal, ""};
   {
-    const InFlight in_flight(worker().in_flight_outbound);
+    const InFlight in_flight(wide.in_flight_outbound);
     response = co_await send(*backend, std::move(request), std::move(required));
   }
   if (!response) {

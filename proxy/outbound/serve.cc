@@ -4,7 +4,10 @@
 #include <algorithm>
 
 #include "lib/base/text.h"
+#include "lib/h2/connection.h"
+#include "lib/http1/connection.h"
 #include "proxy/detect.h"
+#include "proxy/http_outcome.h"
 #include "proxy/inbound/early.h"
 #include "proxy/outbound/session.h"
 
@@ -26,6 +29,7 @@ metrics::Labels parent_labels(const Meta& meta) {
 struct EarlyBytes {
   net::StreamPtr dialled;
   bool server_spoke = false;
+  Learned::Try trying;  // until the protocol is known
 };
 
 // A silent client may stand before a server that speaks first (inbound/early.h is the peer's half).
@@ -39,7 +43,10 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session) {
     if (spoke) co_return outcome;
   }
   const Deadline by = worker.loop().after(worker.config().outbound.detect_timeout);
-  while (!learned.may_try(session.target)) {
+  // A server that is known to speak first is dialled by everybody, others by one connection that finds out.
+  while (learned.of(session.target) != Learned::What::ServerFirst && !outcome.trying) {
+    outcome.trying = learned.begin_try(session.target);
+    if (outcome.trying) break;
     const bool spoke = co_await spoke_within(*session.stream, by.earlier(worker.loop().after(20ms)));
     if (spoke || by.passed(worker.loop().now()) || learned.of(session.target) == Learned::What::Http) {
       co_return outcome;
@@ -52,6 +59,43 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session) {
   outcome.server_spoke = co_await server_speaks_first(*session.stream, *outcome.dialled, by);
   if (outcome.server_spoke) learned.server_first(session.target);
   co_return outcome;
+}
+
+// Targets that a worker knows at a time; each costs two control-plane streams.
+constexpr std::size_t kMaxTargets = 10'000;
+// Together with detection for the answer below it stays under the 3 s of design rule 3.11.
+constexpr Duration kUnknownWait = 2800ms;
+
+// Tells an HTTP client why its target cannot be served.
+class Unknown final : public http::Handler {
+ public:
+  explicit Unknown(OutboundSession& session) : session_(session) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override {
+    const std::string message = concat("no policy for ", session_.target.to_string(), ": the control plane does not answer");
+    const ReplyOptions options{session_.worker.config().informational_headers, message};
+    co_return reply(request, Cause::Failfast, options);
+  }
+
+ private:
+  OutboundSession& session_;
+};
+
+net::Task<void> refuse_unknown(OutboundSession session) {
+  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), session.worker.loop().after(50ms));
+  if (!detected) co_return;
+  if (detected->spoken != Spoken::Http1 && detected->spoken != Spoken::Http2) {
+    detected->stream->abort();
+    co_return;
+  }
+  Unknown handler(session);
+  net::Drain& drain = session.worker.drain();
+  if (detected->spoken == Spoken::Http2) {
+    const h2::ServerOptions options;
+    co_await h2::serve(std::move(detected->stream), handler, options, drain);
+  } else {
+    const http1::ServerOptions options;
+    co_await http1::serve(std::move(detected->stream), handler, options, drain);
+  }
 }
 
 }  // namespace
@@ -72,18 +116,25 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
   metrics::Labels labels = target_labels(*target);
   labels.add("tls", "no_identity").add("no_tls_reason", "loopback");
   counted->set_metrics(worker.metrics().transport(Direction::Outbound, true, labels));
+  if (worker.client_policies().size() >= kMaxTargets && !worker.client_policies().contains(*target)) {
+    refused(worker, *target, "loadshed");
+    worker.metrics().shed.get({{"direction", "outbound"}, {"reason", "targets"}})->add();
+    counted->abort();
+    co_return;
+  }
   OutboundSession session{worker, accepted.client, *target, worker.client_policies().acquire(*target),
                           nullptr, std::move(counted)};
 
   // A target never seen waits for the control plane, but not for ever (design rule 3.11).
-  const Deadline known_by = worker.loop().after(worker.config().outbound.failfast_timeout);
+  const Duration wait = std::min<Duration>(worker.config().outbound.failfast_timeout, kUnknownWait);
+  const Deadline known_by = worker.loop().after(wait);
   while (!session.handle.get()) {
     const bool told = co_await session.handle.changed().wait(known_by);
     if (!told && !session.handle.get()) {
       refused(worker, *target, "failfast");
       worker.log().warn("no policy for the target yet: the control plane does not answer",
                         {{"target", target->to_string()}});
-      session.stream->abort();
+      co_await refuse_unknown(std::move(session));
       co_return;
     }
   }
@@ -125,6 +176,19 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     early.dialled.reset();
     co_await serve_outbound_http(std::move(session), detected->spoken == Spoken::Http2);
     co_return;
+  }
+  const bool usable = policy->opaque && !policy->opaque->forbidden && policy->opaque->invalid.empty() && policy->invalid.empty();
+  if (detected->spoken == Spoken::Timeout && usable) {
+    // Silent for so long, though HTTP had been seen here: does this server speak first after all?
+    if (!early.dialled) {
+      Result<net::StreamPtr> dialled = co_await connect_backend(worker, session.current().opaque);
+      if (dialled) early.dialled = std::move(*dialled);
+    }
+    if (early.dialled) {
+      const Deadline by = worker.loop().after(kLateHold);
+      const bool server = co_await server_speaks_first(*session.stream, *early.dialled, by);
+      if (server) worker.learned().server_first(session.target);
+    }
   }
   co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
 }

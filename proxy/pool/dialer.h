@@ -17,6 +17,8 @@ class Dialer {
   // A connection ready for the first application byte. Errors: Refused and Io (nothing was sent),
   // Timeout, Tls, Unauthenticated (the peer is not who it should be).
   virtual net::Task<Result<net::StreamPtr>> dial(Session session) = 0;
+  // The peer of a connection that was dialled here did not answer a PING in time.
+  virtual void lost() {}
 
  protected:
   ~Dialer() = default;

@@ -68,6 +68,10 @@ net::Task<void> HttpPool::dial_http2() {
     dial_error_.reset();
     auto slot = std::make_unique<Http2Slot>();
     slot->connection = h2::ClientConnection::make(std::move(*stream), options_.h2);
+    slot->connection->on_closed([this, connection = slot->connection.get()] {
+      if (connection->silent()) dialer_.lost();
+      loop_.arm(*sweep_, loop_.now() + 1ms);
+    });
     // ± 10 % of the maximum age, so that connections of one moment do not all end in one moment.
     const double factor = 0.9 + 0.2 * random_.unit();
     slot->retire_at = loop_.now() + Duration{static_cast<std::int64_t>(
@@ -79,12 +83,9 @@ net::Task<void> HttpPool::dial_http2() {
   dialed_.notify_all();
 }
 
-net::Task<Result<http::Response>> HttpPool::send_http2(http::Request request, Deadline by) {
+net::Task<Result<void>> HttpPool::prepare_http2(Deadline by) {
   for (;;) {
-    if (Http2Slot* const slot = usable_http2()) {
-      slot->idle_since = loop_.now();
-      co_return co_await slot->connection->send(std::move(request), by);
-    }
+    if (usable_http2() != nullptr) co_return Result<void>{};
     if (!dialing_) {
       dialing_ = true;
       scope_.spawn(dial_http2());
@@ -102,29 +103,74 @@ net::Task<Result<http::Response>> HttpPool::send_http2(http::Request request, De
   }
 }
 
-std::string HttpPool::http1_key(const http::Request& request) const {
+net::Task<Result<http::Response>> HttpPool::send_http2(http::Request& request, Deadline by) {
+  Http2Slot* slot = usable_http2();
+  if (slot == nullptr) {
+    const Result<void> ready = co_await prepare_http2(by);
+    if (!ready) co_return ready.error();
+    slot = usable_http2();
+  }
+  slot->idle_since = loop_.now();
+  co_return co_await slot->connection->exchange(request, by);
+}
+
+std::string HttpPool::http1_key(const http::Request& request, bool keep) const {
+  if (!keep) return {};
   return concat(request.form == http::TargetForm::Absolute ? "a" : "o", request.authority.view());
 }
 
-net::Task<Result<http::Response>> HttpPool::send_http1(http::Request request, bool keep, Deadline by) {
-  std::string key;
-  if (keep) {
-    key = http1_key(request);
-    const auto at = http1_.find(key);
-    while (at != http1_.end() && !at->second.empty()) {
-      Http1Idle idle = std::move(at->second.back());  // the youngest is the least likely to be closed
-      at->second.pop_back();
-      --http1_idle_;
-      if (!idle.connection->reusable()) continue;
-      http1::ClientConnection& connection = take(std::move(idle.connection), std::move(key));
-      co_return co_await connection.send(std::move(request), by);
-    }
+// A kept connection that can still be used; null if there is none. Those that cannot are dropped.
+http1::ClientConnection* HttpPool::take_idle(const std::string& key) {
+  const auto at = http1_.find(key);
+  if (at == http1_.end()) return nullptr;
+  while (!at->second.empty()) {
+    Http1Idle idle = std::move(at->second.back());  // the youngest is the least likely to be closed
+    at->second.pop_back();
+    --http1_idle_;
+    if (idle.connection->reusable()) return &take(std::move(idle.connection), key);
   }
+  return nullptr;
+}
+
+bool HttpPool::http1_ready(const http::Request& request, bool keep) {
+  const auto at = http1_.find(http1_key(request, keep));
+  if (at == http1_.end()) return false;
+  while (!at->second.empty()) {
+    if (at->second.back().connection->reusable()) return true;
+    at->second.pop_back();
+    --http1_idle_;
+  }
+  return false;
+}
+
+net::Task<Result<void>> HttpPool::prepare_http1(const http::Request& request, bool keep) {
+  std::string key = http1_key(request, keep);
   Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
   if (!stream) co_return stream.error();
   auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
-  http1::ClientConnection& connection = take(std::move(made), std::move(key));
-  co_return co_await connection.send(std::move(request), by);
+  http1_[std::move(key)].push_back({std::move(made), loop_.now() + options_.http1_idle});
+  ++http1_idle_;
+  schedule_sweep();
+  co_return Result<void>{};
+}
+
+net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, bool keep, Deadline by) {
+  const std::string key = http1_key(request, keep);
+  bool again = keep && !request.body.has_value();
+  http1::ClientConnection* connection = take_idle(key);
+  for (;;) {
+    if (connection == nullptr) {
+      again = false;  // a new connection: its end means something
+      Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
+      if (!stream) co_return stream.error();
+      auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
+      connection = &take(std::move(made), key);
+    }
+    Result<http::Response> response = co_await connection->exchange(request, by);
+    if (response || !again || response.error().code != Errc::Refused) co_return response;
+    again = false;
+    connection = nullptr;
+  }
 }
 
 http1::ClientConnection& HttpPool::take(std::unique_ptr<http1::ClientConnection> connection, std::string key) {

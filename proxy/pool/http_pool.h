@@ -36,10 +36,20 @@ class HttpPool final : http1::ClientOwner {
   HttpPool(const HttpPool&) = delete;
   HttpPool& operator=(const HttpPool&) = delete;
 
-  // The request must already be an HTTP/2 request. Waits for a dial that is under way.
-  net::Task<Result<http::Response>> send_http2(http::Request request, Deadline by);
-  // `keep`: may use and leave a pooled connection (HTTP/1.0, upgrades and requests without Host do not).
-  net::Task<Result<http::Response>> send_http1(http::Request request, bool keep, Deadline by);
+  // Could a request be sent now, without a dial?
+  bool http2_ready() { return usable_http2() != nullptr; }
+  bool http1_ready(const http::Request& request, bool keep);
+  // Makes it so, or tells why not: then not one byte of any request was sent. Who sends at once after it, with no
+  // other await in between, finds the connection.
+  net::Task<Result<void>> prepare_http2(Deadline by);
+  net::Task<Result<void>> prepare_http1(const http::Request& request, bool keep);
+
+  // Dials if it must. The request must already be an HTTP/2 request. The head of the request is left as it is: after
+  // Refused a request without a body can be sent elsewhere.
+  net::Task<Result<http::Response>> send_http2(http::Request& request, Deadline by);
+  // `keep`: may use and leave a pooled connection (HTTP/1.0, upgrades and requests without Host do not). A request
+  // without a body that met a kept connection which had just been closed is sent again, on a new one.
+  net::Task<Result<http::Response>> send_http1(http::Request& request, bool keep, Deadline by);
 
   // No connection and nobody waiting for one.
   bool idle() const noexcept;
@@ -61,11 +71,13 @@ class HttpPool final : http1::ClientOwner {
   };
   void on_exchange_done(http1::ClientConnection& connection) override;
   http1::ClientConnection& take(std::unique_ptr<http1::ClientConnection> connection, std::string key);
+  http1::ClientConnection* take_idle(const std::string& key);
   Http2Slot* usable_http2();
   net::Task<void> dial_http2();
   void sweep();
   void schedule_sweep();
-  std::string http1_key(const http::Request& request) const;
+  // Empty: not to be kept.
+  std::string http1_key(const http::Request& request, bool keep) const;
 
   net::Loop& loop_;
   Dialer& dialer_;

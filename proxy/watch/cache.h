@@ -28,7 +28,11 @@ class WatchHub {
   // Runs one watch for ever, publishing each state; destroyed when nobody is subscribed any more.
   using Watch = std::function<net::Task<void>(Key key, Publish publish)>;
 
-  WatchHub(net::Loop& loop, Watch watch) : loop_(loop), watch_(std::move(watch)) {}
+  // When something was last heard from whoever tells the states; from any thread.
+  using Heard = std::function<TimePoint()>;
+
+  WatchHub(net::Loop& loop, Watch watch, Heard heard = {}) : loop_(loop), watch_(std::move(watch)), heard_(std::move(heard)) {}
+  bool heard_since(TimePoint at) const { return !heard_ || heard_() > at; }
 
   net::Loop& loop() noexcept { return loop_; }
   void subscribe(Key key, WatchCache<Key, T>* cache) {
@@ -85,6 +89,7 @@ class WatchHub {
 
   net::Loop& loop_;
   Watch watch_;
+  Heard heard_;
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
 };
 
@@ -101,6 +106,7 @@ class WatchCache {
     Value value;
     net::Signal changed;
     std::uint32_t users = 0;
+    TimePoint unused_since{};
     std::vector<std::function<void(const Value&)>*> listeners;
   };
 
@@ -158,6 +164,7 @@ class WatchCache {
     return Handle{slot.get()};
   }
   std::size_t size() const noexcept { return entries_.size(); }
+  bool contains(const Key& key) const { return entries_.contains(key); }
 
  private:
   template <typename, typename>
@@ -171,11 +178,19 @@ class WatchCache {
     for (auto* const listener : listeners) (*listener)(value);
     entry.changed.notify_all();
   }
-  void unused(Entry& entry) { loop_.arm(entry, loop_.now() + idle_); }
+  void unused(Entry& entry) {
+    entry.unused_since = loop_.now();
+    loop_.arm(entry, loop_.now() + idle_);
+  }
   void expire(const Key& key) {
     const Key copy = key;
     const auto at = entries_.find(copy);
     if (at == entries_.end() || at->second->users != 0) return;
+    // What cannot be asked for again is not thrown away: the control plane may be gone for a day (design rule 3.11).
+    if (at->second->value && !hub_.heard_since(at->second->unused_since)) {
+      loop_.arm(*at->second, loop_.now() + idle_);
+      return;
+    }
     entries_.erase(at);
     hub_.unsubscribe(copy, this);
   }

@@ -49,6 +49,7 @@ net::Task<Result<std::unique_ptr<h2::ClientConnection>>> ControlClient::dial(net
 
 net::Task<void> ControlClient::keep_connected() {
   for (;;) {
+    if (connection_) heard_ns_.store(connection_->heard_at().time_since_epoch().count(), std::memory_order_relaxed);
     if (connection_ && connection_->accepting() && connection_->available() != 0) {
       [[maybe_unused]] const bool told = co_await wanted_.wait(loop_.after(5s));
       continue;

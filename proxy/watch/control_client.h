@@ -3,6 +3,7 @@
 // text on loopback), keeps one HTTP/2 connection, and tries again for ever with back-off.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,6 +32,8 @@ class ControlClient final : public http::Client {
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
   grpc::Channel& channel() noexcept { return channel_; }
   net::Loop& loop() noexcept { return loop_; }
+  // When something last came from the service, as far as was noticed (every few seconds). From any thread.
+  TimePoint heard_at() const noexcept { return TimePoint{Duration{heard_ns_.load(std::memory_order_relaxed)}}; }
   // Identity: the next call uses a new connection (wire-api.md §4).
   void forget();
 
@@ -48,6 +51,7 @@ class ControlClient final : public http::Client {
   Random random_;
   Backoff backoff_;
   std::shared_ptr<h2::ClientConnection> connection_;
+  std::atomic<std::int64_t> heard_ns_{0};
   net::Signal connected_;
   net::Signal wanted_;
   grpc::Channel channel_;
