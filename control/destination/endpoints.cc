@@ -162,6 +162,7 @@ pb::destination::WeightedAddr bare_endpoint(const Candidate& candidate,
   if (!identity.empty()) {
     out.tls_identity.make().set_dns_like_identity().name = identity;
     out.protocol_hint.make().set_h2();
+    out.http2 = meshed_http2_params();
   }
   return out;
 }

@@ -377,6 +377,7 @@ TEST_F(Endpoints, PassesOnAddressesThatAreNoPods) {
   EXPECT_EQ(endpoint.authority_override->authority_override, "web.shop.svc.east.local:80");
   EXPECT_EQ(endpoint.tls_identity->dns_like_identity->name, "gw.id");
   EXPECT_FALSE(endpoint.tls_identity->server_name);
+  EXPECT_TRUE(endpoint.http2);
   EXPECT_EQ(endpoint.metric_labels.size(), 1U);
 }
 

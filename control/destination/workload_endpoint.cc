@@ -99,6 +99,15 @@ bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& 
   return false;
 }
 
+pb::destination::Http2ClientParams meshed_http2_params() {
+  pb::destination::Http2ClientParams out;
+  auto& keep_alive = out.keep_alive.make();
+  keep_alive.interval = pb::to_pb(10s);
+  keep_alive.timeout = pb::to_pb(3s);
+  keep_alive.while_idle = true;
+  return out;
+}
+
 pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& config,
                                            const k8s::Pod& pod, const net::SocketAddr& address,
                                            std::string_view zone, std::string_view client_zone) {
@@ -124,11 +133,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   }
   out.protocol_hint = std::move(hint);
 
-  pb::destination::Http2ClientParams_KeepAlive keep_alive;
-  keep_alive.interval = pb::to_pb(10s);
-  keep_alive.timeout = pb::to_pb(3s);
-  keep_alive.while_idle = true;
-  out.http2.make().keep_alive = std::move(keep_alive);
+  out.http2 = meshed_http2_params();
 
   if (pod.meta.labels.get(kMeshedLabel) == config.controller_namespace) {
     const std::string identity = config.identity_of(service_account_of(pod), pod.meta.ns);

@@ -78,7 +78,10 @@ net::Task<Result<WallTime>> IdentityWatch::certify() {
   if (leaf->identity() != config_.local_name) co_return Error{Errc::Unauthenticated, "use a certificate for another name"};
   Result<void> valid = tls::verify_chain(*leaf, chain, anchors, tls::Usage::Server);
   if (!valid) co_return valid.error();
-  const WallTime expires = leaf->not_after;
+  // The issuer may want it renewed before it ends.
+  const std::optional<WallTime> until = answer->valid_until ? pb::from_pb(*answer->valid_until) : std::nullopt;
+  if (!until || *until <= wall_now()) co_return Error{Errc::Invalid, "use a certificate that has ended"};
+  const WallTime expires = std::min(*until, leaf->not_after);
   made.anchors = anchors;
   chain.insert(chain.begin(), std::move(*leaf));
   made.own = tls::Credentials::Own{key_, std::move(chain)};
