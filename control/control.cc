@@ -26,6 +26,10 @@ std::vector<std::string> own_names(const Options& options) {
   return out;
 }
 
+std::string issuer_name(const MeshConfig& mesh) {
+  return concat("identity.", mesh.controller_namespace, ".", mesh.trust_domain);
+}
+
 void append_metric(std::string& out, std::string_view name, std::string_view help,
                    std::string_view labels, std::int64_t value) {
   if (!help.empty()) out += concat("# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n");
@@ -50,16 +54,17 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
   if (options_.source == Options::Source::Folder) {
     source_ = std::make_unique<FolderSource>(loop_, index_, log_, options_.manifests);
   }
-  if (!options_.issuer.empty()) {
-    const MeshConfig& mesh = options_.mesh;
-    issuers_ = std::make_unique<IssuerStore>(
-        loop_, log_,
-        IssuerStore::Options{
-            options_.issuer, options_.trust_anchors, options_.generate_issuer,
-            concat("identity.", mesh.controller_namespace, ".", mesh.trust_domain)});
+  if (!options_.issuer.empty() || options_.source == Options::Source::Kubernetes) {
+    issuers_ = std::make_unique<IssuerStore>(log_);
     own_ = std::make_unique<OwnCertificates>(
         loop_, log_, *issuers_, own_names(options_),
         Certifier::Options{options_.issuance_lifetime, options_.clock_skew});
+  }
+  if (!options_.issuer.empty()) {
+    folder_issuer_ = std::make_unique<FolderIssuer>(
+        loop_, *issuers_,
+        FolderIssuer::Options{options_.issuer, options_.trust_anchors, options_.generate_issuer,
+                              issuer_name(options_.mesh)});
   }
   if (options_.destination) destination_.add_to(destination_server_);
   if (options_.policy) policy_.add_to(policy_server_);
@@ -89,6 +94,15 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
   api_ = std::make_unique<k8s::ApiClient>(loop_, *dialer_, cluster, log_,
                                           k8s::ApiClient::Options{.user_agent = "tulle-control"});
   kubernetes_ = std::make_unique<KubernetesSource>(*api_, index_, log_, seed + 1);
+  if (folder_issuer_ == nullptr) {
+    KubernetesIssuer::Options issuer;
+    issuer.ns = options_.mesh.controller_namespace;
+    issuer.generate = options_.generate_issuer;
+    issuer.policy.name = issuer_name(options_.mesh);
+    issuer.policy.leaf_lifetime = options_.issuance_lifetime + options_.clock_skew;
+    kubernetes_issuer_ =
+        std::make_unique<KubernetesIssuer>(*api_, *issuers_, log_, std::move(issuer), seed + 2);
+  }
   return "";
 }
 
@@ -174,14 +188,15 @@ std::string Control::start(net::SocketFactory& sockets) {
                                      {"broken", source_->broken_files()},
                                      {"objects", index_.size()}});
   }
-  if (issuers_ != nullptr) issuers_->load();
+  if (folder_issuer_ != nullptr) folder_issuer_->load();
   if (std::string problem = listen_admin(sockets); !problem.empty()) return problem;
   if (kubernetes_ == nullptr) {
     if (std::string problem = listen_grpc(sockets); !problem.empty()) return problem;
   }
 
   if (source_ != nullptr) tasks_.spawn(source_->run());
-  if (issuers_ != nullptr) tasks_.spawn(issuers_->run());
+  if (folder_issuer_ != nullptr) tasks_.spawn(folder_issuer_->run());
+  if (kubernetes_issuer_ != nullptr) tasks_.spawn(kubernetes_issuer_->run());
   if (own_ != nullptr) tasks_.spawn(own_->run());
   serve_grpc();
   tasks_.spawn(admin_port_->run());
@@ -229,7 +244,9 @@ std::string Control::missing() const {
     return concat("kubernetes: ", kubernetes_->missing());
   }
   if (!problem_.empty()) return problem_;
-  if (issuers_ != nullptr && issuers_->current() == nullptr) return "issuer";
+  if (issuers_ != nullptr && issuers_->current() == nullptr) {
+    return issuers_->broken() ? concat("issuer: ", issuers_->problem()) : "issuer";
+  }
   if (drain_.started()) return "shutting down";
   return "";
 }

@@ -141,7 +141,9 @@ constexpr std::array kFlags{
          }},
     Flag{"enable-ipv6", "BOOL", "give out IPv6 endpoints (true)",
          [](Options& o, std::string_view v) { return take_bool(o.mesh.ipv6, v); }},
-    Flag{"issuer", "DIR", "issuer: tls.crt, tls.key, ca.crt, or crt.pem, key.pem",
+    Flag{"issuer", "DIR",
+         "issuer: tls.crt, tls.key, ca.crt, or crt.pem, key.pem; on Kubernetes it is found through "
+         "the API server without",
          [](Options& o, std::string_view v) { return take_text(o.issuer, v); }},
     Flag{"identity-trust-anchors", "FILE", "trust anchors, if not beside the issuer",
          [](Options& o, std::string_view v) { return take_text(o.trust_anchors, v); }},
@@ -218,14 +220,14 @@ void check_together(const Options& options, std::vector<std::string>& problems) 
     problems.emplace_back(
         "--manifests (or --kubeconfig) is needed by the roles destination and policy");
   }
-  if (options.identity && options.issuer.empty()) {
-    problems.emplace_back("--issuer is needed by the role identity");
+  if (options.identity && options.issuer.empty() && options.source != Source::Kubernetes) {
+    problems.emplace_back("--issuer is needed by the role identity without Kubernetes");
   }
   if (options.identity && options.token_key.empty() && options.source != Source::Kubernetes) {
     problems.emplace_back("--token-key is needed by the role identity without Kubernetes");
   }
-  if (options.generate_issuer && options.issuer.empty()) {
-    problems.emplace_back("--identity-generate needs --issuer");
+  if (options.generate_issuer && options.issuer.empty() && options.source != Source::Kubernetes) {
+    problems.emplace_back("--identity-generate needs --issuer without Kubernetes");
   }
   if (options.generate_issuer && !options.trust_anchors.empty()) {
     problems.emplace_back(

@@ -22,7 +22,8 @@ struct Options {
   std::string kubeconfig;  // how the API server is reached; "": as a pod of its cluster
   MeshConfig mesh;
 
-  std::string issuer;         // the folder of the issuer; without it there is no TLS
+  // The folder of the issuer. Without it there is no TLS; on Kubernetes, the Secret is followed.
+  std::string issuer;
   std::string trust_anchors;  // a file; "": beside the issuer
   bool generate_issuer = false;
   Duration issuance_lifetime = 24h;

@@ -1,77 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/identity/certify.h"
 
-#include <random>
-
-#include "control/source/watch.h"
 #include "lib/base/text.h"
 #include "proto/message.h"
 
 namespace tulle::control {
-namespace {
-
-// Renewal of a generated issuer and whatever events were lost.
-constexpr Duration kLookAgain = 30s;
-// A certificate and its key are two files: who changes one is about to change the other.
-constexpr Duration kSettle = 50ms;
-
-std::string fingerprint_of(const IssuerState& state) {
-  std::string out = state.issuer.certificate.der + state.issuer.key.to_pem();
-  for (const tls::Certificate& certificate : state.issuer.chain) out += certificate.der;
-  for (const tls::Certificate& anchor : state.anchors) out += anchor.der;
-  return tls::sha256_hex(out);
-}
-
-// Random, so that serials of restarts and replicas do not meet; positive as X.509 wants it.
-std::uint64_t first_serial() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 30 ^ device()) & 0x3FFF'FFFF'FFFF'FFFFULL;
-}
-
-}  // namespace
-
-IssuerStore::IssuerStore(net::Loop& loop, const log::Logger& log, Options options)
-    : loop_(loop), log_(log), options_(std::move(options)), serial_(first_serial()) {}
-
-bool IssuerStore::load() {
-  std::string problem;
-  if (options_.generate) problem = generate_issuer(options_.folder, options_.name);
-  auto loaded = load_issuer(options_.folder, options_.anchors_file);
-  if (const auto* const refused = std::get_if<IssuerProblem>(&loaded)) {
-    // What could not be made is the reason that it cannot be read.
-    if (problem.empty()) problem = refused->reason;
-  } else {
-    auto& state = std::get<IssuerState>(loaded);
-    std::string fingerprint = fingerprint_of(state);
-    problem_.clear();
-    if (fingerprint == fingerprint_) return true;
-    fingerprint_ = std::move(fingerprint);
-    log_.info("the issuer is loaded",
-              {{"folder", options_.folder},
-               {"until", format_rfc3339(state.issuer.certificate.not_after)},
-               {"anchors", state.anchors.size()}});
-    current_ = std::make_shared<const IssuerState>(std::move(state));
-    for (const auto& call : on_change_) call();
-    return true;
-  }
-  if (problem != problem_) {
-    problem_ = std::move(problem);
-    log_.error(current_ ? "the issuer cannot be read; the last good one stays"
-                        : "the issuer cannot be read",
-               {{"folder", options_.folder}, {"reason", problem_}});
-  }
-  return current_ != nullptr;
-}
-
-net::Task<void> IssuerStore::run() {
-  FolderWatch watch(loop_, options_.folder);
-  for (;;) {
-    const Duration pause = problem_.empty() ? kLookAgain : Duration{2s};
-    co_await watch.changed(pause);
-    co_await net::sleep_for(loop_, kSettle);
-    load();
-  }
-}
 
 net::Task<grpc::StatusOr<pb::identity::CertifyResponse>> Certifier::certify(
     grpc::ServerCall& call, pb::identity::CertifyRequest request) {

@@ -41,7 +41,7 @@ class Identity : public ::testing::Test {
     write("tls.key", issuer.key.to_pem());
     write("ca.crt", anchor.certificate.to_pem());
   }
-  IssuerStore::Options options(bool generate = false) {
+  FolderIssuer::Options options(bool generate = false) {
     return {folder, "", generate, std::string(kName)};
   }
   std::string token(std::string_view subject = "system:serviceaccount:shop:web",
@@ -80,8 +80,9 @@ class Identity : public ::testing::Test {
 TEST_F(Identity, IssuesAChainThatPeersAccept) {
   const tls::Issuer anchor = tls::make_anchor("root", 24h * 365);
   write_issuer(tls::make_issuer(anchor, kName, 24h * 30), anchor);
-  IssuerStore store(loop, logger, options());
-  ASSERT_TRUE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
+  ASSERT_TRUE(store_folder.load());
   const auto response = certify(store, request());
   ASSERT_TRUE(response) << response.status().message;
   const auto leaf = tls::Certificate::from_der(as_bytes(response->leaf_certificate));
@@ -105,8 +106,9 @@ TEST_F(Identity, IssuesAChainThatPeersAccept) {
 TEST_F(Identity, ARootMayIssueByItself) {
   const tls::Issuer root = tls::make_anchor(kName, 24h * 365);
   write_issuer(root, root);
-  IssuerStore store(loop, logger, options());
-  ASSERT_TRUE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
+  ASSERT_TRUE(store_folder.load());
   const auto response = certify(store, request());
   ASSERT_TRUE(response);
   EXPECT_TRUE(response->intermediate_certificates.empty());
@@ -115,8 +117,9 @@ TEST_F(Identity, ARootMayIssueByItself) {
 TEST_F(Identity, LeavesEndWithTheirIssuer) {
   const tls::Issuer anchor = tls::make_anchor("root", 24h * 365);
   write_issuer(tls::make_issuer(anchor, kName, 1h), anchor);
-  IssuerStore store(loop, logger, options());
-  ASSERT_TRUE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
+  ASSERT_TRUE(store_folder.load());
   const auto response = certify(store, request());
   ASSERT_TRUE(response);
   const auto leaf = tls::Certificate::from_der(as_bytes(response->leaf_certificate));
@@ -124,14 +127,16 @@ TEST_F(Identity, LeavesEndWithTheirIssuer) {
 }
 
 TEST_F(Identity, RefusesInTheOrderOfTheReference) {
-  IssuerStore none(loop, logger, options());
-  EXPECT_FALSE(none.load());
+  IssuerStore none(logger);
+  FolderIssuer none_folder(loop, none, options());
+  EXPECT_FALSE(none_folder.load());
   EXPECT_EQ(certify(none, {}).status().code, grpc::Code::Unavailable);
 
   const tls::Issuer anchor = tls::make_anchor("root", 24h * 365);
   write_issuer(tls::make_issuer(anchor, kName, 24h), anchor);
-  IssuerStore store(loop, logger, options());
-  ASSERT_TRUE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
+  ASSERT_TRUE(store_folder.load());
   using Request = pb::identity::CertifyRequest;
   const std::string other = "db.shop.serviceaccount.identity.linkerd.cluster.local";
   const struct {
@@ -195,8 +200,9 @@ TEST_F(Identity, RefusesInTheOrderOfTheReference) {
 TEST_F(Identity, ATokenEndsWithItsPod) {
   const tls::Issuer root = tls::make_anchor(kName, 24h);
   write_issuer(root, root);
-  IssuerStore store(loop, logger, options());
-  ASSERT_TRUE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
+  ASSERT_TRUE(store_folder.load());
   const auto certified = [&](std::map<std::string, std::string> claims) {
     auto asked = request();
     asked.token = tls::sign_token({.subject = "system:serviceaccount:shop:web",
@@ -260,19 +266,20 @@ TEST_F(Identity, NamesWhatIsWrongWithAnIssuer) {
 TEST_F(Identity, KeepsTheLastGoodIssuer) {
   const tls::Issuer anchor = tls::make_anchor("root", 24h);
   write_issuer(tls::make_issuer(anchor, kName, 12h), anchor);
-  IssuerStore store(loop, logger, options());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
   int changes = 0;
   store.on_change([&] { ++changes; });
-  ASSERT_TRUE(store.load());
-  ASSERT_TRUE(store.load());
+  ASSERT_TRUE(store_folder.load());
+  ASSERT_TRUE(store_folder.load());
   EXPECT_EQ(changes, 1);
   const auto first = store.current();
   write("tls.crt", "half of a cert");
-  EXPECT_TRUE(store.load());
+  EXPECT_TRUE(store_folder.load());
   EXPECT_TRUE(store.broken());
   EXPECT_EQ(store.current(), first);
   write_issuer(tls::make_issuer(anchor, kName, 12h), anchor);
-  EXPECT_TRUE(store.load());
+  EXPECT_TRUE(store_folder.load());
   EXPECT_FALSE(store.broken());
   EXPECT_NE(store.current(), first);
   EXPECT_EQ(changes, 2);
@@ -280,8 +287,9 @@ TEST_F(Identity, KeepsTheLastGoodIssuer) {
 
 TEST_F(Identity, GeneratesWhatIsMissingOnce) {
   folder += "/made";
-  IssuerStore store(loop, logger, options(true));
-  ASSERT_TRUE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options(true));
+  ASSERT_TRUE(store_folder.load());
   EXPECT_GT(store.current()->anchors[0].not_after - wall_now(), 24h * 365 * 9);
   EXPECT_LT(store.current()->issuer.certificate.not_after - wall_now(), 24h * 366);
   struct stat info {};
@@ -290,13 +298,14 @@ TEST_F(Identity, GeneratesWhatIsMissingOnce) {
     EXPECT_EQ(info.st_mode & 0777, 0600U);
   }
   const std::string certificate = read("tls.crt");
-  IssuerStore again(loop, logger, options(true));
-  ASSERT_TRUE(again.load());
+  IssuerStore again(logger);
+  FolderIssuer again_folder(loop, again, options(true));
+  ASSERT_TRUE(again_folder.load());
   EXPECT_EQ(read("tls.crt"), certificate);
   // A lost issuer is made again, of the same anchor.
   const std::string anchor = read("ca.crt");
   std::filesystem::remove(folder + "/tls.crt");
-  ASSERT_TRUE(again.load());
+  ASSERT_TRUE(again_folder.load());
   EXPECT_NE(read("tls.crt"), certificate);
   EXPECT_EQ(read("ca.crt"), anchor);
   folder = folder.substr(0, folder.size() - 5);
@@ -304,19 +313,21 @@ TEST_F(Identity, GeneratesWhatIsMissingOnce) {
 
 TEST_F(Identity, GenerationLeavesOthersFilesAlone) {
   write("crt.pem", "somebody else's");
-  IssuerStore store(loop, logger, options(true));
-  EXPECT_FALSE(store.load());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options(true));
+  EXPECT_FALSE(store_folder.load());
   EXPECT_FALSE(std::filesystem::exists(folder + "/tls.crt"));
 }
 
 TEST_F(Identity, OwnCertificatesFollowTheIssuer) {
   const tls::Issuer anchor = tls::make_anchor("root", 24h);
-  IssuerStore store(loop, logger, options());
+  IssuerStore store(logger);
+  FolderIssuer store_folder(loop, store, options());
   OwnCertificates own(loop, logger, store, {"a.example", "b.example"},
                       {.lifetime = 1h, .skew = 1s});
   EXPECT_EQ(own.choose("a.example"), nullptr);
   write_issuer(tls::make_issuer(anchor, kName, 12h), anchor);
-  ASSERT_TRUE(store.load());
+  ASSERT_TRUE(store_folder.load());
   ASSERT_NE(own.choose("a.example"), nullptr);
   EXPECT_EQ(own.choose("a.example")->leaf().identity(), "a.example");
   EXPECT_EQ(own.choose("b.example")->leaf().identity(), "b.example");

@@ -84,6 +84,34 @@ std::string write_issuer(const std::string& folder, const tls::Issuer& anchor,
 
 }  // namespace
 
+std::variant<IssuerState, IssuerProblem> make_issuer_state(const IssuerParts& parts) {
+  auto chain = tls::Certificate::from_pem(parts.certificate_pem);
+  if (!chain) return IssuerProblem{concat(parts.certificate_name, " has no readable certificate")};
+  const auto key = tls::PrivateKey::from_pem(parts.key_pem);
+  if (!key) return IssuerProblem{concat(parts.key_name, " has no readable key")};
+  auto anchors = tls::Certificate::from_pem(parts.anchors_pem);
+  if (!anchors) return IssuerProblem{concat(parts.anchors_name, " has no readable certificate")};
+
+  IssuerState state{{chain->front(), *key, {}}, *std::move(anchors)};
+  for (std::size_t i = 1; i < chain->size(); ++i) {
+    if (!is_anchor(state.anchors, (*chain)[i])) state.issuer.chain.push_back((*chain)[i]);
+  }
+  if (!state.issuer.certificate.matches_key(state.issuer.key)) {
+    return IssuerProblem{concat(parts.certificate_name, " and ", parts.key_name, " do not belong together")};
+  }
+  if (!state.issuer.certificate.is_ca) {
+    return IssuerProblem{concat(parts.certificate_name, " may not issue certificates (it is no CA)")};
+  }
+  if (const auto good = check_issuer(state); !good) {
+    const tls::Certificate& certificate = state.issuer.certificate;
+    return IssuerProblem{concat(parts.certificate_name, ": ", good.error().where, " (it is now ",
+                                format_rfc3339(wall_now()), ", the certificate is good from ",
+                                format_rfc3339(certificate.not_before), " to ",
+                                format_rfc3339(certificate.not_after), ")")};
+  }
+  return state;
+}
+
 std::variant<IssuerState, IssuerProblem> load_issuer(const std::string& folder,
                                                      const std::string& anchors_file) {
   std::string why;
@@ -113,31 +141,7 @@ std::variant<IssuerState, IssuerProblem> load_issuer(const std::string& folder,
   if (!key_pem) return IssuerProblem{concat(key_file, " is missing")};
   if (!anchors_pem) return IssuerProblem{concat("the trust anchors are missing: ", tried)};
 
-  auto chain = tls::Certificate::from_pem(*certificate_pem);
-  if (!chain) return IssuerProblem{concat(certificate_file, " has no readable certificate")};
-  const auto key = tls::PrivateKey::from_pem(*key_pem);
-  if (!key) return IssuerProblem{concat(key_file, " has no readable key")};
-  auto anchors = tls::Certificate::from_pem(*anchors_pem);
-  if (!anchors) return IssuerProblem{concat(tried, " has no readable certificate")};
-
-  IssuerState state{{chain->front(), *key, {}}, *std::move(anchors)};
-  for (std::size_t i = 1; i < chain->size(); ++i) {
-    if (!is_anchor(state.anchors, (*chain)[i])) state.issuer.chain.push_back((*chain)[i]);
-  }
-  if (!state.issuer.certificate.matches_key(state.issuer.key)) {
-    return IssuerProblem{concat(certificate_file, " and ", key_file, " do not belong together")};
-  }
-  if (!state.issuer.certificate.is_ca) {
-    return IssuerProblem{concat(certificate_file, " may not issue certificates (it is no CA)")};
-  }
-  if (const auto good = check_issuer(state); !good) {
-    const tls::Certificate& certificate = state.issuer.certificate;
-    return IssuerProblem{concat(certificate_file, ": ", good.error().where, " (it is now ",
-                                format_rfc3339(wall_now()), ", the certificate is good from ",
-                                format_rfc3339(certificate.not_before), " to ",
-                                format_rfc3339(certificate.not_after), ")")};
-  }
-  return state;
+  return make_issuer_state({*certificate_pem, certificate_file, *key_pem, key_file, *anchors_pem, tried});
 }
 
 Result<void> check_issuer(const IssuerState& state) {

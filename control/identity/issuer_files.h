@@ -2,7 +2,7 @@
 // The issuer and the trust anchors as files in a folder, in the layouts of both Secret types
 // (control-plane.md §4.3): tls.crt, tls.key, ca.crt (kubernetes.io/tls, what cert-manager writes)
 // or crt.pem, key.pem (linkerd.io/tls) with the anchors in ca.crt or ca-bundle.crt beside them or
-// in a file of their own. Reading and checking only; identity/issuer.h keeps the result up to date.
+// in a file of their own. Reading and checking only; issuer_store.h keeps the result up to date.
 #pragma once
 
 #include <string>
@@ -23,6 +23,15 @@ struct IssuerState {
 struct IssuerProblem {
   std::string reason;
 };
+
+// The texts of an issuer, wherever they stand; the names are for messages.
+struct IssuerParts {
+  std::string certificate_pem, certificate_name;
+  std::string key_pem, key_name;
+  std::string anchors_pem, anchors_name;
+};
+// Checks as load_issuer() does.
+std::variant<IssuerState, IssuerProblem> make_issuer_state(const IssuerParts& parts);
 
 // Reads and checks: key and certificate match, it may issue, and its chain leads to an anchor now.
 // `anchors_file` may be "".

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Issuer and anchors on Kubernetes: the Secret `linkerd-identity-issuer` (both schemes of
+// control-plane.md §4.3) and the ConfigMap `linkerd-identity-trust-roots`, followed through the API
+// server, so that a change counts within a second.
+//
+// With `generate` nobody brings them: the state of a rotation (rotation.h) is kept in the Secret
+// `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever reads
+// them as Linkerd's. Several replicas may do that at once: a write names the version that it
+// replaces, and who comes second reads again. What is made here is owned by the Deployment and goes
+// with it. The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken
+// away when the rotation has begun.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "control/identity/issuer_store.h"
+#include "control/identity/rotation.h"
+#include "lib/k8s/client.h"
+#include "lib/log/log.h"
+
+namespace tulle::control {
+
+class KubernetesIssuer {
+ public:
+  struct Options {
+    std::string ns;          // of the control plane
+    bool generate = false;
+    RotationPolicy policy;   // with `generate`
+    std::string deployment = "linkerd-control-plane";  // owner of what is made
+  };
+  static constexpr std::string_view kIssuerSecret = "linkerd-identity-issuer";
+  static constexpr std::string_view kRotationSecret = "linkerd-identity-rotation";
+  static constexpr std::string_view kTrustRoots = "linkerd-identity-trust-roots";
+  static constexpr std::string_view kTrustRootsKey = "ca-bundle.crt";
+  static constexpr std::string_view kReplaceAnnotation = "linkerd.io/replace-anchor";
+
+  // All must outlive it.
+  KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, const log::Logger& log,
+                   Options options, std::uint64_t seed);
+  ~KubernetesIssuer();
+
+  // Follows the objects, and makes and renews them with `generate`, until it is destroyed.
+  net::Task<void> run();
+  // The stage of a rotation of ours, for metrics; nullopt without one.
+  std::optional<Rotation::Stage> stage() const;
+
+ private:
+  class Followed;
+  net::Task<void> generate();
+  net::Task<bool> step();
+  net::Task<bool> publish(const Rotation& state);
+  net::Task<bool> write(const Followed& object, std::string_view kind, std::string data);
+  net::Task<std::string> owner();
+  void load();
+
+  k8s::ApiClient& client_;
+  IssuerStore& store_;
+  log::Logger log_;
+  const Options options_;
+  net::Signal changed_;
+  std::unique_ptr<Followed> issuer_;
+  std::unique_ptr<Followed> roots_;
+  std::unique_ptr<Followed> rotation_;  // with generate
+  std::string owner_;                   // ownerReferences as JSON, once known
+  std::optional<Rotation> state_;
+  net::TaskScope tasks_;  // destroyed first
+};
+
+}  // namespace tulle::control
