@@ -62,6 +62,11 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
 
   net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
   bool silent() const noexcept { return silent_; }
+  void ping() {
+    if (failed_) return;
+    session().send_ping();
+    flush_soon();
+  }
   bool accepting() const noexcept { return !failed_ && !goaway_; }
   bool failed() const noexcept { return failed_; }
   std::size_t active() noexcept { return session().open_streams(); }
@@ -286,6 +291,7 @@ net::Task<Result<http::Response>> ClientConnection::exchange(http::Request& requ
   return impl_->exchange(request, by);
 }
 TimePoint ClientConnection::heard_at() const noexcept { return impl_->heard_at; }
+void ClientConnection::ping() { impl_->ping(); }
 bool ClientConnection::silent() const noexcept { return impl_->silent(); }
 std::size_t ClientConnection::available() const noexcept { return impl_->available(); }
 std::size_t ClientConnection::active() const noexcept { return impl_->active(); }

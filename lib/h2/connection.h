@@ -54,6 +54,7 @@ class ClientConnection final : public http::Client {
   bool accepting() const noexcept;         // neither failed nor told to go away
   bool failed() const noexcept;
   TimePoint heard_at() const noexcept;     // when the last bytes came
+  void ping();                             // asks for a sign of life, seen in heard_at()
   bool silent() const noexcept;            // it failed because the peer did not answer a PING
   // Called once when the connection is over, from the loop; must not destroy it from inside.
   void on_closed(std::function<void()> callback);

@@ -69,7 +69,7 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
     co_return;
   }
   InboundSession session{worker, local, worker.server_policies().acquire(local.port), Peer{}, nullptr,
-                         &worker.inbound_targets().at(local)};
+                         worker.inbound_targets().at(local)};
   session.peer.addr = client;
   session.peer.tls = Peer::Tls::Terminated;
   session.peer.identity = std::move(mesh->identity);

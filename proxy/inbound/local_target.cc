@@ -36,14 +36,14 @@ net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session /*session*/) {
   co_return net::StreamPtr(std::move(counted));
 }
 
-LocalTarget& InboundTargets::at(const net::SocketAddr& addr) {
+std::shared_ptr<LocalTarget> InboundTargets::at(const net::SocketAddr& addr) {
   auto& slot = targets_[addr];
-  if (!slot) slot = std::make_unique<LocalTarget>(worker_, addr);
-  return *slot;
+  if (!slot) slot = std::make_shared<LocalTarget>(worker_, addr);
+  return slot;
 }
 
 void InboundTargets::sweep() {
-  std::erase_if(targets_, [](const auto& entry) { return entry.second->pool().idle(); });
+  std::erase_if(targets_, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->pool().idle(); });
 }
 
 }  // namespace tulle::proxy

@@ -32,13 +32,13 @@ class LocalTarget final : public Dialer {
 class InboundTargets {
  public:
   explicit InboundTargets(Worker& worker) : worker_(worker) {}
-  LocalTarget& at(const net::SocketAddr& addr);
-  // Forgets targets that nothing uses.
+  std::shared_ptr<LocalTarget> at(const net::SocketAddr& addr);
+  // Forgets targets that no connection holds and that keep no connection.
   void sweep();
 
  private:
   Worker& worker_;
-  std::unordered_map<net::SocketAddr, std::unique_ptr<LocalTarget>> targets_;
+  std::unordered_map<net::SocketAddr, std::shared_ptr<LocalTarget>> targets_;
 };
 
 }  // namespace tulle::proxy

@@ -44,7 +44,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
 
   // A live handle: rules that change while the connection lives reach its later requests and bytes.
   InboundSession session{worker, *target, worker.server_policies().acquire(target->port), Peer{},
-                         std::move(counted), &worker.inbound_targets().at(*target)};
+                         std::move(counted), worker.inbound_targets().at(*target)};
   session.peer.addr = accepted.client;
   using Protocol = ServerPolicy::Protocol;
   const ServerPolicyPtr first = session.port.get();

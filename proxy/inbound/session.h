@@ -20,7 +20,7 @@ struct InboundSession {
   PortHandle port;  // live: get() is the policy of now
   Peer peer;
   net::StreamPtr stream;
-  LocalTarget* local = nullptr;
+  std::shared_ptr<LocalTarget> local;
 };
 
 // Labels of the connection's src side: target, peer, server.

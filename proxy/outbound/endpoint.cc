@@ -139,7 +139,11 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
     request.headers.remove("l5d-dst-canonical");
   }
   switch (how(request)) {
-    case Carried::Http2: co_return co_await pool_.send_http2(request, by);
+    case Carried::Http2: {
+      Result<http::Response> response = co_await pool_.send_http2(request, by);
+      if (response) answered();
+      co_return response;
+    }
     case Carried::Http1: {
       const bool keep = keeps(request);
       co_return co_await pool_.send_http1(request, keep, by);
@@ -150,6 +154,7 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
   upgrade_request(request);
   Result<http::Response> response = co_await pool_.send_http2(request, by);
   if (response) {
+    answered();
     downgrade_response(*response, requested);
   } else if (response.error().code == Errc::Refused) {
     downgrade_request(request);  // for another endpoint
@@ -157,12 +162,18 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
   co_return response;
 }
 
+void Endpoint::answered() noexcept {
+  if (!usable() || !failing()) return;
+  backoff_.reset();
+  failed_until_ = TimePoint{};
+}
+
 void Endpoint::failed_now() { failed_until_ = worker_.loop().now() + backoff_.next(); }
 
-// Its other connections may live, but a peer that fell silent is not asked first.
+// Its connections may live, but it is not asked first.
 void Endpoint::lost() {
   failed_now();
-  worker_.log().debug("endpoint fell silent", {{"endpoint", info_->addr.to_string()}});
+  worker_.log().debug("endpoint does not serve", {{"endpoint", info_->addr.to_string()}});
 }
 
 }  // namespace tulle::proxy

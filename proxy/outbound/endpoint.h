@@ -49,6 +49,7 @@ class Endpoint final : public Dialer {
   net::Task<Result<net::StreamPtr>> connect();
 
   net::Task<Result<net::StreamPtr>> dial(Session session) override;
+  // Also: its application refuses.
   void lost() override;
 
  private:
@@ -56,6 +57,7 @@ class Endpoint final : public Dialer {
   Carried how(const http::Request& request) const noexcept;
   static bool keeps(const http::Request& request) noexcept;
   void failed_now();
+  void answered() noexcept;  // a probe that was answered ends what failed_now() began
   net::Task<Result<net::StreamPtr>> dial_once(Session session);
 
   Worker& worker_;

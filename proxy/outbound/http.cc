@@ -120,6 +120,7 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
       co_return response;
     }
     const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
+    if (refused_behind && another) endpoint.lost();  // what has a body could not be sent twice: ask the others first
     const bool safe = refused_behind ? another : !response && response.error().code == Errc::Refused;
     if (safe && again_possible) {
       again_possible = false;

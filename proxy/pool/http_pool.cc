@@ -214,7 +214,7 @@ void HttpPool::sweep() {
   dead_.clear();
   std::erase_if(http2_, [&](const std::unique_ptr<Http2Slot>& slot) {
     h2::ClientConnection& connection = *slot->connection;
-    if (connection.active() != 0) {
+    if (connection.active() != 0 && !connection.failed()) {
       slot->idle_since = now;
       return false;
     }

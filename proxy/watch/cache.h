@@ -28,11 +28,18 @@ class WatchHub {
   // Runs one watch for ever, publishing each state; destroyed when nobody is subscribed any more.
   using Watch = std::function<net::Task<void>(Key key, Publish publish)>;
 
-  // When something was last heard from whoever tells the states; from any thread.
-  using Heard = std::function<TimePoint()>;
+  // Whoever tells the states: when it was last heard of, and a question whether it is there (the answer comes within a second,
+  // if it is). From any thread.
+  struct Teller {
+    std::function<TimePoint()> heard_at;
+    std::function<void()> ask;
+  };
 
-  WatchHub(net::Loop& loop, Watch watch, Heard heard = {}) : loop_(loop), watch_(std::move(watch)), heard_(std::move(heard)) {}
-  bool heard_since(TimePoint at) const { return !heard_ || heard_() > at; }
+  WatchHub(net::Loop& loop, Watch watch, Teller teller = {}) : loop_(loop), watch_(std::move(watch)), teller_(std::move(teller)) {}
+  bool heard_since(TimePoint at) const { return !teller_.heard_at || teller_.heard_at() > at; }
+  void ask() const {
+    if (teller_.ask) teller_.ask();
+  }
 
   net::Loop& loop() noexcept { return loop_; }
   void subscribe(Key key, WatchCache<Key, T>* cache) {
@@ -89,7 +96,7 @@ class WatchHub {
 
   net::Loop& loop_;
   Watch watch_;
-  Heard heard_;
+  Teller teller_;
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
 };
 
@@ -106,7 +113,7 @@ class WatchCache {
     Value value;
     net::Signal changed;
     std::uint32_t users = 0;
-    TimePoint unused_since{};
+    TimePoint asked_at{};  // for a sign of life, before this is forgotten
     std::vector<std::function<void(const Value&)>*> listeners;
   };
 
@@ -179,7 +186,7 @@ class WatchCache {
     entry.changed.notify_all();
   }
   void unused(Entry& entry) {
-    entry.unused_since = loop_.now();
+    entry.asked_at = TimePoint{};
     loop_.arm(entry, loop_.now() + idle_);
   }
   void expire(const Key& key) {
@@ -187,8 +194,12 @@ class WatchCache {
     const auto at = entries_.find(copy);
     if (at == entries_.end() || at->second->users != 0) return;
     // What cannot be asked for again is not thrown away: the control plane may be gone for a day (design rule 3.11).
-    if (at->second->value && !hub_.heard_since(at->second->unused_since)) {
-      loop_.arm(*at->second, loop_.now() + idle_);
+    Entry& entry = *at->second;
+    const bool asked = entry.asked_at != TimePoint{};
+    if (entry.value && (!asked || !hub_.heard_since(entry.asked_at))) {
+      loop_.arm(entry, loop_.now() + (asked ? idle_ : Duration{1s}));
+      entry.asked_at = loop_.now();
+      hub_.ask();
       return;
     }
     entries_.erase(at);

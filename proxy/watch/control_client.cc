@@ -47,9 +47,25 @@ net::Task<Result<std::unique_ptr<h2::ClientConnection>>> ControlClient::dial(net
   co_return h2::ClientConnection::make(std::move(stream), options);
 }
 
+void ControlClient::note_heard() noexcept {
+  if (connection_) heard_ns_.store(connection_->heard_at().time_since_epoch().count(), std::memory_order_relaxed);
+}
+
+void ControlClient::ask() {
+  if (asked_.exchange(true)) return;
+  loop_.post([this] { scope_.spawn(probe()); });
+}
+
+net::Task<void> ControlClient::probe() {
+  if (connection_) connection_->ping();
+  co_await net::sleep_for(loop_, 500ms);
+  note_heard();
+  asked_.store(false);
+}
+
 net::Task<void> ControlClient::keep_connected() {
   for (;;) {
-    if (connection_) heard_ns_.store(connection_->heard_at().time_since_epoch().count(), std::memory_order_relaxed);
+    note_heard();
     if (connection_ && connection_->accepting() && connection_->available() != 0) {
       [[maybe_unused]] const bool told = co_await wanted_.wait(loop_.after(5s));
       continue;

@@ -32,13 +32,16 @@ class ControlClient final : public http::Client {
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
   grpc::Channel& channel() noexcept { return channel_; }
   net::Loop& loop() noexcept { return loop_; }
-  // When something last came from the service, as far as was noticed (every few seconds). From any thread.
+  // When something last came from the service, as far as was noticed; ask() has it noticed within a second. From any thread.
+  void ask();
   TimePoint heard_at() const noexcept { return TimePoint{Duration{heard_ns_.load(std::memory_order_relaxed)}}; }
   // Identity: the next call uses a new connection (wire-api.md §4).
   void forget();
 
  private:
   net::Task<void> keep_connected();
+  net::Task<void> probe();
+  void note_heard() noexcept;
   net::Task<Result<std::unique_ptr<h2::ClientConnection>>> dial(net::SocketAddr to);
 
   net::Loop& loop_;
@@ -52,6 +55,7 @@ class ControlClient final : public http::Client {
   Backoff backoff_;
   std::shared_ptr<h2::ClientConnection> connection_;
   std::atomic<std::int64_t> heard_ns_{0};
+  std::atomic<bool> asked_{false};
   net::Signal connected_;
   net::Signal wanted_;
   grpc::Channel channel_;

@@ -58,12 +58,19 @@ class Pod:
     def identity(self):
         return f"{self.sa}.{self.ns}.serviceaccount.identity.linkerd.{TRUST_DOMAIN}"
 
-    def popen(self, *argv, env=None, uid=None, log=None):
+    def popen(self, *argv, env=None, uid=None, log=None, pipes=False, limits=()):
+        """A program in the pod, to its end or the mesh's. `pipes`: text on all three; `limits`: options for prlimit."""
         out = open(os.path.join(self.files, log), "ab") if log else subprocess.DEVNULL
         prefix = ["ip", "netns", "exec", self.netns]
         if uid is not None:
             prefix += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-        process = subprocess.Popen(prefix + list(argv), env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        if limits:
+            prefix += ["prlimit", *limits]
+        if pipes:
+            process = subprocess.Popen(prefix + list(argv), env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True, start_new_session=True)
+        else:
+            process = subprocess.Popen(prefix + list(argv), env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         self.mesh.processes.append(process)
         return process
 
@@ -262,7 +269,7 @@ class Mesh:
           }}"""
         run("ip", "netns", "exec", pod.netns, "nft", "-f", "-", stdin=rules)
 
-    def start_proxy(self, pod, wait=True, **env):
+    def start_proxy(self, pod, wait=True, limits=(), **env):
         pod.meshed = True
         token = os.path.join(pod.files, "token")
         with open(token, "w") as f:
@@ -290,10 +297,15 @@ class Mesh:
         settings.update({p + key: value for key, value in env.items()})
         pod.proxy_started = time.monotonic()
         self.redirect(pod)
-        pod.proxy = pod.popen(os.path.join(self.bin, "tulle-proxy"), env=settings, uid=PROXY_UID, log="proxy.log")
+        pod.proxy = pod.popen(os.path.join(self.bin, "tulle-proxy"), env=settings, uid=PROXY_UID, log="proxy.log", limits=limits)
         if wait:
             self.wait(lambda: "ready" == pod.curl("http://127.0.0.1:4191/ready").strip(), f"the proxy of {pod.name} is ready",
                       lambda: pod.log()[-3000:])
+
+    def kill(self, process):
+        """kill -9 of a program and its children."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     @staticmethod
     def wait(condition, what, details=None, seconds=15):
