@@ -1,0 +1,3 @@
+module tulle/e2e/testd
+
+go 1.24
