@@ -105,7 +105,9 @@ class KubernetesSource::TypedFeed final : public Feed {
   static std::optional<std::string> read(std::string_view json, T& into) {
     k8s::JsonSource source(json, k8s::JsonSource::Skipping::Unparsed);
     if (!source.next_document()) return "is empty";
-    if (const auto problem = k8s::decode(source, into)) return problem->to_string();
+    if (const auto problem = k8s::decode(source, into)) {
+      return concat(problem->path, ": ", problem->reason);
+    }
     return std::nullopt;
   }
 

@@ -14,7 +14,7 @@ namespace {
 
 // A silent API server is asked whether it lives, and given up if it does not answer.
 constexpr Duration kPingInterval = 10s;
-constexpr Duration kPingTimeout = 10s;
+constexpr Duration kPingTimeout = 5s;
 constexpr std::size_t kMaxRetryAfter = 300;
 
 struct StatusBody {

@@ -130,12 +130,12 @@ class ApiServer:
 
 
 class Gate:
-    """Passes TCP on, or does something worse to it: cut(), hold, delay, garble, refuse."""
+    """Passes TCP on, or does something worse to it: cut(), freeze(), delay, garble, refuse."""
 
     def __init__(self, target_port):
         self.target_port = target_port
         self.delay = 0.0      # seconds that every piece waits
-        self.hold = False     # nothing passes, connections stay
+        self.frozen = set()   # connections on which nothing passes any more
         self.refuse = False   # new connections are cut at once
         self.garble = 0.0     # the chance of a damaged byte in a piece
         self.accepted = 0
@@ -167,15 +167,12 @@ class Gate:
     def pump(self, source, sink, pair):
         try:
             while True:
-                while self.hold:
-                    time.sleep(0.05)
-                    if pair not in self.pairs:
-                        return
-                if not select.select([source], [], [], 0.2)[0]:
-                    if pair not in self.pairs:
-                        return
+                if pair not in self.pairs:
+                    return
+                if pair in self.frozen:
+                    time.sleep(0.1)
                     continue
-                if self.hold:
+                if not select.select([source], [], [], 0.2)[0] or pair in self.frozen:
                     continue
                 data = source.recv(65536)
                 if not data:
@@ -186,7 +183,7 @@ class Gate:
                     at = self.random.randrange(len(data))
                     data = data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1:]
                 sink.sendall(data)
-        except OSError:
+        except (OSError, ValueError):
             pass
         self.close(pair)
 
@@ -203,3 +200,8 @@ class Gate:
     def cut(self):
         for pair in list(self.pairs):
             self.close(pair)
+
+    def freeze(self):
+        """Those that are there now neither pass anything nor close; new ones work."""
+        with self.lock:
+            self.frozen = set(self.pairs)
