@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/control.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <random>
@@ -28,6 +30,13 @@ std::vector<std::string> own_names(const Options& options) {
 
 std::string issuer_name(const MeshConfig& mesh) {
   return concat("identity.", mesh.controller_namespace, ".", mesh.trust_domain);
+}
+
+std::string own_pod(const Options& options) {
+  if (!options.pod.empty()) return options.pod;
+  if (const char* const name = std::getenv("POD_NAME"); name != nullptr && *name != '\0') return name;
+  char host[256] = {};
+  return ::gethostname(host, sizeof host - 1) == 0 ? host : "tulle-control";
 }
 
 void append_metric(std::string& out, std::string_view name, std::string_view help,
@@ -103,6 +112,18 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     kubernetes_issuer_ =
         std::make_unique<KubernetesIssuer>(*api_, *issuers_, log_, std::move(issuer), seed + 2);
   }
+  if (options_.injector && !options_.values.empty()) {
+    Webhooks::Options webhooks;
+    webhooks.ns = options_.mesh.controller_namespace;
+    webhooks.values = options_.values;
+    webhooks.injector_port = options_.injector_port;
+    webhooks.profile_port = options_.profile_port;
+    webhooks.policy_port = options_.policy_webhook_port;
+    webhooks.listen = options_.listen;
+    webhooks.pod = own_pod(options_);
+    webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, drain_, metrics_,
+                                           std::move(webhooks), seed + 3);
+  }
   return "";
 }
 
@@ -160,6 +181,13 @@ net::Task<void> Control::serve_when_synced(net::SocketFactory& sockets) {
     co_return;
   }
   serve_grpc();
+  if (webhooks_ == nullptr) co_return;
+  problem_ = webhooks_->listen(sockets);
+  if (!problem_.empty()) {
+    log_.error("cannot serve", {{"reason", problem_}});
+    co_return;
+  }
+  co_await webhooks_->run();
 }
 
 std::string Control::start(net::SocketFactory& sockets) {
@@ -212,6 +240,7 @@ net::Task<bool> Control::drain(Deadline by) {
   for (GrpcPort* const port : {identity_port_.get(), destination_port_.get(), policy_port_.get()}) {
     if (port != nullptr) port->stop();
   }
+  if (webhooks_ != nullptr) webhooks_->stop();
   for (grpc::Server* const server : {&identity_server_, &destination_server_, &policy_server_}) {
     server->drain();
   }
@@ -222,6 +251,7 @@ net::Task<bool> Control::drain(Deadline by) {
          {identity_port_.get(), destination_port_.get(), policy_port_.get()}) {
       if (port != nullptr) left += port->connections();
     }
+    if (webhooks_ != nullptr) left += webhooks_->connections();
     if (left == 0) co_return true;
     if (by.passed(loop_.now())) co_return false;
     co_await net::sleep_for(loop_, 10ms);
@@ -246,6 +276,9 @@ std::string Control::missing() const {
   if (!problem_.empty()) return problem_;
   if (issuers_ != nullptr && issuers_->current() == nullptr) {
     return issuers_->broken() ? concat("issuer: ", issuers_->problem()) : "issuer";
+  }
+  if (webhooks_ != nullptr) {
+    if (std::string missing = webhooks_->missing(); !missing.empty()) return missing;
   }
   if (drain_.started()) return "shutting down";
   return "";

@@ -16,6 +16,7 @@
 #include "control/serve/services.h"
 #include "control/source/folder.h"
 #include "control/source/kubernetes.h"
+#include "control/webhooks.h"
 #include "lib/grpc/server.h"
 #include "lib/k8s/client.h"
 
@@ -74,6 +75,7 @@ class Control {
   std::unique_ptr<OwnCertificates> own_;
   std::unique_ptr<TokenVerifier> tokens_;
   std::unique_ptr<Certifier> certifier_;
+  std::unique_ptr<Webhooks> webhooks_;  // on Kubernetes
   DestinationService destination_{options_.mesh, index_};
   PolicyService policy_{options_.mesh, index_};
   bool loaded_ = false;

@@ -78,7 +78,7 @@ std::string_view take_duration(Duration& into, std::string_view value, Duration 
 }
 
 std::string_view take_roles(Options& options, std::string_view value) {
-  options.identity = options.destination = options.policy = false;
+  options.identity = options.destination = options.policy = options.injector = false;
   for (const std::string_view role : split(value, ',')) {
     if (role == "identity") {
       options.identity = true;
@@ -86,15 +86,17 @@ std::string_view take_roles(Options& options, std::string_view value) {
       options.destination = true;
     } else if (role == "policy") {
       options.policy = true;
+    } else if (role == "injector") {
+      options.injector = true;
     } else {
-      return "a list of identity, destination, policy";
+      return "a list of identity, destination, policy, injector";
     }
   }
   return "";
 }
 
 constexpr std::array kFlags{
-    Flag{"roles", "LIST", "identity, destination, policy; all by default", take_roles},
+    Flag{"roles", "LIST", "identity, destination, policy, injector; all by default", take_roles},
     Flag{"manifests", "DIR", "folder of Kubernetes manifests, watched for changes",
          [](Options& o, std::string_view v) { return take_text(o.manifests, v); }},
     Flag{"source", "SOURCE",
@@ -170,6 +172,23 @@ constexpr std::array kFlags{
          [](Options& o, std::string_view v) { return take_port(o.destination_port, v); }},
     Flag{"policy-port", "PORT", "8090",
          [](Options& o, std::string_view v) { return take_port(o.policy_port, v); }},
+    Flag{"injector-port", "PORT", "8443",
+         [](Options& o, std::string_view v) { return take_port(o.injector_port, v); }},
+    Flag{"profile-validator-port", "PORT", "8444",
+         [](Options& o, std::string_view v) { return take_port(o.profile_port, v); }},
+    Flag{"policy-validator-port", "PORT", "9443",
+         [](Options& o, std::string_view v) { return take_port(o.policy_webhook_port, v); }},
+    Flag{"values", "FILE", "Helm values, for the injector (linkerd-config)",
+         [](Options& o, std::string_view v) { return take_text(o.values, v); }},
+    Flag{"pod-name", "NAME", "our own name (POD_NAME, or the host name)",
+         [](Options& o, std::string_view v) { return take_text(o.pod, v); }},
+    Flag{"identity-scheme", "SCHEME",
+         "linkerd.io/tls or kubernetes.io/tls: accepted, either layout of the Secret is read",
+         [](Options&, std::string_view v) -> std::string_view {
+           if (v != "linkerd.io/tls" && v != "kubernetes.io/tls")
+             return "linkerd.io/tls or kubernetes.io/tls";
+           return "";
+         }},
     Flag{"admin-port", "PORT", "9990: /ready, /live, /metrics",
          [](Options& o, std::string_view v) { return take_port(o.admin_port, v); }},
     Flag{"dest-admin-port", "PORT", "9996: the same under its second number",

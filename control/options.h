@@ -15,6 +15,7 @@ struct Options {
   bool identity = true;
   bool destination = true;
   bool policy = true;
+  bool injector = true;  // all three webhooks; on Kubernetes only
   // What feeds the index: a folder of manifests, or Kubernetes.
   enum class Source : std::uint8_t { None, Folder, Kubernetes };
   Source source = Source::None;
@@ -35,9 +36,15 @@ struct Options {
   std::uint16_t identity_port = 8080;        // ports may be 0: any free one, told in the log
   std::uint16_t destination_port = 8086;
   std::uint16_t policy_port = 8090;
+  std::uint16_t injector_port = 8443;
+  std::uint16_t profile_port = 8444;
+  std::uint16_t policy_webhook_port = 9443;
   std::uint16_t admin_port = 9990;
   std::uint16_t dest_admin_port = 9996;
   Duration shutdown_grace = 10s;
+
+  std::string values;  // file with the Helm values; "": nothing is injected
+  std::string pod;     // our own name, for leases and events; "": the host name
 
   std::string log_level = "info";
   bool log_json = false;

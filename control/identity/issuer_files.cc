@@ -92,7 +92,7 @@ std::variant<IssuerState, IssuerProblem> make_issuer_state(const IssuerParts& pa
   auto anchors = tls::Certificate::from_pem(parts.anchors_pem);
   if (!anchors) return IssuerProblem{concat(parts.anchors_name, " has no readable certificate")};
 
-  IssuerState state{{chain->front(), *key, {}}, *std::move(anchors)};
+  IssuerState state{{chain->front(), *key, {}}, *std::move(anchors), parts.anchors_pem};
   for (std::size_t i = 1; i < chain->size(); ++i) {
     if (!is_anchor(state.anchors, (*chain)[i])) state.issuer.chain.push_back((*chain)[i]);
   }

@@ -17,6 +17,7 @@ namespace tulle::control {
 struct IssuerState {
   tls::Issuer issuer;
   std::vector<tls::Certificate> anchors;
+  std::string anchors_pem;  // as it was read: what pods carry a hash of
 };
 
 // Why it cannot be used, for the log; names files, never their contents.

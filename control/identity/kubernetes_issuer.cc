@@ -291,7 +291,7 @@ net::Task<bool> KubernetesIssuer::step() {
     co_return false;
   }
   state_ = *state;
-  store_.use(IssuerState{state->signer(), state->bundle()}, title);
+  store_.use(IssuerState{state->signer(), state->bundle(), state->bundle_pem()}, title);
   const Rotation published = *std::move(state);
   co_return co_await publish(published);
 }

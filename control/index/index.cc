@@ -73,6 +73,7 @@ Topic endpoints(std::string_view ns, std::string_view name) noexcept { return ha
 Topic address(const net::IpAddr& ip) noexcept { return hash(5, as_text(ip.octets())); }
 Topic policies_in(std::string_view ns) noexcept { return hash(6, ns); }
 Topic node(std::string_view name) noexcept { return hash(7, name); }
+Topic namespaces() noexcept { return hash(10, ""); }
 Topic egress() noexcept { return hash(8, ""); }
 Topic ns(std::string_view name) noexcept { return hash(9, name); }
 }  // namespace topics
@@ -364,6 +365,18 @@ const std::string* View::inherited_annotation(const k8s::ObjectMeta& meta,
   note(topics::ns(meta.ns));
   const k8s::Namespace* const ns = find<k8s::Namespace>("", meta.ns);
   return ns != nullptr ? ns->meta.annotations.find(key) : nullptr;
+}
+
+const k8s::Namespace* View::name_space(std::string_view name) const {
+  note(topics::ns(name));
+  return find<k8s::Namespace>("", name);
+}
+
+std::vector<const k8s::Namespace*> View::namespaces() const {
+  note(topics::namespaces());
+  std::vector<const k8s::Namespace*> out;
+  for (const auto& [name, ns] : index_.table<k8s::Namespace>()) out.push_back(&ns);
+  return out;
 }
 
 std::string_view View::zone(std::string_view node) const {

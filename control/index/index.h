@@ -120,7 +120,10 @@ class Index {
   void touch(const k8s::EndpointSlice& slice);
   void touch(const k8s::Node& node);
   void touch(const k8s::EgressNetwork&);
-  void touch(const k8s::Namespace& ns) { publish(topics::ns(ns.meta.name)); }
+  void touch(const k8s::Namespace& ns) {
+    publish(topics::ns(ns.meta.name));
+    publish(topics::namespaces());
+  }
   void touch(const k8s::ServiceAccount&) {}
   void touch(const auto& policy) { publish(topics::policies_in(policy.meta.ns)); }
   void publish(Topic topic);
@@ -170,6 +173,8 @@ class View {
   // An annotation of the object, or else of its namespace; null if neither has it. What the
   // injector copies from the namespace onto pods counts for pods that were written by hand, too.
   const std::string* inherited_annotation(const k8s::ObjectMeta& meta, std::string_view key) const;
+  const k8s::Namespace* name_space(std::string_view name) const;
+  std::vector<const k8s::Namespace*> namespaces() const;
   // The zone of a node, "" if it has none or is not known.
   std::string_view zone(std::string_view node) const;
 

@@ -25,6 +25,7 @@ Topic policies_in(
     std::string_view ns) noexcept;  // Servers, authorizations, authentications, limits
 Topic node(std::string_view name) noexcept;
 Topic ns(std::string_view name) noexcept;
+Topic namespaces() noexcept;  // every Namespace
 Topic egress() noexcept;  // every EgressNetwork
 }  // namespace topics
 
