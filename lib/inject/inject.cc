@@ -323,7 +323,7 @@ Outcome inject(const Value& object, const Context& context, const Config& config
                                         string_map((*pod)["metadata"]["labels"]), spec);
   const Placement placement = place(settings, context);
   const std::string_view mode = of_pod.contains(kInject) ? of_pod.get(kInject) : context.ns_annotations.get(kInject);
-  settings.ingress = mode == "ingress";
+  settings.ingress = context.by_hand ? context.ingress : mode == "ingress";
   outcome.warnings = std::move(settings.warnings);
   if (!settings.error.empty()) {
     outcome.kind = Outcome::Kind::Refused;

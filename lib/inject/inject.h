@@ -55,6 +55,7 @@ struct Context {
   // Whoever calls asks for the injection by that (`inject --manual`): only `disabled` on the pod
   // speaks against it, and linkerd.io/inject is not written.
   bool by_hand = false;
+  bool ingress = false;    // by hand: in ingress mode
   std::string created_by;  // "": linkerd/proxy-injector <version>
   bool is_webhook = true;  // false: the object is a template that a person wrote
 };

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/inject_commands.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "cli/inject.h"
+#include "lib/base/text.h"
+
+namespace tulle::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kBadUsage = 64;
+
+struct Flag {
+  const char* flag;
+  const char* annotation;
+  const char* help;
+};
+constexpr Flag kFlags[] = {
+    {"--proxy-image", "config.linkerd.io/proxy-image", "image of the proxy, without its tag"},
+    {"--proxy-version,-v", "config.linkerd.io/proxy-version", "tag of the proxy's image"},
+    {"--image-pull-policy", "config.linkerd.io/image-pull-policy", "Always, IfNotPresent or Never"},
+    {"--inbound-port", "config.linkerd.io/inbound-port", "the proxy's port for connections that come in"},
+    {"--outbound-port", "config.linkerd.io/outbound-port", "the proxy's port for connections that go out"},
+    {"--control-port", "config.linkerd.io/control-port", "the proxy's port for tap"},
+    {"--admin-port", "config.linkerd.io/admin-port", "the proxy's port for metrics and probes"},
+    {"--skip-inbound-ports", "config.linkerd.io/skip-inbound-ports", "ports and ranges that go around the proxy"},
+    {"--skip-outbound-ports", "config.linkerd.io/skip-outbound-ports", "the same for connections that go out"},
+    {"--opaque-ports", "config.linkerd.io/opaque-ports", "ports, ranges and names of ports whose protocol is not looked at"},
+    {"--require-identity-on-inbound-ports", "config.linkerd.io/proxy-require-identity-inbound-ports", "ports that take meshed clients only"},
+    {"--default-inbound-policy", "config.linkerd.io/default-inbound-policy", "who may come in where no Server says otherwise"},
+    {"--proxy-uid", "config.linkerd.io/proxy-uid", "the user that the proxy runs as"},
+    {"--proxy-gid", "config.linkerd.io/proxy-gid", "the group that the proxy runs as"},
+    {"--proxy-log-level", "config.linkerd.io/proxy-log-level", "such as warn,linkerd=info"},
+    {"--proxy-cpu-request,--proxy-cpu", "config.linkerd.io/proxy-cpu-request", "such as 100m"},
+    {"--proxy-cpu-limit", "config.linkerd.io/proxy-cpu-limit", "such as 1"},
+    {"--proxy-memory-request,--proxy-memory", "config.linkerd.io/proxy-memory-request", "such as 20Mi"},
+    {"--proxy-memory-limit", "config.linkerd.io/proxy-memory-limit", "such as 250Mi"},
+    {"--close-wait-timeout", "config.linkerd.io/close-wait-timeout", "of connections that one side has closed, such as 1h"},
+    {"--wait-before-exit-seconds", "config.alpha.linkerd.io/proxy-wait-before-exit-seconds", "seconds that a classic sidecar stays on"},
+};
+struct Switch {
+  const char* flag;
+  const char* annotation;
+  const char* help;
+};
+constexpr Switch kSwitches[] = {
+    {"--enable-debug-sidecar", "config.linkerd.io/enable-debug-sidecar", "adds a container with tools to look at traffic"},
+    {"--enable-external-profiles", "config.linkerd.io/enable-external-profiles", "profiles of names outside of the cluster"},
+    {"--native-sidecar", "config.linkerd.io/proxy-enable-native-sidecar", "the proxy is an init container that stays (the default)"},
+};
+
+struct Flags {
+  std::vector<std::string> files;
+  std::vector<std::string> values;
+  std::string output = "yaml";
+  bool manual = false;
+  bool ignore_cluster = false;
+  bool ingress = false;
+  bool verbose = false;
+  bool disable_identity = false;
+};
+
+int complain(const std::string& what) {
+  std::cerr << "tulle: " << what << "\n";
+  return 1;
+}
+
+bool read_file(const fs::path& path, std::vector<InputText>& into) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return false;
+  into.push_back({path.string(), std::string(std::istreambuf_iterator<char>(file), {})});
+  return !file.bad();
+}
+
+// "" or what has failed. Folders are read with all below them, in the order of names.
+std::string read_inputs(const std::vector<std::string>& names, std::vector<InputText>& into) {
+  for (const std::string& name : names) {
+    if (name == "-") {
+      std::cin >> std::noskipws;
+      into.push_back({"standard input", std::string(std::istreambuf_iterator<char>(std::cin), {})});
+      continue;
+    }
+    if (name.starts_with("http://") || name.starts_with("https://")) {
+      return concat(name, ": addresses are not read; fetch it first, such as with curl -fsSL ", name, " | tulle inject -");
+    }
+    std::error_code error;
+    std::vector<fs::path> paths;
+    if (fs::is_directory(name, error)) {
+      for (fs::recursive_directory_iterator it(name, error), end; !error && it != end; it.increment(error)) {
+        const std::string extension = it->path().extension().string();
+        const bool manifest = extension == ".yaml" || extension == ".yml" || extension == ".json";
+        if (manifest && it->is_regular_file(error)) paths.push_back(it->path());
+      }
+      if (error) return concat(name, ": ", error.message());
+      if (paths.empty()) return concat(name, ": holds no .yaml, .yml or .json file");
+      std::sort(paths.begin(), paths.end());
+    } else {
+      paths.emplace_back(name);
+    }
+    for (const fs::path& path : paths) {
+      if (!read_file(path, into)) return concat(path.string(), ": cannot be read");
+    }
+  }
+  return "";
+}
+
+// Maps are merged member by member, as Helm does with several value files.
+void merge(inject::Value& under, const inject::Value& over) {
+  for (std::size_t i = 0; i < over.size(); ++i) {
+    const std::string& key = over.keys()[i];
+    inject::Value* const there = under.find(key);
+    if (there != nullptr && there->is_map() && over.items()[i].is_map()) {
+      merge(*there, over.items()[i]);
+    } else {
+      under.set(key, over.items()[i]);
+    }
+  }
+}
+
+// Value files, or the ConfigMap linkerd-config as the cluster has it.
+std::string read_values(const std::vector<std::string>& files, inject::Config& config) {
+  inject::Value values = inject::Value::map();
+  for (const std::string& name : files) {
+    std::vector<InputText> text;
+    if (!read_file(name, text)) return concat(name, ": cannot be read");
+    std::string problem;
+    auto value = inject::parse_yaml(text.front().text, problem);
+    if (value && (*value)["kind"].string() == "ConfigMap") value = inject::parse_yaml((*value)["data"]["values"].string(), problem);
+    if (!value) return concat(name, ": ", problem);
+    if (!value->is_map() && !value->is_null()) return concat(name, ": must be an object");
+    merge(values, *value);
+  }
+  std::vector<inject::ConfigProblem> problems;
+  config = inject::read_config(values, problems);
+  return problems.empty() ? "" : concat("values: ", problems.front().path, ": ", problems.front().reason);
+}
+
+int run(const Flags& flags, InjectOptions options) {
+  if (flags.disable_identity) return complain("--disable-identity: the mesh has no mode without identities");
+  options.manual = flags.manual;
+  options.ingress = flags.ingress;
+  options.verbose = flags.verbose;
+  options.json = flags.output == "json";
+  if (std::string problem = read_values(flags.values, options.config); !problem.empty()) return complain(problem);
+  if (options.manual && options.config.trust_anchors.empty()) {
+    return complain(
+        "--manual needs the cluster's values, trust anchors included: kubectl get configmap -n linkerd linkerd-config -o yaml > config.yaml, then --values config.yaml");
+  }
+  if (std::string problem = annotations_problem(options); !problem.empty()) return complain(problem);
+  std::vector<InputText> inputs;
+  if (std::string problem = read_inputs(flags.files, inputs); !problem.empty()) return complain(problem);
+  const InjectResult result = transform(inputs, options);
+  std::cout << result.out << std::flush;
+  std::cerr << result.report << std::flush;
+  if (!std::cout) return complain("cannot write to standard output");
+  return result.status;
+}
+
+void add_common(CLI::App* command, const std::shared_ptr<Flags>& flags) {
+  command->add_option("file", flags->files, "a manifest, a folder of them, or - for standard input")->required();
+  command->add_option("-o,--output", flags->output, "yaml (only what changes is written anew) or json")
+      ->check(CLI::IsMember({"yaml", "json"}))
+      ->capture_default_str();
+  command->add_flag("--verbose", flags->verbose, "also what is well");
+}
+
+}  // namespace
+
+void add_inject_commands(CLI::App& app, const char* version, int& status) {
+  auto flags = std::make_shared<Flags>();
+  auto texts = std::make_shared<std::vector<std::string>>(std::size(kFlags));
+  auto switches = std::make_shared<std::vector<std::string>>(std::size(kSwitches));
+  CLI::App* const inject = app.add_subcommand("inject", "adds the proxy to manifests: kubectl get deploy -o yaml | tulle inject - | kubectl apply -f -");
+  add_common(inject, flags);
+  inject->add_flag("--manual", flags->manual, "writes the proxy itself, instead of an annotation for the cluster's injector");
+  inject->add_option("--values", flags->values, "files of Helm values, or the ConfigMap linkerd-config");
+  inject->add_flag("--ignore-cluster", flags->ignore_cluster, "accepted: the cluster is not asked, --values says what it would");
+  inject->add_flag("--ingress", flags->ingress, "in ingress mode");
+  inject->add_flag("--disable-identity", flags->disable_identity)->group("");
+  for (std::size_t i = 0; i < std::size(kFlags); ++i) inject->add_option(kFlags[i].flag, (*texts)[i], kFlags[i].help);
+  for (std::size_t i = 0; i < std::size(kSwitches); ++i) {
+    // --native-sidecar=false is an answer, too.
+    inject->add_option(kSwitches[i].flag, (*switches)[i], kSwitches[i].help)
+        ->expected(0, 1)
+        ->default_str("")
+        ->check(CLI::IsMember({"true", "false", ""}));
+  }
+  inject->callback([inject, flags, texts, switches, version, &status] {
+    InjectOptions options;
+    options.version = version;
+    for (std::size_t i = 0; i < std::size(kFlags); ++i) {
+      const std::string name(std::string_view(kFlags[i].flag).substr(0, std::string_view(kFlags[i].flag).find(',')));
+      if (inject->count(name) > 0) options.annotations.emplace_back(kFlags[i].annotation, (*texts)[i]);
+    }
+    for (std::size_t i = 0; i < std::size(kSwitches); ++i) {
+      if (inject->count(kSwitches[i].flag) == 0) continue;
+      options.annotations.emplace_back(kSwitches[i].annotation, (*switches)[i] == "false" ? "false" : "true");
+    }
+    status = run(*flags, std::move(options));
+  });
+
+  auto undo = std::make_shared<Flags>();
+  CLI::App* const uninject = app.add_subcommand("uninject", "takes out of manifests what inject has put in");
+  add_common(uninject, undo);
+  uninject->callback([undo, version, &status] {
+    InjectOptions options;
+    options.uninject = true;
+    options.version = version;
+    status = run(*undo, std::move(options));
+  });
+}
+
+}  // namespace tulle::cli
