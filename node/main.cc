@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// tulle-node: what a pod needs besides its proxy. `init` redirects its connections and ends; it answers to the
-// names under which Linkerd's image has its parts (linkerd2-proxy-init, sleep).
-#include <fcntl.h>
-#include <sched.h>
+// tulle-node: what a pod needs besides its proxy. It answers to the names under which Linkerd's image has its parts
+// (linkerd2-proxy-init, linkerd-await, linkerd2-network-validator, sleep).
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "lib/base/text.h"
-#include "lib/net/socket.h"
-#include "lib/redirect/rules.h"
+#include "node/program.h"
 
 namespace tulle::node {
-namespace {
 
-constexpr int kUsage = 64;
-constexpr int kUnavailable = 69;
+void say(std::string_view text) { std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data()); }
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) noexcept {
+  if (text == "0") return std::chrono::milliseconds(0);
+  const std::size_t end = text.find_first_not_of("0123456789");
+  if (end == 0 || end == std::string_view::npos) return std::nullopt;
+  const auto number = parse_number<std::uint32_t>(text.substr(0, end));
+  if (!number) return std::nullopt;
+  const std::string_view unit = text.substr(end);
+  const std::int64_t scale = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : unit == "h" ? 3'600'000 : unit == "d" ? 86'400'000 : 0;
+  if (scale == 0) return std::nullopt;
+  return std::chrono::milliseconds(*number * scale);
+}
+
+namespace {
 
 constexpr std::string_view kHelp =
     "usage: tulle-node init [flags]     redirects the pod's TCP connections to its proxy\n"
+    "       tulle-node await [flags] [--] [COMMAND]    waits for the proxy, then runs the command\n"
+    "       tulle-node validate [flags]     proves that connections are redirected\n"
     "       tulle-node sleep SECONDS\n"
     "       tulle-node --version\n\n"
     "  -p, --incoming-proxy-port PORT   required\n"
@@ -40,152 +49,7 @@ constexpr std::string_view kHelp =
     "      --log-format, --log-level, -w, --iptables-mode, --firewall-bin-path, --firewall-save-bin-path\n"
     "                                   accepted; rules are always made over netlink\n";
 
-void say(std::string_view text) { std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data()); }
-
-struct InitOptions {
-  redirect::Rules rules;
-  std::string netns;
-  std::string close_wait;
-  bool simulate = false;
-  std::vector<std::string> problems;
-};
-
-std::string_view long_name(char flag) {
-  switch (flag) {
-    case 'p': return "incoming-proxy-port";
-    case 'o': return "outgoing-proxy-port";
-    case 'u': return "proxy-uid";
-    case 'g': return "proxy-gid";
-    case 'r': return "ports-to-redirect";
-    case 'w': return "use-wait-flag";
-    default: return "";
-  }
-}
-
-void set_flag(InitOptions& options, std::string_view name, std::string_view value) {
-  const auto wrong = [&](std::string_view expected) {
-    options.problems.push_back(concat("--", name, " is '", value, "', expected ", expected));
-  };
-  const auto ports = [&](std::vector<redirect::PortRange>& into) {
-    if (const auto ranges = redirect::parse_port_ranges(value)) {
-      into.insert(into.end(), ranges->begin(), ranges->end());
-    } else {
-      wrong("ports and ranges such as 25,4567-4568");
-    }
-  };
-  if (name == "incoming-proxy-port" || name == "outgoing-proxy-port") {
-    const auto port = parse_number<std::uint16_t>(value);
-    if (!port || *port == 0) return wrong("a port");
-    (name[0] == 'i' ? options.rules.inbound_port : options.rules.outbound_port) = *port;
-  } else if (name == "proxy-uid" || name == "proxy-gid") {
-    const auto id = parse_number<std::int64_t>(value);
-    if (!id || *id > UINT32_MAX) return wrong("a number");
-    if (*id > 0) (name == "proxy-uid" ? options.rules.proxy_uid : options.rules.proxy_gid) = static_cast<std::uint32_t>(*id);
-  } else if (name == "ports-to-redirect") {
-    std::vector<redirect::PortRange> ranges;
-    ports(ranges);
-    for (const auto& [first, last] : ranges) {
-      for (std::uint32_t port = first; port <= last; ++port) options.rules.inbound_only.push_back(static_cast<std::uint16_t>(port));
-    }
-  } else if (name == "inbound-ports-to-ignore") {
-    ports(options.rules.inbound_ignored);
-  } else if (name == "outbound-ports-to-ignore") {
-    ports(options.rules.outbound_ignored);
-  } else if (name == "subnets-to-ignore") {
-    for (const std::string_view item : split(value, ',')) {
-      if (trim(item).empty()) continue;
-      const auto subnet = net::Cidr::parse(trim(item));
-      if (!subnet) return wrong("networks such as 10.0.0.0/8");
-      options.rules.ignored_subnets.push_back(*subnet);
-    }
-  } else if (name == "netns") {
-    options.netns = value;
-  } else if (name == "timeout-close-wait-secs") {
-    if (!parse_number<std::uint32_t>(value)) return wrong("seconds");
-    if (value != "0") options.close_wait = value;
-  } else if (name == "ipv6" || name == "simulate" || name == "use-wait-flag") {
-    const bool on = value.empty() || value == "true" || value == "1";
-    if (!on && value != "false" && value != "0") return wrong("true or false");
-    if (name == "ipv6") options.rules.ipv6 = on;
-    if (name == "simulate") options.simulate = on;
-  } else if (name == "iptables-mode") {
-    if (value != "legacy" && value != "nft" && value != "plain") wrong("legacy, nft or plain");
-  } else if (name != "firewall-bin-path" && name != "firewall-save-bin-path" && name != "log-format" && name != "log-level") {
-    options.problems.push_back(concat("unknown flag --", name));
-  }
-}
-
-InitOptions parse(const std::vector<std::string_view>& arguments) {
-  InitOptions options;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    std::string_view argument = arguments[i];
-    std::string_view name;
-    std::string_view value;
-    bool has_value = false;
-    if (argument.starts_with("--")) {
-      const auto equals = argument.find('=');
-      name = argument.substr(2, equals == std::string_view::npos ? std::string_view::npos : equals - 2);
-      has_value = equals != std::string_view::npos;
-      if (has_value) value = argument.substr(equals + 1);
-    } else if (argument.size() >= 2 && argument[0] == '-' && !long_name(argument[1]).empty()) {
-      name = long_name(argument[1]);
-      has_value = argument.size() > 2;
-      value = argument.substr(2);
-    } else {
-      options.problems.push_back(concat("unexpected argument '", argument, "'"));
-      continue;
-    }
-    const bool is_switch = name == "simulate" || name == "ipv6" || name == "use-wait-flag";
-    if (!has_value && !is_switch) {
-      if (i + 1 >= arguments.size()) {
-        options.problems.push_back(concat("--", name, " needs a value"));
-        continue;
-      }
-      value = arguments[++i];
-    }
-    set_flag(options, name, value);
-  }
-  if (options.rules.inbound_port == 0) options.problems.emplace_back("--incoming-proxy-port must be set");
-  if (options.rules.outbound_port == 0) options.problems.emplace_back("--outgoing-proxy-port must be set");
-  return options;
-}
-
-int init(const std::vector<std::string_view>& arguments) {
-  const InitOptions options = parse(arguments);
-  if (!options.problems.empty()) {
-    for (const std::string& problem : options.problems) say(concat("tulle-node init: ", problem));
-    return kUsage;
-  }
-  if (options.simulate) {
-    std::fputs(redirect::to_nft(options.rules).c_str(), stdout);
-    return 0;
-  }
-  if (!options.netns.empty()) {
-    const net::Fd target{::open(options.netns.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!target || ::setns(target.get(), CLONE_NEWNET) != 0) {
-      say(concat("tulle-node init: cannot enter ", options.netns, ": ", std::strerror(errno)));
-      return 1;
-    }
-  }
-  const Result<void> installed = redirect::install(options.rules);
-  if (!installed) {
-    const int code = installed.error().os_errno;
-    say(concat("tulle-node init: cannot ", installed.error().where, ": ", code != 0 ? std::strerror(code) : "they are not as asked",
-               code == EPERM ? " (CAP_NET_ADMIN is needed)" : code == EOPNOTSUPP || code == EPROTONOSUPPORT ? " (this kernel has no nf_tables)" : ""));
-    return 1;
-  }
-  if (!options.close_wait.empty()) {
-    const net::Fd file{::open("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait", O_WRONLY | O_CLOEXEC)};
-    if (!file || ::write(file.get(), options.close_wait.data(), options.close_wait.size()) < 0) {
-      say(concat("tulle-node init: cannot set nf_conntrack_tcp_timeout_close_wait: ", std::strerror(errno)));
-      return 1;
-    }
-  }
-  say("connections are redirected");
-  return 0;
-}
-
-int sleep_seconds(const std::vector<std::string_view>& arguments) {
+int sleep_seconds(const Arguments& arguments) {
   const auto seconds = arguments.size() == 1 ? parse_number<unsigned>(arguments[0]) : std::nullopt;
   if (!seconds) {
     say("usage: sleep SECONDS");
@@ -198,26 +62,34 @@ int sleep_seconds(const std::vector<std::string_view>& arguments) {
 int run(int argc, char** argv) {
   const std::string_view path = argv[0];
   const std::string_view program = path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
-  std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  Arguments arguments(argv + 1, argv + argc);
   std::string_view verb;
   if (program == "linkerd2-proxy-init" || program == "proxy-init") {
     verb = "init";
+  } else if (program == "linkerd-await") {
+    verb = "await";
+  } else if (program == "linkerd2-network-validator") {
+    verb = "validate";
   } else if (program == "sleep") {
     verb = "sleep";
   } else if (!arguments.empty()) {
     verb = arguments.front();
     arguments.erase(arguments.begin());
   }
+  // What comes after -- is somebody else's.
   for (const std::string_view argument : arguments) {
+    if (argument == "--" || (verb == "await" && !argument.starts_with("-"))) break;
     if (argument == "--help" || argument == "-h") verb = "--help";
   }
   if (verb == "init") return init(arguments);
+  if (verb == "await") return await(arguments);
+  if (verb == "validate") return validate(arguments);
   if (verb == "sleep") return sleep_seconds(arguments);
   if (verb == "--version") {
     std::puts("tulle-node " TULLE_VERSION);
     return 0;
   }
-  if (verb == "cni" || verb == "await" || verb == "identity") {
+  if (verb == "cni" || verb == "identity") {
     say(concat("tulle-node ", verb, " is not in this version"));
     return kUnavailable;
   }
