@@ -37,6 +37,7 @@ class Layer:
         self.data = io.BytesIO()
         self.tar = tarfile.open(fileobj=self.data, mode="w", format=tarfile.PAX_FORMAT)
         self.seen = set()
+        self.xattrs = {}  # of files, by path
 
     def _add(self, path, kind, mode, content=b"", uid=0, link="", xattrs=None):
         path = path.strip("/")
@@ -64,6 +65,7 @@ class Layer:
             content = f.read()
         xattrs = {"security.capability": file_capabilities(capabilities)} if capabilities else None
         self._add(path, tarfile.REGTYPE, mode or (os.stat(source).st_mode & 0o777), content, xattrs=xattrs)
+        self.xattrs[path.strip("/")] = xattrs
 
     def program(self, source, path=None):
         """A program of this machine with the libraries it loads."""
@@ -77,7 +79,8 @@ class Layer:
 
     def hardlink(self, target, path):
         """A second name of a file of this layer: unlike a symbolic link it keeps working when copied alone."""
-        self._add(path, tarfile.LNKTYPE, 0o755, link=target.strip("/"))
+        # Who unpacks sets the owner of each name, which takes capabilities off the file: they stand here once more.
+        self._add(path, tarfile.LNKTYPE, 0o755, link=target.strip("/"), xattrs=self.xattrs.get(target.strip("/")))
 
     def users(self, **names):
         """passwd and group with root, nobody, and these."""

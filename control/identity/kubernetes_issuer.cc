@@ -77,12 +77,12 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
     return is_secret() ? base64_decode(*found) : std::optional(*found);
   }
 
-  void after() override { owner_.changed_.notify_all(); }
+  void after() override { owner_.notify(); }
   void list_begin() override { seen_ = false; }
   void list_end() override {
     if (!seen_) object_.reset();
     listed_ = true;
-    owner_.changed_.notify_all();
+    owner_.notify();
   }
   void put(std::string_view json) override {
     seen_ = true;
@@ -299,10 +299,12 @@ net::Task<bool> KubernetesIssuer::step() {
 net::Task<void> KubernetesIssuer::generate() {
   for (;;) {
     Duration pause = kLook;
+    const std::uint64_t before = changes_;
     if (rotation_->synced() && issuer_->synced() && roots_->synced()) {
       const bool done = co_await step();
       if (!done) pause = kRetry;
     }
+    if (changes_ != before) continue;
     const Deadline by = client_.loop().after(pause);
     [[maybe_unused]] const bool told = co_await changed_.wait(by);
   }

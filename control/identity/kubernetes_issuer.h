@@ -53,12 +53,17 @@ class KubernetesIssuer {
   net::Task<bool> write(const Followed& object, std::string_view kind, std::string data);
   net::Task<std::string> owner();
   void load();
+  void notify() {
+    ++changes_;
+    changed_.notify_all();
+  }
 
   k8s::ApiClient& client_;
   IssuerStore& store_;
   log::Logger log_;
   const Options options_;
   net::Signal changed_;
+  std::uint64_t changes_ = 0;  // seen by changed_, which forgets those that nobody waited for
   std::unique_ptr<Followed> issuer_;
   std::unique_ptr<Followed> roots_;
   std::unique_ptr<Followed> rotation_;  // with generate
