@@ -15,6 +15,9 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // The budget for frames that carry nothing: that many at once, refilled at kAbuseRate a second.
 constexpr double kAbuseBurst = 2000;
 constexpr double kAbuseRate = 500;
+// What a frame of ours is worth: window updates of the stream and the connection, a PING that measures, and some.
+constexpr double kEarnedByFrame = 5;
+constexpr double kMostEarned = 2000;
 constexpr unsigned kMaxContinuations = 16;
 // Streams that a client may hold open where no limit is announced.
 constexpr std::size_t kMostStreams = 10'000;
@@ -118,6 +121,7 @@ void Session::send_goaway(bool final_goaway) {
 }
 
 void Session::begin_block(std::uint32_t stream, bool end) {
+  earn();
   block_start_ = output_.size();
   header(0, frame::kHeaders, static_cast<std::uint8_t>(flag::kEndHeaders | (end ? flag::kEndStream : 0)), stream);
   encoder_.begin(output_);
@@ -212,6 +216,7 @@ std::size_t Session::send_data(StreamState& stream, Bytes data, bool end) {
   const std::size_t n = std::min({data.size(), room, static_cast<std::size_t>(peer_max_frame_)});
   const bool last = end && n == data.size();
   if (n == 0 && !last) return 0;
+  earn();
   header(static_cast<std::uint32_t>(n), frame::kData, last ? flag::kEndStream : 0, stream.id);
   output_.append(data.first(n));
   stream.send_window -= static_cast<std::int32_t>(n);
@@ -277,6 +282,7 @@ StreamState& Session::add(std::uint32_t id) {
   stream->id = id;
   stream->send_window = static_cast<std::int32_t>(peer_initial_window_);
   stream->recv_window = static_cast<std::int32_t>(options_.stream_window);
+  stream->began = now_;
   const std::size_t mask = table_.size() - 1;
   std::size_t at = (id >> 1) & mask;
   while (table_[at] != nullptr) at = (at + 1) & mask;
@@ -340,7 +346,13 @@ void Session::stream_error(StreamState& stream, Code code) {
 
 // --- input --------------------------------------------------------------------------------------------------
 
-bool Session::count_abuse(unsigned weight) {
+void Session::earn() noexcept { earned_ = std::min(kMostEarned, earned_ + kEarnedByFrame); }
+
+bool Session::count_abuse(double weight) {
+  if (earned_ >= weight) {
+    earned_ -= weight;
+    return false;
+  }
   const double passed = std::chrono::duration<double>(now_ - abuse_at_).count();
   abuse_at_ = now_;
   abuse_ = std::max(0.0, abuse_ - passed * kAbuseRate);
@@ -652,7 +664,8 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   const std::size_t most = options_.max_concurrent_streams != 0 ? options_.max_concurrent_streams : kMostStreams;
   if (peer_streams_ >= most) {
     rst(id, Code::RefusedStream);
-    if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many streams at once");
+    // A client that has not seen our SETTINGS yet means no harm.
+    if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many streams at once");
     return {};
   }
   StreamState& stream = add(id);
@@ -848,13 +861,15 @@ Result<void> Session::on_rst_stream(const Frame& frame, Bytes payload) {
   }
   const auto code = static_cast<Code>(read32(payload.data()));
   if (server_) {
-    // Rapid reset: streams begun only to be cancelled cost us, not the client.
-    const bool unanswered = !stream->local_closed;
-    pending_resets_ = std::max(0.0, pending_resets_ - 0.2);
-    if (unanswered) pending_resets_ += 1;
-    if (pending_resets_ > options_.max_pending_resets * 5.0 || count_abuse(unanswered ? 5 : 1)) {
-      return fail(Code::EnhanceYourCalm, "too many resets");
+    // Rapid reset: streams begun only to be cancelled cost us, not the client. Cancelled in the turn in which they
+    // began they are most likely that; many young ones at once may be a crowd that left; old ones are ordinary life.
+    double weight = 0.2;
+    if (!stream->local_closed && now_ == stream->began) {
+      weight = kAbuseBurst / (5.0 * std::max<std::uint32_t>(options_.max_pending_resets, 1));
+    } else if (!stream->local_closed && now_ - stream->began < std::chrono::seconds(1)) {
+      weight = 2;
     }
+    if (count_abuse(weight)) return fail(Code::EnhanceYourCalm, "too many resets");
   }
   events_.on_reset(*stream, code, true);
   close(*stream);

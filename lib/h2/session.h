@@ -40,7 +40,9 @@ struct SessionOptions {
   std::uint32_t max_frame_size = 16'384;
   std::uint32_t max_header_list = 16'384;
   std::uint32_t max_concurrent_streams = 0;      // server: 0 = no limit announced
-  std::uint32_t max_pending_resets = 20;         // server: streams reset by the client before they were answered
+  // server: a fifth of the streams that a client may reset at once as soon as they have begun, before that is
+  // taken for an attack
+  std::uint32_t max_pending_resets = 20;
 };
 
 // A stream as the session knows it. The user hangs its own object on it.
@@ -51,6 +53,7 @@ struct StreamState : SlabAllocated {
   std::uint32_t unconsumed = 0;      // received, not yet consumed
   std::uint32_t to_announce = 0;     // consumed, not yet given back
   std::int64_t expected_body = -1;   // content-length still to come; -1: not told
+  TimePoint began{};
   bool local_closed = false;
   bool remote_closed = false;
   bool got_head = false;             // the final head of the message
@@ -158,7 +161,8 @@ class Session final : HpackSink {
   Result<void> finish_trailers(StreamState& stream);
   Error fail(Code code, std::string_view why);
   void stream_error(StreamState& stream, Code code);
-  bool count_abuse(unsigned weight);
+  bool count_abuse(double weight);
+  void earn() noexcept;
   void header(std::uint32_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream);
   void rst(std::uint32_t stream, Code code);
   void window_update(std::uint32_t stream, std::uint32_t n);
@@ -212,11 +216,12 @@ class Session final : HpackSink {
   bool failed_ = false;
   std::uint32_t goaway_last_ = 0x7FFFFFFF;
 
-  // Frames that cost us and carry nothing: a budget that refills with time.
+  // Frames that cost us and carry nothing: a budget that refills with time, and with what we send, since a peer
+  // may answer each of our frames with some of its own.
   TimePoint now_{};
   TimePoint abuse_at_{};
   double abuse_ = 0;
-  double pending_resets_ = 0;
+  double earned_ = 0;
 };
 
 }  // namespace tulle::h2

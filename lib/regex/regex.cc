@@ -3,6 +3,7 @@
 // slower than states × bytes.
 #include "lib/regex/regex.h"
 
+#include <algorithm>
 #include <bitset>
 #include <optional>
 #include <vector>
@@ -73,6 +74,10 @@ class Parser {
   std::optional<Node> repeated(int depth) {
     std::optional<Node> atom = this->atom(depth);
     if (!atom) return std::nullopt;
+    if (atom->kind == Node::Kind::Empty) {  // flags: RE2 would repeat what stands before them
+      if (more() && (peek() == '*' || peek() == '+' || peek() == '?' || peek() == '{')) return std::nullopt;
+      return atom;
+    }
     for (int stacked = 0; more(); ++stacked) {
       int min = 0;
       int max = -1;
@@ -99,20 +104,27 @@ class Parser {
     return atom;
   }
 
+  // A number as RE2 takes it: digits without leading zeros; what is too large for anything is a billion.
+  static std::optional<int> read_count(std::string_view text) {
+    if (text.empty() || !std::all_of(text.begin(), text.end(), ascii_digit) || (text.size() > 1 && text.front() == '0')) {
+      return std::nullopt;
+    }
+    return text.size() > 9 ? 1'000'000'000 : parse_number<int>(text);
+  }
   std::optional<std::pair<int, int>> read_bounds() {
     const auto close = text_.find('}', at_);
     if (close == std::string_view::npos) return std::nullopt;
     const std::string_view inside = text_.substr(at_ + 1, close - at_ - 1);
     const auto comma = inside.find(',');
-    const auto min = parse_number<int>(inside.substr(0, comma));
-    if (!min || *min < 0) return std::nullopt;
+    const auto min = read_count(inside.substr(0, comma));
+    if (!min) return std::nullopt;
     int max = *min;
     if (comma != std::string_view::npos) {
       const std::string_view rest = inside.substr(comma + 1);
       max = -1;
       if (!rest.empty()) {
-        const auto parsed = parse_number<int>(rest);
-        if (!parsed || *parsed < 0) return std::nullopt;
+        const auto parsed = read_count(rest);
+        if (!parsed) return std::nullopt;
         max = *parsed;
       }
     }
@@ -137,6 +149,16 @@ class Parser {
     return set;
   }
 
+  // Names of groups mean nothing here, but must be ones.
+  bool take_name(std::string_view name) {
+    if (name.empty() || !std::all_of(name.begin(), name.end(), [](char c) { return is_word(static_cast<unsigned char>(c)); }) ||
+        std::find(names_.begin(), names_.end(), name) != names_.end()) {
+      return false;
+    }
+    names_.push_back(name);
+    return true;
+  }
+
   std::optional<Node> atom(int depth) {
     const char c = peek();
     ++at_;
@@ -148,15 +170,21 @@ class Parser {
           if (eat('P')) {
             if (!eat('<')) return std::nullopt;
             const auto end = text_.find('>', at_);
-            if (end == std::string_view::npos || end == at_) return std::nullopt;
+            if (end == std::string_view::npos || !take_name(text_.substr(at_, end - at_))) return std::nullopt;
             at_ = end + 1;
           } else {
             bool on = true;
+            bool flag_wanted = false;  // after a minus
             while (more() && peek() != ':' && peek() != ')') {
               const char flag = text_[at_++];
               if (flag == '-') {
+                if (!on) return std::nullopt;
                 on = false;
-              } else if (flag == 'i') {
+                flag_wanted = true;
+                continue;
+              }
+              flag_wanted = false;
+              if (flag == 'i') {
                 fold_ = on;
               } else if (flag == 's') {
                 dot_all_ = on;
@@ -164,6 +192,7 @@ class Parser {
                 return std::nullopt;  // look-around, multi-line and the like
               }
             }
+            if (flag_wanted) return std::nullopt;
             if (eat(')')) return Node{};  // flags for the rest of the group around it
             if (!eat(':')) return std::nullopt;
           }
@@ -187,6 +216,11 @@ class Parser {
       case '+':
       case '?':
       case ')': return std::nullopt;
+      case '{':
+        --at_;
+        if (read_bounds()) return std::nullopt;  // a repeat of nothing
+        ++at_;
+        return set_node(single('{'));
       case '\\': return escaped();
       default: return set_node(single(static_cast<std::uint8_t>(c)));
     }
@@ -317,6 +351,7 @@ class Parser {
   std::size_t at_ = 0;
   bool fold_ = false;
   bool dot_all_ = false;
+  std::vector<std::string_view> names_;
 };
 
 }  // namespace

@@ -30,10 +30,24 @@ TEST(Regex, MatchesWholeTexts) {
   EXPECT_TRUE(matches("^a$", "a"));
   EXPECT_TRUE(matches("ü.", "üx"));
   EXPECT_TRUE(matches("a{x}", "a{x}"));
+  EXPECT_TRUE(matches("a{01}", "a{01}"));  // no repeat: RE2 knows no leading zeros
+  EXPECT_TRUE(matches("{", "{"));
+}
+
+TEST(Regex, FlagsEndWithTheirGroup) {
+  EXPECT_TRUE(matches("(?s:.)x", "\nx"));
+  EXPECT_FALSE(matches("(?s:.).", "\n\n"));
+  EXPECT_FALSE(matches("(?i:a)b", "AB"));
+  EXPECT_TRUE(matches("((?i)a)b", "Ab"));
+  EXPECT_TRUE(matches("(?i)a(?-i)b", "Ab"));
+  EXPECT_FALSE(matches("(?i)a(?-i)b", "AB"));
 }
 
 TEST(Regex, RefusesWhatItDoesNotKnow) {
-  for (const char* pattern : {"(", ")", "a**", "[", "[z-a]", "(?=a)", "(?!a)", R"(\1)", R"(\p{L})", "*", "a{2000}", "\\"}) {
+  for (const char* pattern : {"(", ")", "a**", "[", "[z-a]", "(?=a)", "(?!a)", R"(\1)", R"(\p{L})", "*", "a{2000}", "\\",
+                              // RE2 refuses these, too.
+                              "a{9999999999}", "{2,3}", "(?:{1}a)", "a{2,1}", "(?-)a", "(?i--s)a", "(?i)*", "a(?i)+", "(?P<a b>x)",
+                              "(?P<n>x)(?P<n>y)"}) {
     EXPECT_FALSE(Regex::compile(pattern)) << pattern;
   }
   EXPECT_FALSE(Regex::compile("((a{100}){100}){100}"));
