@@ -57,6 +57,15 @@ void BodyReader::observe(std::unique_ptr<BodyObserver> observer) {
   }
 }
 
+void BodyReader::rescue_with(Rescue rescue) {
+  if (!state_) return;
+  state_->rescue = rescue;
+  if (!state_->failed) return;
+  state_->trailers = rescue(state_->error);
+  state_->failed = false;
+  state_->ended = true;
+}
+
 BodyWriter& BodyWriter::operator=(BodyWriter&& other) noexcept {
   if (this != &other) {
     reset();
@@ -88,7 +97,12 @@ void BodyWriter::finish(HeaderMap trailers) {
 void BodyWriter::fail(Error error) {
   if (!state_ || state_->ended || state_->failed) return;
   state_->error = error;
-  state_->failed = true;
+  if (state_->rescue != nullptr) {
+    state_->trailers = state_->rescue(error);
+    state_->ended = true;
+  } else {
+    state_->failed = true;
+  }
   observe_end(*state_, &state_->error, nullptr);
   if (state_->has_reader) announce();
 }

@@ -57,6 +57,7 @@ struct BodyState : SlabAllocated {
   BodyProducer* producer = nullptr;
   BodyListener* listener = nullptr;
   std::unique_ptr<BodyObserver> observer;
+  HeaderMap (*rescue)(const Error&) = nullptr;
   Error error{Errc::Internal, ""};
   bool ended = false;
   bool failed = false;
@@ -101,6 +102,10 @@ class BodyReader {
   // Adds an observer (one per body). Bytes and an end that are already there are reported at once. On a
   // message without a body the observer hears its end at once and goes.
   void observe(std::unique_ptr<BodyObserver> observer);
+  // From here on a failure is an end with the trailers that `rescue` makes of it, for protocols that say in
+  // trailers how a stream ended. Observers still hear the failure.
+  using Rescue = HeaderMap (*)(const Error& error);
+  void rescue_with(Rescue rescue);
   // Drops the reader: the producer hears on_abandoned().
   void reset() noexcept;
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "lib/base/check.h"
 #include "lib/base/text.h"
 
 namespace tulle::http {
@@ -129,6 +130,22 @@ void HeaderMap::remove_at(std::size_t index) {
   text_live_ -= entries_[index].name_size + entries_[index].value_size;
   std::memmove(entries_ + index, entries_ + index + 1, (count_ - index - 1) * sizeof(Entry));
   --count_;
+}
+
+void HeaderMap::respell(std::size_t index, std::string_view spelling) noexcept {
+  const Entry& entry = entries_[index];
+  TULLE_ASSERT(iequals((*this)[index].name, spelling));
+  std::memcpy(text_ + entry.offset, spelling.data(), entry.name_size);
+}
+
+void HeaderMap::move(std::size_t from, std::size_t to) noexcept {
+  const Entry moved = entries_[from];
+  if (from > to) {
+    std::memmove(entries_ + to + 1, entries_ + to, (from - to) * sizeof(Entry));
+  } else {
+    std::memmove(entries_ + from, entries_ + from + 1, (to - from) * sizeof(Entry));
+  }
+  entries_[to] = moved;
 }
 
 std::optional<std::string_view> HeaderMap::get(std::string_view name) const noexcept {

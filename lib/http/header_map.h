@@ -35,6 +35,10 @@ class HeaderMap {
   std::size_t remove(std::string_view name);
   // Removes the i-th field.
   void remove_at(std::size_t index);
+  // Writes the i-th field's name in another case; `spelling` must be the same name but for case.
+  void respell(std::size_t index, std::string_view spelling) noexcept;
+  // Moves the field at `from` so that it stands at `to`; the others keep their order.
+  void move(std::size_t from, std::size_t to) noexcept;
 
   // The first field of that name.
   std::optional<std::string_view> get(std::string_view name) const noexcept;

@@ -98,5 +98,24 @@ TEST(Message, ChecksNamesAndValues) {
   EXPECT_FALSE(is_field_value(std::string_view("a\0b", 3)));
 }
 
+TEST(HeaderMap, NamesAreSpelledAnewAndFieldsMoved) {
+  HeaderMap headers;
+  for (const std::string_view name : {"a", "content-type", "b", "c"}) headers.add(name, name);
+  headers.respell(1, "Content-TYPE");
+  EXPECT_EQ(headers[1].name, "Content-TYPE");
+  EXPECT_EQ(headers[1].value, "content-type");
+  const auto order = [&] {
+    std::string text;
+    for (const auto field : headers) text += field.value.substr(0, 2);
+    return text;
+  };
+  headers.move(3, 0);
+  EXPECT_EQ(order(), "cacob");
+  headers.move(0, 2);
+  EXPECT_EQ(order(), "acocb");
+  headers.move(1, 1);
+  EXPECT_EQ(order(), "acocb");
+}
+
 }  // namespace
 }  // namespace tulle::http

@@ -234,8 +234,9 @@ net::Task<Result<void>> Server::send_response(http::Response& response) {
       length = 0;
     } else if (length) {
       framing = Framing::Length;
-    } else if (response.body.complete() && response.body.failure() == nullptr && response.body.trailers().empty()) {
-      framing = Framing::Length;  // all of it is here already
+    } else if (response.body.complete() && response.body.failure() == nullptr && response.body.trailers().empty() &&
+               !response.headers.contains("transfer-encoding")) {
+      framing = Framing::Length;  // all of it is here already, and nobody asked for chunks
       length = response.body.data().size();
     } else {
       framing = response.version == http::Version::Http10 ? Framing::UntilClose : Framing::Chunked;
