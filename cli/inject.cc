@@ -232,7 +232,12 @@ std::string annotations_problem(const InjectOptions& options) {
   // Names of ports are known to pods only.
   annotations.erase_if([](std::string_view key) { return key == inject::kOpaquePorts; });
   const inject::Settings settings = inject::apply_annotations(options.config, annotations, {}, {}, Value());
-  if (!settings.warnings.empty()) return settings.warnings.front().to_string();
+  if (!settings.warnings.empty()) {
+    std::string text = settings.warnings.front().to_string();
+    constexpr std::string_view kIgnored = "; it is ignored";  // true of annotations, not of flags
+    if (text.ends_with(kIgnored)) text.resize(text.size() - kIgnored.size());
+    return text;
+  }
   // Without a cluster's values, its values cannot be judged.
   return options.manual ? settings.error : "";
 }

@@ -17,8 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kBadUsage = 64;
-
 struct Flag {
   const char* flag;
   const char* annotation;
@@ -129,18 +127,27 @@ void merge(inject::Value& under, const inject::Value& over) {
 // Value files, or the ConfigMap linkerd-config as the cluster has it.
 std::string read_values(const std::vector<std::string>& files, inject::Config& config) {
   inject::Value values = inject::Value::map();
+  std::string anchors;
   for (const std::string& name : files) {
     std::vector<InputText> text;
     if (!read_file(name, text)) return concat(name, ": cannot be read");
     std::string problem;
     auto value = inject::parse_yaml(text.front().text, problem);
-    if (value && (*value)["kind"].string() == "ConfigMap") value = inject::parse_yaml((*value)["data"]["values"].string(), problem);
+    if (value && (*value)["kind"].string() == "ConfigMap") {
+      const inject::Value data = (*value)["data"];
+      if (data["ca-bundle.crt"].is_string()) {
+        anchors = data["ca-bundle.crt"].string();
+        continue;
+      }
+      value = inject::parse_yaml(data["values"].string(), problem);
+    }
     if (!value) return concat(name, ": ", problem);
     if (!value->is_map() && !value->is_null()) return concat(name, ": must be an object");
     merge(values, *value);
   }
   std::vector<inject::ConfigProblem> problems;
   config = inject::read_config(values, problems);
+  if (!anchors.empty()) config.trust_anchors = anchors;
   return problems.empty() ? "" : concat("values: ", problems.front().path, ": ", problems.front().reason);
 }
 
@@ -153,7 +160,7 @@ int run(const Flags& flags, InjectOptions options) {
   if (std::string problem = read_values(flags.values, options.config); !problem.empty()) return complain(problem);
   if (options.manual && options.config.trust_anchors.empty()) {
     return complain(
-        "--manual needs the cluster's values, trust anchors included: kubectl get configmap -n linkerd linkerd-config -o yaml > config.yaml, then --values config.yaml");
+        "--manual needs the cluster's values, trust anchors included: kubectl get configmap -n linkerd linkerd-config -o yaml > config.yaml, the same with linkerd-identity-trust-roots, then --values for each");
   }
   if (std::string problem = annotations_problem(options); !problem.empty()) return complain(problem);
   std::vector<InputText> inputs;
@@ -182,18 +189,14 @@ void add_inject_commands(CLI::App& app, const char* version, int& status) {
   CLI::App* const inject = app.add_subcommand("inject", "adds the proxy to manifests: kubectl get deploy -o yaml | tulle inject - | kubectl apply -f -");
   add_common(inject, flags);
   inject->add_flag("--manual", flags->manual, "writes the proxy itself, instead of an annotation for the cluster's injector");
-  inject->add_option("--values", flags->values, "files of Helm values, or the ConfigMap linkerd-config");
+  inject->add_option("--values", flags->values, "files of Helm values, or the ConfigMaps linkerd-config and linkerd-identity-trust-roots")
+      ->allow_extra_args(false);
   inject->add_flag("--ignore-cluster", flags->ignore_cluster, "accepted: the cluster is not asked, --values says what it would");
   inject->add_flag("--ingress", flags->ingress, "in ingress mode");
   inject->add_flag("--disable-identity", flags->disable_identity)->group("");
   for (std::size_t i = 0; i < std::size(kFlags); ++i) inject->add_option(kFlags[i].flag, (*texts)[i], kFlags[i].help);
-  for (std::size_t i = 0; i < std::size(kSwitches); ++i) {
-    // --native-sidecar=false is an answer, too.
-    inject->add_option(kSwitches[i].flag, (*switches)[i], kSwitches[i].help)
-        ->expected(0, 1)
-        ->default_str("")
-        ->check(CLI::IsMember({"true", "false", ""}));
-  }
+  // --native-sidecar=false is an answer, too.
+  for (std::size_t i = 0; i < std::size(kSwitches); ++i) inject->add_flag(kSwitches[i].flag, (*switches)[i], kSwitches[i].help);
   inject->callback([inject, flags, texts, switches, version, &status] {
     InjectOptions options;
     options.version = version;

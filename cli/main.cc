@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/inject_commands.h"
 
 namespace {
 
@@ -120,6 +121,8 @@ int main(int argc, char** argv) {
     set_resource(edge_flags, edge_words);
     status = edges_of(edge_flags);
   });
+
+  add_inject_commands(app, TULLE_VERSION, status);
 
   try {
     app.parse(argc, argv);

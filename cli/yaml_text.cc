@@ -341,7 +341,9 @@ class Editor {
     if (in_flow || collection || wanted.empty()) {
       // Also right for an empty value, in front of which a space may be missing.
       const bool glued = node.start > 0 && (text_[node.start - 1] == ':' || text_[node.start - 1] == '-');
-      return change(node.start, node.end, (glued ? " " : "") + in_line(wanted, in_flow) + end);
+      // A list may stand in the column of its key; nothing else may.
+      const bool below = collection && first_on_line(node.start);
+      return change(node.start, node.end, (glued ? " " : below ? "  " : "") + in_line(wanted, in_flow) + end);
     }
     std::size_t from = node.start;
     while (from > 0 && text_[from - 1] == ' ') --from;
@@ -353,7 +355,10 @@ class Editor {
 
   void edit_map(const YamlNode& node, const Value& is, const Value& wanted, bool in_flow) {
     const bool flow = node.flow || in_flow;
-    if (node.flow && text_[node.start] != '{') return fail(node, "is written in a way that cannot be changed here");
+    // A pair alone in a list has no braces: [a: b].
+    if (node.flow && text_.find('{', node.start) >= node.keys.front().start) {
+      return fail(node, "is written in a way that cannot be changed here");
+    }
     if (!node.flow && node.keys.front().start != skip_properties(node)) {
       return fail(node, "has keys in a notation that cannot be changed here");
     }
@@ -361,15 +366,11 @@ class Editor {
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       if (wanted.find(key(node, i)) != nullptr) kept.push_back(i);
     }
-    if (kept.empty()) return change(node.start, node.end, wanted.to_json());
+    if (kept.empty()) return replace(node, wanted, 0, flow);
     for (const std::size_t i : kept) {
       edit(node.items[i], *is.find(key(node, i)), *wanted.find(key(node, i)), flow ? 0 : column(node.keys[i].start), flow);
     }
-    for (std::size_t i = 0; i < node.items.size(); ++i) {
-      if (wanted.find(key(node, i)) == nullptr) {
-        remove(node, i, node.keys[i].start, i + 1 < node.items.size() ? node.keys[i + 1].start : 0, kept, flow);
-      }
-    }
+    remove_others(node, kept, flow, [&](std::size_t i) { return node.keys[i].start; });
     std::string added;
     const std::size_t at = node.keys[kept.front()].start;
     const std::size_t indent = column(at);
@@ -392,27 +393,27 @@ class Editor {
   }
   static std::string_view key(const YamlNode& node, std::size_t i) { return Parser::key_text(node.keys[i]); }
 
-  // Takes entry i out; it begins at `from`, the one behind it at `next` (0: there is none).
-  void remove(const YamlNode& node, std::size_t i, std::size_t from, std::size_t next, const std::vector<std::size_t>& kept, bool flow) {
-    if (!flow) {
-      if (first_on_line(from)) return change(line_start(from), next_line(node.items[i].end), "");
-      // On the line of the dash above: the next one moves up.
-      if (next != 0) return change(from, next, "");
-      return fail(node, "cannot be emptied here");
+  // Takes out the entries that are not kept, run by run; `begin` says where one begins.
+  template <typename Begin>
+  void remove_others(const YamlNode& node, const std::vector<std::size_t>& kept, bool flow, Begin&& begin) {
+    std::size_t first = 0;
+    for (std::size_t k = 0; k <= kept.size(); ++k) {
+      const std::size_t end = k < kept.size() ? kept[k] : node.items.size();
+      if (first < end) {
+        const std::size_t from = begin(first);
+        const std::size_t behind = node.items[end - 1].end;
+        if (!flow && first_on_line(from)) {
+          change(line_start(from), next_line(behind), "");
+        } else if (k < kept.size()) {
+          change(from, begin(end), "");  // what is kept moves up
+        } else if (flow) {
+          change(node.items[kept.back()].end, behind, "");
+        } else {
+          fail(node, "cannot be taken out of its line");
+        }
+      }
+      first = end + 1;
     }
-    if (next != 0) return change(from, next, "");
-    // The last: with the comma before it, and whatever else was taken out there ends there, too.
-    const std::size_t before = kept.back();
-    const std::size_t start = before + 1 == i ? node.items[before].end : from;
-    if (start == from) return remove_tail(node, before, i);
-    change(start, node.items[i].end, "");
-  }
-  // Several at the end of a flow collection go: those before took their own commas with them.
-  void remove_tail(const YamlNode& node, std::size_t kept, std::size_t last) {
-    std::erase_if(edits_, [&](const Edit& edit) {
-      return edit.text.empty() && edit.from > node.items[kept].end && edit.to <= node.items[last].end;
-    });
-    change(node.items[kept].end, node.items[last].end, "");
   }
 
   void edit_list(const YamlNode& node, const Value& is, const Value& wanted, bool in_flow) {
@@ -431,12 +432,8 @@ class Editor {
     for (std::size_t i = 0; i < match.size(); ++i) {
       if (match[i] != kNone) kept.push_back(i);
     }
-    if (kept.empty()) return change(node.start, node.end, wanted.to_json());
-    for (std::size_t i = 0; i < match.size(); ++i) {
-      if (match[i] != kNone) continue;
-      const auto begin = [&](std::size_t k) { return flow ? node.items[k].start : node.items[k].dash; };
-      remove(node, i, begin(i), i + 1 < node.items.size() ? begin(i + 1) : 0, kept, flow);
-    }
+    if (kept.empty()) return replace(node, wanted, 0, flow);
+    remove_others(node, kept, flow, [&](std::size_t i) { return flow ? node.items[i].start : node.items[i].dash; });
     std::size_t next = 0;  // of the new items
     for (const std::size_t i : kept) {
       std::string added;
