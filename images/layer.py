@@ -36,7 +36,7 @@ class Layer:
     def __init__(self):
         self.data = io.BytesIO()
         self.tar = tarfile.open(fileobj=self.data, mode="w", format=tarfile.PAX_FORMAT)
-        self.seen = set()
+        self.seen, self.xattrs = set(), {}
 
     def _add(self, path, kind, mode, content=b"", uid=0, link="", xattrs=None):
         path = path.strip("/")
@@ -62,7 +62,8 @@ class Layer:
     def file(self, source, path, mode=None, capabilities=()):
         with open(source, "rb") as f:
             content = f.read()
-        xattrs = {"security.capability": file_capabilities(capabilities)} if capabilities else None
+        xattrs = {"security.capability": file_capabilities(capabilities)} if capabilities else {}
+        self.xattrs[path.strip("/")] = xattrs
         self._add(path, tarfile.REGTYPE, mode or (os.stat(source).st_mode & 0o777), content, xattrs=xattrs)
 
     def program(self, source, path=None):
@@ -77,7 +78,9 @@ class Layer:
 
     def hardlink(self, target, path):
         """A second name of a file of this layer: unlike a symbolic link it keeps working when copied alone."""
-        self._add(path, tarfile.LNKTYPE, 0o755, link=target.strip("/"))
+        # containerd sets the owner of each name, and a change of owner takes the capabilities of the file away: each says them.
+        target = target.strip("/")
+        self._add(path, tarfile.LNKTYPE, 0o755, link=target, xattrs=self.xattrs[target])
 
     def users(self, **names):
         """passwd and group with root, nobody, and these."""
