@@ -36,8 +36,7 @@ class Layer:
     def __init__(self):
         self.data = io.BytesIO()
         self.tar = tarfile.open(fileobj=self.data, mode="w", format=tarfile.PAX_FORMAT)
-        self.seen = set()
-        self.xattrs = {}  # of files, by path
+        self.seen, self.xattrs = set(), {}
 
     def _add(self, path, kind, mode, content=b"", uid=0, link="", xattrs=None):
         path = path.strip("/")
@@ -63,9 +62,9 @@ class Layer:
     def file(self, source, path, mode=None, capabilities=()):
         with open(source, "rb") as f:
             content = f.read()
-        xattrs = {"security.capability": file_capabilities(capabilities)} if capabilities else None
-        self._add(path, tarfile.REGTYPE, mode or (os.stat(source).st_mode & 0o777), content, xattrs=xattrs)
+        xattrs = {"security.capability": file_capabilities(capabilities)} if capabilities else {}
         self.xattrs[path.strip("/")] = xattrs
+        self._add(path, tarfile.REGTYPE, mode or (os.stat(source).st_mode & 0o777), content, xattrs=xattrs)
 
     def program(self, source, path=None):
         """A program of this machine with the libraries it loads."""
@@ -79,8 +78,9 @@ class Layer:
 
     def hardlink(self, target, path):
         """A second name of a file of this layer: unlike a symbolic link it keeps working when copied alone."""
-        # Who unpacks sets the owner of each name, which takes capabilities off the file: they stand here once more.
-        self._add(path, tarfile.LNKTYPE, 0o755, link=target.strip("/"), xattrs=self.xattrs.get(target.strip("/")))
+        # containerd sets the owner of each name, and a change of owner takes the capabilities of the file away: each says them.
+        target = target.strip("/")
+        self._add(path, tarfile.LNKTYPE, 0o755, link=target, xattrs=self.xattrs[target])
 
     def users(self, **names):
         """passwd and group with root, nobody, and these."""
