@@ -9,6 +9,7 @@
 #include <iterator>
 #include <memory>
 
+#include "cli/cluster_values.h"
 #include "cli/inject.h"
 #include "lib/base/text.h"
 
@@ -59,6 +60,7 @@ constexpr Switch kSwitches[] = {
 struct Flags {
   std::vector<std::string> files;
   std::vector<std::string> values;
+  ClusterFlags cluster;
   std::string output = "yaml";
   bool manual = false;
   bool ignore_cluster = false;
@@ -124,15 +126,13 @@ void merge(inject::Value& under, const inject::Value& over) {
   }
 }
 
-// Value files, or the ConfigMap linkerd-config as the cluster has it.
-std::string read_values(const std::vector<std::string>& files, inject::Config& config) {
+// Value files, or ConfigMaps as the cluster has them. "" or what has failed.
+std::string read_values(const std::vector<InputText>& texts, inject::Config& config) {
   inject::Value values = inject::Value::map();
   std::string anchors;
-  for (const std::string& name : files) {
-    std::vector<InputText> text;
-    if (!read_file(name, text)) return concat(name, ": cannot be read");
+  for (const InputText& text : texts) {
     std::string problem;
-    auto value = inject::parse_yaml(text.front().text, problem);
+    auto value = inject::parse_yaml(text.text, problem);
     if (value && (*value)["kind"].string() == "ConfigMap") {
       const inject::Value data = (*value)["data"];
       if (data["ca-bundle.crt"].is_string()) {
@@ -141,8 +141,8 @@ std::string read_values(const std::vector<std::string>& files, inject::Config& c
       }
       value = inject::parse_yaml(data["values"].string(), problem);
     }
-    if (!value) return concat(name, ": ", problem);
-    if (!value->is_map() && !value->is_null()) return concat(name, ": must be an object");
+    if (!value) return concat(text.name, ": ", problem);
+    if (!value->is_map() && !value->is_null()) return concat(text.name, ": must be an object");
     merge(values, *value);
   }
   std::vector<inject::ConfigProblem> problems;
@@ -151,17 +151,36 @@ std::string read_values(const std::vector<std::string>& files, inject::Config& c
   return problems.empty() ? "" : concat("values: ", problems.front().path, ": ", problems.front().reason);
 }
 
+// By hand without value files: as the cluster says.
+std::string read_configuration(const Flags& flags, InjectOptions& options) {
+  std::vector<InputText> texts;
+  ClusterValues cluster;
+  if (flags.manual && flags.values.empty() && !flags.ignore_cluster) {
+    if (std::string problem = read_cluster_values(flags.cluster, cluster); !problem.empty()) {
+      return problem + "\n--manual asks the cluster for its values, unless --values names files that hold them";
+    }
+    texts.push_back({"linkerd-config", cluster.values});
+    options.native_sidecars = cluster.native_sidecars;
+  }
+  for (const std::string& name : flags.values) {
+    if (!read_file(name, texts)) return concat(name, ": cannot be read");
+  }
+  if (std::string problem = read_values(texts, options.config); !problem.empty()) return problem;
+  if (!cluster.trust_anchors.empty()) options.config.trust_anchors = cluster.trust_anchors;
+  options.config.control_namespace = flags.cluster.ns;
+  if (flags.manual && options.config.trust_anchors.empty()) {
+    return "--manual needs trust anchors: identityTrustAnchorsPEM in --values, or the ConfigMap linkerd-identity-trust-roots as one of them";
+  }
+  return "";
+}
+
 int run(const Flags& flags, InjectOptions options) {
   if (flags.disable_identity) return complain("--disable-identity: the mesh has no mode without identities");
   options.manual = flags.manual;
   options.ingress = flags.ingress;
   options.verbose = flags.verbose;
   options.json = flags.output == "json";
-  if (std::string problem = read_values(flags.values, options.config); !problem.empty()) return complain(problem);
-  if (options.manual && options.config.trust_anchors.empty()) {
-    return complain(
-        "--manual needs the cluster's values, trust anchors included: kubectl get configmap -n linkerd linkerd-config -o yaml > config.yaml, the same with linkerd-identity-trust-roots, then --values for each");
-  }
+  if (std::string problem = read_configuration(flags, options); !problem.empty()) return complain(problem);
   if (std::string problem = annotations_problem(options); !problem.empty()) return complain(problem);
   std::vector<InputText> inputs;
   if (std::string problem = read_inputs(flags.files, inputs); !problem.empty()) return complain(problem);
@@ -191,7 +210,10 @@ void add_inject_commands(CLI::App& app, const char* version, int& status) {
   inject->add_flag("--manual", flags->manual, "writes the proxy itself, instead of an annotation for the cluster's injector");
   inject->add_option("--values", flags->values, "files of Helm values, or the ConfigMaps linkerd-config and linkerd-identity-trust-roots")
       ->allow_extra_args(false);
-  inject->add_flag("--ignore-cluster", flags->ignore_cluster, "accepted: the cluster is not asked, --values says what it would");
+  inject->add_flag("--ignore-cluster", flags->ignore_cluster, "with --manual: does not ask the cluster for its values");
+  inject->add_option("--kubeconfig", flags->cluster.kubeconfig, "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
+  inject->add_option("--context", flags->cluster.context, "of the kubeconfig");
+  inject->add_option("-L,--linkerd-namespace", flags->cluster.ns, "where the control plane is")->envname("LINKERD_NAMESPACE")->capture_default_str();
   inject->add_flag("--ingress", flags->ingress, "in ingress mode");
   inject->add_flag("--disable-identity", flags->disable_identity)->group("");
   for (std::size_t i = 0; i < std::size(kFlags); ++i) inject->add_option(kFlags[i].flag, (*texts)[i], kFlags[i].help);

@@ -235,6 +235,15 @@ TEST_F(InjectorTest, WarnsOfAnnotations) {
   EXPECT_EQ(cluster.told.size(), 2U);
 }
 
+TEST(Review, WarningsFitIntoAHeader) {
+  Answer answer;
+  answer.warnings = {"line\none", std::string(300, 'x'), std::string(247, 'x') + "\xC3\xA4\xC3\xA4"};
+  const Value warnings = json(to_json(Review{}, answer))["response"]["warnings"];
+  EXPECT_EQ(warnings.items()[0].string(), "line one");
+  EXPECT_EQ(warnings.items()[1].string(), std::string(247, 'x') + "\xE2\x80\xA6");
+  EXPECT_EQ(warnings.items()[2].string(), std::string(247, 'x') + "\xE2\x80\xA6");
+}
+
 TEST_F(InjectorTest, RefusesWhatMustNotStartUnmeshed) {
   start();
   const std::string pod = R"({"kind":"Pod","metadata":{"name":"a","annotations":{"config.linkerd.io/proxy-log-http-headers":"on"}},"spec":{"containers":[{"name":"a","image":"b"}]}})";

@@ -13,11 +13,16 @@ namespace {
 constexpr std::size_t kMaxWarning = 250;
 constexpr std::size_t kMaxWarnings = 12;
 
-std::string shortened(std::string_view text) {
-  if (text.size() <= kMaxWarning) return std::string(text);
+std::string for_header(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  if (out.size() <= kMaxWarning) return out;
   std::size_t end = kMaxWarning - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole characters
-  return concat(text.substr(0, end), "…");
+  while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;  // whole characters
+  out.resize(end);
+  return out + "…";
 }
 
 }  // namespace
@@ -62,7 +67,7 @@ std::string to_json(const Review& review, const Answer& answer) {
   if (!answer.warnings.empty()) {
     Value warnings = Value::list();
     for (const std::string& warning : answer.warnings) {
-      if (warnings.size() < kMaxWarnings) warnings.push(shortened(warning));
+      if (warnings.size() < kMaxWarnings) warnings.push(for_header(warning));
     }
     response.set("warnings", std::move(warnings));
   }
