@@ -8,6 +8,7 @@
 #include <random>
 
 #include "control/identity/token_review.h"
+#include "lib/base/slab.h"
 #include "lib/base/text.h"
 #include "lib/grpc/service.h"
 #include "lib/tls/names.h"
@@ -222,6 +223,7 @@ std::string Control::start(net::SocketFactory& sockets) {
     if (std::string problem = listen_grpc(sockets); !problem.empty()) return problem;
   }
 
+  tasks_.spawn(give_memory_back());
   if (source_ != nullptr) tasks_.spawn(source_->run());
   if (folder_issuer_ != nullptr) tasks_.spawn(folder_issuer_->run());
   if (kubernetes_issuer_ != nullptr) tasks_.spawn(kubernetes_issuer_->run());
@@ -234,6 +236,13 @@ std::string Control::start(net::SocketFactory& sockets) {
     kubernetes_->start([this] { synced_.notify_all(); });
   }
   return "";
+}
+
+net::Task<void> Control::give_memory_back() {
+  for (;;) {
+    slab_trim();
+    co_await net::sleep_for(loop_, 20s);
+  }
 }
 
 net::Task<bool> Control::drain(Deadline by) {

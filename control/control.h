@@ -39,6 +39,8 @@ class Control {
   Addresses addresses() const;
 
  private:
+  // Gives back what bursts have left, now and then.
+  net::Task<void> give_memory_back();
   // "" if ready to serve, else what is missing.
   std::string missing() const;
   static void collect(void* self, std::string& out);

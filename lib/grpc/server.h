@@ -55,6 +55,8 @@ class ServerCall final : public SlabAllocated,
   Deadline deadline() const noexcept { return deadline_; }
   // The request's head; metadata is among its headers (lib/grpc/headers.h).
   const http::RequestHead& request() const noexcept { return head_; }
+  // Frees the request's head, for a call that will live long and needs it no more.
+  void forget_request() noexcept { head_ = {}; }
   // Metadata to send before the first message and with the status; set it in time.
   http::HeaderMap& response_headers() noexcept { return response_headers_; }
   http::HeaderMap& trailers() noexcept { return trailers_; }
