@@ -79,42 +79,46 @@ class Replacing {
   std::optional<std::uint64_t> sent_;  // the fingerprint of what was sent last
 };
 
-// The client's one message, understood.
-template <typename Method, typename Query>
-net::Task<grpc::StatusOr<Query>> read_query(
+// Makes the follower that the client's one message asks for; OK if it did.
+template <typename Method, typename Follower, typename Query>
+net::Task<grpc::Status> begin_following(
     grpc::ServerCall& call, const MeshConfig& config,
-    grpc::StatusOr<Query> (*parse)(const typename Method::Request&, const MeshConfig&)) {
+    grpc::StatusOr<Query> (*parse)(const typename Method::Request&, const MeshConfig&),
+    std::optional<Follower>& follower) {
   const grpc::StatusOr<std::string> bytes = co_await call.read_one();
   if (!bytes) co_return bytes.status();
   const auto request = pb::decode_message<typename Method::Request>(as_bytes(*bytes));
   if (!request) co_return grpc::Status{grpc::Code::Internal, "a malformed request"};
-  co_return parse(*request, config);
+  auto query = parse(*request, config);
+  if (!query) co_return query.status();
+  follower.emplace(config, std::move(*query));
+  call.forget_request();
+  co_return grpc::Status{};
 }
 
-// Serves one call of Method: reads the request, then follows the index with a Follower.
+// Serves one call of Method: reads the request, then follows the index with a Follower. Nothing of
+// the request is in this coroutine: it is what each of many streams keeps.
 template <typename Method, typename Follower, typename Query>
 net::Task<void> follow(grpc::ServerCall& call, Index& index, const MeshConfig& config,
                        grpc::StatusOr<Query> (*parse)(const typename Method::Request&,
                                                       const MeshConfig&)) {
   std::optional<Follower> follower;
-  std::optional<grpc::Status> end;
-  {
-    auto query = co_await read_query<Method, Query>(call, config, parse);
-    if (query) {
-      follower.emplace(config, std::move(*query));
-    } else {
-      end = query.status();
+  grpc::Status status =
+      co_await begin_following<Method, Follower, Query>(call, config, parse, follower);
+  if (follower) {
+    IndexWatch watch(index, call.loop());
+    for (;;) {
+      const bool there = co_await call.ready();
+      if (!there) co_return;
+      std::optional<grpc::Status> end = follower->look(call, index, watch);
+      if (end) {
+        status = std::move(*end);
+        break;
+      }
+      while (!watch.changed()) co_await watch.wait();
     }
   }
-  call.forget_request();
-  IndexWatch watch(index, call.loop());
-  while (!end) {
-    const bool there = co_await call.ready();
-    if (!there) co_return;
-    end = follower->look(call, index, watch);
-    while (!end && !watch.changed()) co_await watch.wait();
-  }
-  call.finish(std::move(*end));
+  call.finish(std::move(status));
 }
 
 // Registers a stream of states with a server. What is borrowed must outlive the server.
