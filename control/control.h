@@ -44,6 +44,7 @@ class Control {
   // "" if ready to serve, else what is missing.
   std::string missing() const;
   static void collect(void* self, std::string& out);
+  void collect_calls(std::string& out) const;
   void collect_kubernetes(std::string& out) const;
   template <typename Port>
   std::string listen(net::SocketFactory& sockets, Port& port, std::string_view name,

@@ -110,8 +110,8 @@ net::Task<Result<std::unique_ptr<h2::ClientConnection>>> dial(Fleet& fleet, net:
   net::StreamPtr stream = std::move(*tcp);
   if (fleet.options.tls) {
     tls::ClientOptions options{std::string(kServerName), std::string(kServerName)};
-    Result<std::unique_ptr<tls::TlsStream>> secured = co_await tls::connect_tls(
-        std::move(stream), fleet.credentials, std::move(options), by);
+    Result<std::unique_ptr<tls::TlsStream>> secured =
+        co_await tls::connect_tls(std::move(stream), fleet.credentials, std::move(options), by);
     if (!secured) co_return secured.error();
     stream = std::move(*secured);
   }
@@ -131,13 +131,16 @@ net::Task<void> be_half_a_proxy(Fleet& fleet, int index, bool destination) {
   const int service = index % fleet.options.services_of_namespace;
   const int other = (service + 1) % fleet.options.services_of_namespace;
   const std::string ns_name = concat("ns-", std::to_string(ns));
-  const std::string pod = concat("pod-", std::to_string(ns), "-", std::to_string(index % fleet.options.pods_of_namespace));
-  const std::string context = concat(R"({"ns":")", ns_name, R"(","nodeName":"node-1","pod":")", pod, "\"}");
+  const std::string pod = concat("pod-", std::to_string(ns), "-",
+                                 std::to_string(index % fleet.options.pods_of_namespace));
+  const std::string context =
+      concat(R"({"ns":")", ns_name, R"(","nodeName":"node-1","pod":")", pod, "\"}");
   const std::string workload = concat(R"({"ns":")", ns_name, R"(","pod":")", pod, "\"}\n");
   co_await net::sleep_for(fleet.loop, 2ms * index);  // not all at once
   for (;;) {
     {
-      auto connection = co_await dial(fleet, destination ? fleet.options.destination : fleet.options.policy);
+      auto connection =
+          co_await dial(fleet, destination ? fleet.options.destination : fleet.options.policy);
       if (connection) {
         net::Signal ended(fleet.loop);
         grpc::Channel channel(fleet.loop, **connection, {.authority = "control:80"});
@@ -148,9 +151,13 @@ net::Task<void> be_half_a_proxy(Fleet& fleet, int index, bool destination) {
           };
           using Api = pb::destination::Destination;
           scope.spawn(read_all<Api::Get>(
-              fleet, channel, ask(concat("svc-", std::to_string(service), ".", ns_name, ".svc.cluster.local:80")), ended));
-          scope.spawn(read_all<Api::GetProfile>(fleet, channel, ask(concat(service_ip(ns, service), ":80")), ended));
-          scope.spawn(read_all<Api::GetProfile>(fleet, channel, ask(concat(service_ip(ns, other), ":80")), ended));
+              fleet, channel,
+              ask(concat("svc-", std::to_string(service), ".", ns_name, ".svc.cluster.local:80")),
+              ended));
+          scope.spawn(read_all<Api::GetProfile>(
+              fleet, channel, ask(concat(service_ip(ns, service), ":80")), ended));
+          scope.spawn(read_all<Api::GetProfile>(fleet, channel,
+                                                ask(concat(service_ip(ns, other), ":80")), ended));
         } else {
           using Inbound = pb::inbound::InboundServerPolicies;
           scope.spawn(read_all<Inbound::WatchPort>(fleet, channel, {workload, 8080}, ended));
@@ -160,7 +167,8 @@ net::Task<void> be_half_a_proxy(Fleet& fleet, int index, bool destination) {
           auto& addr = spec.set_addr();
           addr.ip.make().set_ipv4(net::IpAddr::parse(service_ip(ns, service))->v4_value());
           addr.port = 80;
-          scope.spawn(read_all<pb::outbound::OutboundPolicies::Watch>(fleet, channel, std::move(spec), ended));
+          scope.spawn(read_all<pb::outbound::OutboundPolicies::Watch>(fleet, channel,
+                                                                      std::move(spec), ended));
         }
         co_await ended.wait();
       }
@@ -206,7 +214,8 @@ bool parse(int argc, char** argv, Options& out) {
 int main(int argc, char** argv) {
   Options options;
   if (!parse(argc, argv, options)) {
-    std::fputs("usage: control_fleet --destination=ADDR --policy=ADDR --issuer=DIR --proxies=N\n", stderr);
+    std::fputs("usage: control_fleet --destination=ADDR --policy=ADDR --issuer=DIR --proxies=N\n",
+               stderr);
     return 64;
   }
   std::signal(SIGPIPE, SIG_IGN);
@@ -214,7 +223,8 @@ int main(int argc, char** argv) {
   auto loop = net::Loop::create();
   if (!loop) return 71;
   net::HostSockets sockets;
-  Fleet fleet{**loop, sockets, options, options.tls ? make_credentials(options.issuer) : nullptr, 0, {}};
+  Fleet fleet{**loop, sockets, options, options.tls ? make_credentials(options.issuer) : nullptr,
+              0,      {}};
   if (options.tls && fleet.credentials == nullptr) {
     std::fputs("control_fleet: the issuer cannot be read\n", stderr);
     return 71;

@@ -69,9 +69,8 @@ std::set<std::string> ManifestFiles::replace(const std::string& file,
     const auto owner = owners_.emplace(key_of(object), &name).first;
     if (owner->second != &name) {
       if (shadowed_[owner->first].insert(file).second) {
-        log_.error(
-            "an object is defined in two files; the first one counts",
-            {{"object", text_of(owner->first)}, {"file", file}, {"first", *owner->second}});
+        log_.error("an object is defined in two files; the first one counts",
+                   {{"object", text_of(owner->first)}, {"file", file}, {"first", *owner->second}});
       }
       continue;
     }
