@@ -153,7 +153,14 @@ class Run:
             [os.path.join(self.bin, "control_fleet"), f"--destination={self.ports['destination']}", f"--policy={self.ports['policy']}",
              f"--issuer={self.path('issuer')}", f"--proxies={self.proxies}", f"--pods-of-namespace={self.per_ns}",
              f"--services-of-namespace={self.services}"], stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
+
+    def stop_fleet(self):
+        self.fleet.kill()
+        self.fleet.wait()
+        self.listener.join()
+        self.open, self.markers = 0, {}
 
     def listen(self):
         for line in self.fleet.stdout:
@@ -223,6 +230,13 @@ def measure(bin_dir, pods, proxies, minutes, quick):
         run.write_all()
         out["start_s"] = run.start_control()
         out["with_pods_kib"] = run.settled(5 if quick else 25)
+        # What the first proxies cost once (code that is touched, caches) is not counted as a proxy's.
+        few, run.proxies = max(1, proxies // 10), max(1, proxies // 10)
+        run.start_fleet()
+        run.wait_open(60)
+        out["with_few_proxies_kib"], out["few"] = run.settled(5 if quick else 25), few
+        run.stop_fleet()
+        run.proxies = proxies
         run.start_fleet()
         out["connect_s"] = run.wait_open(120)
         out["with_proxies_kib"] = run.settled(5 if quick else 25)
@@ -245,7 +259,7 @@ def measure(bin_dir, pods, proxies, minutes, quick):
 
 def budgets(small, large):
     per_pod = (large["with_pods_kib"] - large["empty_kib"]) / large["pods"]
-    per_proxy = (large["with_proxies_kib"] - large["with_pods_kib"]) / large["proxies"]
+    per_proxy = (large["with_proxies_kib"] - large["with_few_proxies_kib"]) / (large["proxies"] - large["few"])
     rss = large["rss_during_changes_kib"]
     half = len(rss) // 2
     growth = max(rss[half:]) / max(rss[:half] or rss) - 1
