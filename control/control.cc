@@ -8,6 +8,7 @@
 #include <random>
 
 #include "control/identity/token_review.h"
+#include "lib/base/slab.h"
 #include "lib/base/text.h"
 #include "lib/grpc/service.h"
 #include "lib/tls/names.h"
@@ -34,7 +35,8 @@ std::string issuer_name(const MeshConfig& mesh) {
 
 std::string own_pod(const Options& options) {
   if (!options.pod.empty()) return options.pod;
-  if (const char* const name = std::getenv("POD_NAME"); name != nullptr && *name != '\0') return name;
+  if (const char* const name = std::getenv("POD_NAME"); name != nullptr && *name != '\0')
+    return name;
   char host[256] = {};
   return ::gethostname(host, sizeof host - 1) == 0 ? host : "tulle-control";
 }
@@ -222,6 +224,7 @@ std::string Control::start(net::SocketFactory& sockets) {
     if (std::string problem = listen_grpc(sockets); !problem.empty()) return problem;
   }
 
+  tasks_.spawn(give_memory_back());
   if (source_ != nullptr) tasks_.spawn(source_->run());
   if (folder_issuer_ != nullptr) tasks_.spawn(folder_issuer_->run());
   if (kubernetes_issuer_ != nullptr) tasks_.spawn(kubernetes_issuer_->run());
@@ -234,6 +237,13 @@ std::string Control::start(net::SocketFactory& sockets) {
     kubernetes_->start([this] { synced_.notify_all(); });
   }
   return "";
+}
+
+net::Task<void> Control::give_memory_back() {
+  for (;;) {
+    slab_trim();
+    co_await net::sleep_for(loop_, 20s);
+  }
 }
 
 net::Task<bool> Control::drain(Deadline by) {
@@ -312,6 +322,58 @@ void Control::collect_kubernetes(std::string& out) const {
                 static_cast<std::int64_t>(kubernetes_->broken_objects()));
 }
 
+// The families that Linkerd's control plane has from its gRPC library, as far as they are counters.
+void Control::collect_calls(std::string& out) const {
+  const auto family = [&](std::string_view name, std::string_view help, const auto& each) {
+    out += concat("# HELP ", name, " ", help, "\n# TYPE ", name, " counter\n");
+    for (const grpc::Server* const server :
+         {&identity_server_, &destination_server_, &policy_server_}) {
+      server->for_each_method([&](std::string_view path, bool streams, const auto& counts) {
+        const std::size_t slash = path.rfind('/');
+        const std::string labels =
+            concat("grpc_type=\"", streams ? "server_stream" : "unary", "\",grpc_service=\"",
+                   path.substr(1, slash - 1), "\",grpc_method=\"", path.substr(slash + 1), "\"");
+        each(counts, [&](std::string_view more, std::uint64_t value) {
+          out += concat(name, "{", labels, more, "} ");
+          append_number(out, value);
+          out += '\n';
+        });
+      });
+    }
+  };
+  family("grpc_server_started_total", "Calls that were begun",
+         [](const auto& counts, const auto& put) { put("", counts.started); });
+  family("grpc_server_msg_received_total", "Messages received",
+         [](const auto& counts, const auto& put) { put("", counts.received); });
+  family("grpc_server_msg_sent_total", "Messages sent",
+         [](const auto& counts, const auto& put) { put("", counts.sent); });
+  family("grpc_server_handled_total", "Calls that have ended, by code",
+         [](const auto& counts, const auto& put) {
+           // The names of the codes as that library writes them.
+           static constexpr std::string_view kNames[] = {"OK",
+                                                         "Canceled",
+                                                         "Unknown",
+                                                         "InvalidArgument",
+                                                         "DeadlineExceeded",
+                                                         "NotFound",
+                                                         "AlreadyExists",
+                                                         "PermissionDenied",
+                                                         "ResourceExhausted",
+                                                         "FailedPrecondition",
+                                                         "Aborted",
+                                                         "OutOfRange",
+                                                         "Unimplemented",
+                                                         "Internal",
+                                                         "Unavailable",
+                                                         "DataLoss",
+                                                         "Unauthenticated"};
+           for (std::size_t code = 0; code < counts.handled.size(); ++code) {
+             if (counts.handled[code] == 0) continue;
+             put(concat(",grpc_code=\"", kNames[code], "\""), counts.handled[code]);
+           }
+         });
+}
+
 void Control::collect(void* self, std::string& out) {
   const auto& control = *static_cast<Control*>(self);
   bool first = true;
@@ -340,6 +402,7 @@ void Control::collect(void* self, std::string& out) {
                     "", std::chrono::duration_cast<std::chrono::seconds>(left).count());
     }
   }
+  control.collect_calls(out);
   metrics::append_process_metrics(out, control.started_at_);
 }
 

@@ -39,9 +39,12 @@ class Control {
   Addresses addresses() const;
 
  private:
+  // Gives back what bursts have left, now and then.
+  net::Task<void> give_memory_back();
   // "" if ready to serve, else what is missing.
   std::string missing() const;
   static void collect(void* self, std::string& out);
+  void collect_calls(std::string& out) const;
   void collect_kubernetes(std::string& out) const;
   template <typename Port>
   std::string listen(net::SocketFactory& sockets, Port& port, std::string_view name,

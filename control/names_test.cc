@@ -91,7 +91,7 @@ TEST(PortSet, IsStrictForFlagsAndLenientForAnnotations) {
     EXPECT_FALSE(PortSet::parse(text)) << text;
   }
   k8s::Pod pod;
-  pod.spec.containers.push_back(
+  pod.spec.containers.edit().push_back(
       {.name = "db", .ports = {{.name = "mysql", .container_port = 3306}}});
   const PortSet lenient = PortSet::from_annotation("mysql, nope, 10-1, 53", &pod);
   EXPECT_TRUE(lenient.contains(3306));

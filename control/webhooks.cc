@@ -142,7 +142,7 @@ net::Task<Result<std::vector<k8s::OwnerReference>>> KubernetesCluster::find_owne
   if (!response.ok()) co_return error_of(response.status, "find the owner");
   auto read = read_json<Named>(response.body);
   if (!read) co_return Error{Errc::Invalid, "read the owner"};
-  co_return std::move(read->metadata.owners);
+  co_return read->metadata.owners.get();
 }
 
 // An Event needs its object's uid to be shown with it.

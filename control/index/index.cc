@@ -31,16 +31,16 @@ void reduce(auto& object) { keep_annotations(object.meta, "linkerd.io/"); }
 void reduce(k8s::Pod& pod) {
   keep_annotations(pod.meta, "config.linkerd.io/");
   for (auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
-    for (k8s::Container& container : *list) {
+    if (list->empty()) continue;
+    for (k8s::Container& container : list->edit()) {
       std::erase_if(container.env, [](const k8s::EnvVar& env) {
         return !env.name.starts_with("LINKERD2_PROXY_") || !env.name.ends_with("_LISTEN_ADDR");
       });
       container.env.shrink_to_fit();
     }
   }
-  std::erase_if(pod.status.conditions,
+  std::erase_if(pod.status.conditions.edit(),
                 [](const k8s::Condition& condition) { return condition.type != "Ready"; });
-  pod.status.conditions.shrink_to_fit();
 }
 
 template <typename Map, typename Key>
@@ -135,6 +135,7 @@ void Index::put(k8s::Object object) {
       [this](auto& value) {
         using T = std::remove_reference_t<decltype(value)>;
         reduce(value);
+        share(value);
         Table<T>& all = table<T>();
         Name name{value.meta.ns, value.meta.name};
         const auto at = all.find(name);
@@ -154,6 +155,17 @@ void Index::put(k8s::Object object) {
       },
       object);
   end_batch();
+}
+
+void Index::share(auto& object) {
+  shared_maps_.unify(object.meta.labels.entries());
+  shared_maps_.unify(object.meta.annotations.entries());
+  shared_owners_.unify(object.meta.owners);
+  if constexpr (std::is_same_v<std::remove_reference_t<decltype(object)>, k8s::Pod>) {
+    shared_containers_.unify(object.spec.containers);
+    shared_containers_.unify(object.spec.init_containers);
+    shared_conditions_.unify(object.status.conditions);
+  }
 }
 
 template <typename T>

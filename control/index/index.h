@@ -128,6 +128,13 @@ class Index {
   void touch(const auto& policy) { publish(topics::policies_in(policy.meta.ns)); }
   void publish(Topic topic);
 
+  // What many objects have in common is kept once.
+  void share(auto& object);
+  k8s::SharedPool<k8s::StringMap::Entry> shared_maps_;
+  k8s::SharedPool<k8s::OwnerReference> shared_owners_;
+  k8s::SharedPool<k8s::Container> shared_containers_;
+  k8s::SharedPool<k8s::Condition> shared_conditions_;
+
   Tables tables_;
   std::size_t size_ = 0;
   std::unordered_multimap<net::IpAddr, Name> services_by_ip_;

@@ -2,14 +2,19 @@
 // A stream that says what is true now: sends a state, waits until something that it depends on has
 // changed and the client keeps up, and sends the state as it is then. Nothing is queued; states in
 // between are not missed by anybody.
+//
+// There are many streams and most of them wait, so what one keeps while it waits is one coroutine
+// and what a Follower holds; the request and the state sent are gone by then.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <utility>
 
+#include "control/config.h"
 #include "control/index/index.h"
 #include "lib/grpc/server.h"
+#include "lib/grpc/service.h"
 #include "lib/net/loop.h"
 #include "proto/message.h"
 
@@ -23,9 +28,9 @@ class IndexWatch final : public Subscription {
     changed_ = false;
     depend_on(topics);
   }
-  net::Task<void> changed() {
-    while (!changed_) co_await signal_.wait();
-  }
+  bool changed() const noexcept { return changed_; }
+  // Ends at some change; ask changed() in a loop around it.
+  net::Signal::Wait wait() { return signal_.wait(); }
 
  private:
   void on_change() override {
@@ -43,40 +48,88 @@ inline std::uint64_t fingerprint(std::string_view bytes) noexcept {
   return h;
 }
 
-// Looks once: sends the state if it is another than before. Gives the status that ends the call, if
-// it is to end. No coroutine, so that nothing of the state outlives the look: there are many
-// streams.
-template <typename Compute>
-std::optional<grpc::Status> look(grpc::ServerCall& call, Index& index, IndexWatch& watch,
-                                 const Compute& compute, std::optional<std::uint64_t>& sent) {
-  TopicSet seen;
-  const auto state = compute(View(index, &seen));
-  watch.watch(seen);
-  if (!state) {
-    if (!sent || state.status().code == grpc::Code::NotFound) return state.status();
+// A Follower of a state that is sent as a whole: what(view, config, query) → StatusOr<Message>,
+// whenever it gives another message. A first state that is a refusal ends the call; later only
+// NotFound does (the thing is gone), while other refusals (two pods with one address for a moment)
+// leave the client with what it has.
+template <typename Query, auto kWhat>
+class Replacing {
+ public:
+  Replacing(const MeshConfig& config, Query query) : config_(config), query_(std::move(query)) {}
+
+  // Looks once; gives the status that ends the call, if it is to end.
+  std::optional<grpc::Status> look(grpc::ServerCall& call, Index& index, IndexWatch& watch) {
+    TopicSet seen;
+    const auto state = kWhat(View(index, &seen), config_, query_);
+    watch.watch(seen);
+    if (!state) {
+      if (!sent_ || state.status().code == grpc::Code::NotFound) return state.status();
+      return std::nullopt;
+    }
+    const std::string frame = grpc::frame_message(*state);
+    const std::uint64_t print = fingerprint(frame);
+    if (sent_ != print && !call.send_frame(as_bytes(frame))) return grpc::Status{};
+    sent_ = print;
     return std::nullopt;
   }
-  const std::string frame = grpc::frame_message(*state);
-  const std::uint64_t print = fingerprint(frame);
-  if (sent != print && !call.send_frame(as_bytes(frame))) return grpc::Status{};
-  sent = print;
-  return std::nullopt;
+
+ private:
+  const MeshConfig& config_;
+  Query query_;
+  std::optional<std::uint64_t> sent_;  // the fingerprint of what was sent last
+};
+
+// Makes the follower that the client's one message asks for; OK if it did.
+template <typename Method, typename Follower, typename Query>
+net::Task<grpc::Status> begin_following(
+    grpc::ServerCall& call, const MeshConfig& config,
+    grpc::StatusOr<Query> (*parse)(const typename Method::Request&, const MeshConfig&),
+    std::optional<Follower>& follower) {
+  const grpc::StatusOr<std::string> bytes = co_await call.read_one();
+  if (!bytes) co_return bytes.status();
+  const auto request = pb::decode_message<typename Method::Request>(as_bytes(*bytes));
+  if (!request) co_return grpc::Status{grpc::Code::Internal, "a malformed request"};
+  auto query = parse(*request, config);
+  if (!query) co_return query.status();
+  follower.emplace(config, std::move(*query));
+  call.forget_request();
+  co_return grpc::Status{};
 }
 
-// Sends compute(View) → StatusOr<Message>, whenever it gives another message. A first state that is
-// a refusal ends the call; later only NotFound does (the thing is gone), while other refusals (two
-// pods with one address for a moment) leave the client with what it has.
-template <typename Compute>
-net::Task<grpc::Status> follow(grpc::ServerCall& call, Index& index, Compute compute) {
-  IndexWatch watch(index, call.loop());
-  std::optional<std::uint64_t> sent;
-  for (;;) {
-    const bool there = co_await call.ready();
-    if (!there) co_return grpc::Status{};
-    std::optional<grpc::Status> end = look(call, index, watch, compute, sent);
-    if (end) co_return *std::move(end);
-    co_await watch.changed();
+// Serves one call of Method: reads the request, then follows the index with a Follower. Nothing of
+// the request is in this coroutine: it is what each of many streams keeps.
+template <typename Method, typename Follower, typename Query>
+net::Task<void> follow(grpc::ServerCall& call, Index& index, const MeshConfig& config,
+                       grpc::StatusOr<Query> (*parse)(const typename Method::Request&,
+                                                      const MeshConfig&)) {
+  std::optional<Follower> follower;
+  grpc::Status status =
+      co_await begin_following<Method, Follower, Query>(call, config, parse, follower);
+  if (follower) {
+    IndexWatch watch(index, call.loop());
+    for (;;) {
+      const bool there = co_await call.ready();
+      if (!there) co_return;
+      std::optional<grpc::Status> end = follower->look(call, index, watch);
+      if (end) {
+        status = std::move(*end);
+        break;
+      }
+      while (!watch.changed()) co_await watch.wait();
+    }
   }
+  call.finish(std::move(status));
+}
+
+// Registers a stream of states with a server. What is borrowed must outlive the server.
+template <typename Method, typename Follower, typename Query>
+void add_following(grpc::Server& server, Index& index, const MeshConfig& config,
+                   grpc::StatusOr<Query> (*parse)(const typename Method::Request&,
+                                                  const MeshConfig&)) {
+  server.add(Method::kPath, true,
+             [index = &index, config = &config, parse](grpc::ServerCall& call) {
+               return follow<Method, Follower, Query>(call, *index, *config, parse);
+             });
 }
 
 }  // namespace tulle::control

@@ -79,31 +79,31 @@ net::Task<void> GrpcPort::run() {
 }
 
 net::Task<void> GrpcPort::serve(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client) {
-  const Result<std::uint8_t> first = co_await peek_byte(*stream, loop_.after(kHandshakeTimeout));
-  if (!first) co_return;
-  if (*first == kTlsHandshake) {
-    co_await serve_tls(std::move(stream), client);
-  } else {
-    co_await serve_plain(std::move(stream), client);
-  }
+  Secured secured = co_await secure(std::move(stream), client);
+  if (secured.stream == nullptr) co_return;
+  PeerHandler handler(server_, std::move(secured.peer));
+  const h2::ServerOptions options;
+  co_await h2::serve(std::move(secured.stream), handler, options, drain_);
 }
 
-net::Task<void> GrpcPort::serve_plain(std::unique_ptr<net::TcpStream> stream,
-                                      net::SocketAddr client) {
+net::Task<GrpcPort::Secured> GrpcPort::secure(std::unique_ptr<net::TcpStream> stream,
+                                              net::SocketAddr client) {
+  const Result<std::uint8_t> first = co_await peek_byte(*stream, loop_.after(kHandshakeTimeout));
+  if (!first) co_return Secured{};
+  if (*first == kTlsHandshake) co_return co_await accept_tls(std::move(stream), client);
   if (!client.ip.is_loopback()) {
     refused_->add();
     log_.debug("plain text is refused", {{"client", client.to_string()}});
     stream->abort();
-    co_return;
+    co_return Secured{};
   }
   accepted_plain_->add();
-  grpc::Peer peer{{}, client};
-  net::StreamPtr plain = std::move(stream);
-  co_await serve_http2(std::move(plain), std::move(peer));
+  Secured plain{std::move(stream), {{}, client}};
+  co_return plain;
 }
 
-net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
-                                    net::SocketAddr client) {
+net::Task<GrpcPort::Secured> GrpcPort::accept_tls(std::unique_ptr<net::TcpStream> stream,
+                                                  net::SocketAddr client) {
   const OwnCertificates* const own = own_;
   tls::ChooseCredentials choose = [own](std::string_view name) {
     return own != nullptr ? own->choose(name) : nullptr;
@@ -117,18 +117,13 @@ net::Task<void> GrpcPort::serve_tls(std::unique_ptr<net::TcpStream> stream,
     refused_->add();
     log_.debug("a handshake has failed",
                {{"client", client.to_string()}, {"reason", session.error().where}});
-    co_return;
+    co_return Secured{};
   }
   accepted_tls_->add();
-  grpc::Peer peer{std::string_view((*session)->peer_identity()), client};
-  net::StreamPtr secured = *std::move(session);
-  co_await serve_http2(std::move(secured), std::move(peer));
-}
-
-net::Task<void> GrpcPort::serve_http2(net::StreamPtr stream, grpc::Peer peer) {
-  PeerHandler handler(server_, std::move(peer));
-  const h2::ServerOptions options;
-  co_await h2::serve(std::move(stream), handler, options, drain_);
+  Secured secured;
+  secured.peer = {std::string_view((*session)->peer_identity()), client};
+  secured.stream = *std::move(session);
+  co_return secured;
 }
 
 }  // namespace tulle::control

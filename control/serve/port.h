@@ -40,9 +40,13 @@ class GrpcPort {
 
  private:
   net::Task<void> serve(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
-  net::Task<void> serve_plain(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
-  net::Task<void> serve_tls(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
-  net::Task<void> serve_http2(net::StreamPtr stream, grpc::Peer peer);
+  // A connection that may be served, with what is known of its other end; null otherwise.
+  struct Secured {
+    net::StreamPtr stream;
+    grpc::Peer peer;
+  };
+  net::Task<Secured> secure(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
+  net::Task<Secured> accept_tls(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
 
   net::Loop& loop_;
   log::Logger log_;

@@ -19,11 +19,6 @@ class DestinationService {
   void add_to(grpc::Server& server);
 
  private:
-  net::Task<grpc::Status> get(grpc::ServerCall& call, pb::destination::GetDestination request,
-                              grpc::ServerStream<pb::destination::Update> out);
-  net::Task<grpc::Status> get_profile(grpc::ServerCall& call,
-                                      pb::destination::GetDestination request,
-                                      grpc::ServerStream<pb::destination::DestinationProfile> out);
   const MeshConfig& config_;
   Index& index_;
 };
@@ -36,12 +31,8 @@ class PolicyService {
  private:
   net::Task<grpc::StatusOr<pb::inbound::Server>> get_port(grpc::ServerCall& call,
                                                           pb::inbound::PortSpec request);
-  net::Task<grpc::Status> watch_port(grpc::ServerCall& call, pb::inbound::PortSpec request,
-                                     grpc::ServerStream<pb::inbound::Server> out);
   net::Task<grpc::StatusOr<pb::outbound::OutboundPolicy>> get(grpc::ServerCall& call,
                                                               pb::outbound::TrafficSpec request);
-  net::Task<grpc::Status> watch(grpc::ServerCall& call, pb::outbound::TrafficSpec request,
-                                grpc::ServerStream<pb::outbound::OutboundPolicy> out);
   const MeshConfig& config_;
   Index& index_;
 };

@@ -60,25 +60,26 @@ std::set<std::string> ManifestFiles::update(const std::string& file, std::string
 
 std::set<std::string> ManifestFiles::replace(const std::string& file,
                                              std::vector<k8s::Object> objects) {
-  std::set<ObjectKey> old = std::move(files_[file]);
-  std::set<ObjectKey> now;
+  auto& [name, held] = *files_.try_emplace(file).first;
+  std::set<const ObjectKey*> gone(held.begin(), held.end());
+  std::vector<const ObjectKey*> now;
   std::set<std::string> again;
   index_.begin_batch();
   for (k8s::Object& object : objects) {
-    ObjectKey key = key_of(object);
-    const auto owner = owners_.emplace(key, file).first;
-    if (owner->second != file) {
-      if (shadowed_[key].insert(file).second) {
+    const auto owner = owners_.emplace(key_of(object), &name).first;
+    if (owner->second != &name) {
+      if (shadowed_[owner->first].insert(file).second) {
         log_.error("an object is defined in two files; the first one counts",
-                   {{"object", text_of(key)}, {"file", file}, {"first", owner->second}});
+                   {{"object", text_of(owner->first)}, {"file", file}, {"first", *owner->second}});
       }
       continue;
     }
     index_.put(std::move(object));
-    old.erase(key);
-    now.insert(std::move(key));
+    gone.erase(&owner->first);
+    now.push_back(&owner->first);
   }
-  for (const ObjectKey& key : old) {
+  for (const ObjectKey* const at : gone) {
+    const ObjectKey key = *at;
     index_.erase(key);
     owners_.erase(key);
     const auto others = shadowed_.find(key);
@@ -86,8 +87,9 @@ std::set<std::string> ManifestFiles::replace(const std::string& file,
     again.insert(others->second.begin(), others->second.end());
     shadowed_.erase(others);
   }
+  now.shrink_to_fit();
+  held = std::move(now);
   index_.end_batch();
-  files_[file] = std::move(now);
   again.erase(file);
   return again;
 }

@@ -39,8 +39,9 @@ class ManifestFiles {
 
   Index& index_;
   log::Logger log_;
-  std::map<std::string, std::set<ObjectKey>> files_;  // what each file has in the index
-  std::map<ObjectKey, std::string> owners_;
+  // What each file has in the index. Keys and names are kept once: those of the maps.
+  std::map<std::string, std::vector<const ObjectKey*>> files_;
+  std::map<ObjectKey, const std::string*> owners_;
   std::map<ObjectKey, std::set<std::string>> shadowed_;  // files that define it, too
   std::set<std::string> broken_;
 };

@@ -320,6 +320,29 @@ Status certify_bytes(testing::SimLoop& loop, Server& server, std::string_view bo
   return *read_status((*response)->headers);
 }
 
+TEST_F(CallTest, CallsAreCounted) {
+  EXPECT_TRUE(certify("web"));
+  EXPECT_FALSE(certify(""));
+  auto missing = get("missing");
+  EXPECT_FALSE(*loop.run(missing.read()));
+  int methods = 0;
+  server.for_each_method([&](std::string_view path, bool streams, const MethodCounts& counts) {
+    ++methods;
+    if (path == Get::kPath) {
+      EXPECT_TRUE(streams);
+      EXPECT_EQ(counts.started, 1U);
+    }
+    if (path != Certify::kPath) return;
+    EXPECT_FALSE(streams);
+    EXPECT_EQ(counts.started, 2U);
+    EXPECT_EQ(counts.received, 2U);
+    EXPECT_EQ(counts.sent, 1U);
+    EXPECT_EQ(counts.handled[0], 1U);
+    EXPECT_EQ(counts.handled[static_cast<std::size_t>(Code::InvalidArgument)], 1U);
+  });
+  EXPECT_GE(methods, 2);
+}
+
 TEST_F(CallTest, MalformedRequests) {
   EXPECT_EQ(certify_bytes(loop, server, "").code, Code::Internal);
   EXPECT_EQ(certify_bytes(loop, server, std::string_view("\0\0\0\0\2\x0a\x05", 7)).code,

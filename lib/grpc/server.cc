@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/grpc/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "lib/grpc/headers.h"
@@ -36,22 +37,28 @@ http::Response make_status_response(const Status& status) {
 }
 
 ServerCall::ServerCall(net::Loop& loop, http::Request request, Peer peer, const Options& options,
-                       bool streams)
+                       bool streams, std::shared_ptr<MethodCounts> counts)
     : loop_(loop),
       head_(std::move(static_cast<http::RequestHead&>(request))),
       peer_(std::move(peer)),
       deadline_(deadline_of(loop, head_.headers)),
       send_buffer_(options.send_buffer),
       streams_(streams),
+      counts_(std::move(counts)),
       messages_(std::move(request.body), options.max_message),
       changed_(loop),
       drained_(loop) {}
 
-ServerCall::~ServerCall() { writer_.set_producer(nullptr); }
+ServerCall::~ServerCall() {
+  writer_.set_producer(nullptr);
+  // Nobody has ended it: its client, or our own end.
+  if (!done_) ++counts_->handled[static_cast<std::size_t>(Code::Cancelled)];
+}
 
 net::Task<StatusOr<std::optional<std::string>>> ServerCall::read() {
   Result<std::optional<std::string>> next = co_await messages_.next(deadline_);
   if (!next) co_return status_of(next.error());
+  if (next->has_value()) ++counts_->received;
   co_return std::move(*next);
 }
 
@@ -83,6 +90,7 @@ void ServerCall::start() {
 bool ServerCall::send_frame(Bytes frame) {
   if (gone_ || done_) return false;
   start();
+  ++counts_->sent;
   writer_.write(frame);
   return !gone_;
 }
@@ -90,6 +98,9 @@ bool ServerCall::send_frame(Bytes frame) {
 void ServerCall::finish(Status status, std::string frame) {
   if (done_) return;
   done_ = true;
+  const auto code = static_cast<std::size_t>(status.code);
+  ++counts_->handled[std::min(code, counts_->handled.size() - 1)];
+  if (!frame.empty()) ++counts_->sent;
   write_status(status, trailers_);
   if (started_) {
     writer_.write(as_bytes(frame));
@@ -143,7 +154,8 @@ Server::Server(net::Loop& loop, Options options) : loop_(loop), options_(options
 Server::~Server() = default;
 
 void Server::add(std::string_view path, bool server_streams, Run run) {
-  methods_.insert_or_assign(std::string(path), Method{server_streams, std::move(run)});
+  methods_.insert_or_assign(
+      std::string(path), Method{server_streams, std::move(run), std::make_shared<MethodCounts>()});
 }
 
 net::Task<Result<http::Response>> Server::handle(http::Request request) {
@@ -161,8 +173,9 @@ net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer
   if (draining_) co_return make_status_response({Code::Unavailable, "shutting down"});
 
   const Run& run = method->second.run;
+  ++method->second.counts->started;
   auto call = std::make_unique<ServerCall>(loop_, std::move(request), std::move(peer), options_,
-                                           method->second.streams);
+                                           method->second.streams, method->second.counts);
   calls_.push_back(*call);
   call->task_.spawn(run(*call));
   while (!call->started_ && !call->done_) {

@@ -7,6 +7,7 @@
 // past that, so what it holds must clean up in destructors.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -32,6 +33,14 @@ struct Peer {
   net::SocketAddr address;  // of the other end of the connection
 };
 
+// What became of the calls of one method, for metrics.
+struct MethodCounts {
+  std::uint64_t started = 0;
+  std::uint64_t received = 0;               // messages
+  std::uint64_t sent = 0;                   // messages
+  std::array<std::uint64_t, 17> handled{};  // calls that ended, by code
+};
+
 namespace detail {
 struct CallTag;
 }
@@ -46,7 +55,7 @@ class ServerCall final : public SlabAllocated,
     std::size_t send_buffer = std::size_t{16} * 1024;  // ready() while less than this is unsent
   };
   ServerCall(net::Loop& loop, http::Request request, Peer peer, const Options& options,
-             bool streams);
+             bool streams, std::shared_ptr<MethodCounts> counts);
   ~ServerCall();
 
   net::Loop& loop() noexcept { return loop_; }
@@ -55,6 +64,8 @@ class ServerCall final : public SlabAllocated,
   Deadline deadline() const noexcept { return deadline_; }
   // The request's head; metadata is among its headers (lib/grpc/headers.h).
   const http::RequestHead& request() const noexcept { return head_; }
+  // Frees the request's head, for a call that will live long and needs it no more.
+  void forget_request() noexcept { head_ = {}; }
   // Metadata to send before the first message and with the status; set it in time.
   http::HeaderMap& response_headers() noexcept { return response_headers_; }
   http::HeaderMap& trailers() noexcept { return trailers_; }
@@ -90,7 +101,8 @@ class ServerCall final : public SlabAllocated,
   Peer peer_;
   Deadline deadline_;
   const std::size_t send_buffer_;
-  const bool streams_;  // the server may send several messages
+  const bool streams_;                          // the server may send several messages
+  const std::shared_ptr<MethodCounts> counts_;  // a call may outlive its server
   bool started_ = false;
   bool done_ = false;
   bool gone_ = false;
@@ -125,6 +137,11 @@ class Server final : public http::Handler {
   // Ends every streaming call with OK (its client comes back, elsewhere) and refuses new calls with
   // UNAVAILABLE. Unary calls go on to their end.
   void drain();
+  // f(path, server_streams, counts) for each method, in the order of their paths.
+  template <typename F>
+  void for_each_method(F&& f) const {
+    for (const auto& [path, method] : methods_) f(path, method.streams, *method.counts);
+  }
   // No call is under way.
   bool idle() const noexcept { return calls_.empty(); }
 
@@ -132,6 +149,7 @@ class Server final : public http::Handler {
   struct Method {
     bool streams;
     Run run;
+    std::shared_ptr<MethodCounts> counts;
   };
   static net::Task<void> linger(std::unique_ptr<ServerCall> call);
 

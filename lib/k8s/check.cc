@@ -80,7 +80,7 @@ void check(Checker&, Namespace&) {}
 void check(Checker&, ServiceAccount&) {}
 void check(Checker&, Node&) {}
 
-void check_containers(Checker& c, const std::vector<Container>& containers, std::string_view path) {
+void check_containers(Checker& c, const Shared<Container>& containers, std::string_view path) {
   for (std::size_t i = 0; i < containers.size(); ++i) {
     c.required(containers[i].name, at(path, i, "name"));
     for (std::size_t k = 0; k < containers[i].ports.size(); ++k) {

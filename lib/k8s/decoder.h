@@ -94,6 +94,10 @@ class Decoder {
     into.shrink_to_fit();
   }
   template <typename T>
+  void read(Shared<T>& into) {
+    read(into.edit());
+  }
+  template <typename T>
   requires std::is_class_v<T>
   void read(T& into) {
     if (!open(Token::Kind::MapBegin, "an object")) return;

@@ -24,7 +24,9 @@ bool StringMap::insert(std::string key, std::string value) {
       std::lower_bound(entries_.begin(), entries_.end(), key,
                        [](const Entry& e, const std::string& k) { return e.first < k; });
   if (at != entries_.end() && at->first == key) return false;
-  entries_.emplace(at, std::move(key), std::move(value));
+  const auto place = at - entries_.begin();
+  auto& entries = entries_.edit();
+  entries.emplace(entries.begin() + place, std::move(key), std::move(value));
   return true;
 }
 

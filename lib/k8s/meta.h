@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "lib/k8s/shared.h"
+
 namespace tulle::k8s {
 
 // Labels and annotations: a small map, sorted by key.
@@ -30,9 +32,13 @@ class StringMap {
   bool insert(std::string key, std::string value);
   template <typename Predicate>
   void erase_if(Predicate&& predicate) {
-    std::erase_if(entries_, [&](const Entry& entry) { return predicate(entry.first); });
-    entries_.shrink_to_fit();
+    for (const Entry& some : entries_) {
+      if (!predicate(some.first)) continue;
+      std::erase_if(entries_.edit(), [&](const Entry& entry) { return predicate(entry.first); });
+      return;
+    }
   }
+  Shared<Entry>& entries() noexcept { return entries_; }
   auto begin() const noexcept { return entries_.begin(); }
   auto end() const noexcept { return entries_.end(); }
   bool empty() const noexcept { return entries_.empty(); }
@@ -40,7 +46,7 @@ class StringMap {
   friend bool operator==(const StringMap&, const StringMap&) = default;
 
  private:
-  std::vector<Entry> entries_;
+  Shared<Entry> entries_;
 };
 
 // An RFC 3339 time in whole seconds.
@@ -65,13 +71,17 @@ struct OwnerReference {
   friend bool operator==(const OwnerReference&, const OwnerReference&) = default;
 };
 
+inline std::uint64_t mix_hash(std::uint64_t h, const OwnerReference& owner) noexcept {
+  return mix_hash(mix_hash(h, owner.kind), owner.name);
+}
+
 struct ObjectMeta {
   std::string name;
   std::string ns;  // metadata.namespace; "" for kinds that have none
   std::string uid;
   StringMap labels;
   StringMap annotations;
-  std::vector<OwnerReference> owners;
+  Shared<OwnerReference> owners;
   std::optional<Time> created;
   std::optional<Time> deleted;  // deletionTimestamp: the object is going away
   friend bool operator==(const ObjectMeta&, const ObjectMeta&) = default;

@@ -76,14 +76,22 @@ struct Container {
   friend bool operator==(const Container&, const Container&) = default;
 };
 
+inline std::uint64_t mix_hash(std::uint64_t h, const Container& container) noexcept {
+  h = mix_hash(h, container.name);
+  for (const ContainerPort& port : container.ports) {
+    h = (h ^ static_cast<std::uint64_t>(port.container_port)) * 1099511628211ULL;
+  }
+  return h;
+}
+
 struct PodSpec {
   std::string service_account;  // "" means "default"
   std::string node_name;
   bool host_network = false;
   std::string hostname;
   std::string subdomain;
-  std::vector<Container> containers;
-  std::vector<Container> init_containers;
+  Shared<Container> containers;
+  Shared<Container> init_containers;
   friend bool operator==(const PodSpec&, const PodSpec&) = default;
 };
 
@@ -98,12 +106,16 @@ struct Condition {
   friend bool operator==(const Condition&, const Condition&) = default;
 };
 
+inline std::uint64_t mix_hash(std::uint64_t h, const Condition& condition) noexcept {
+  return mix_hash(mix_hash(h, condition.type), condition.status);
+}
+
 struct PodStatus {
   std::string phase;  // Pending, Running, Succeeded, Failed, Unknown
   std::optional<net::IpAddr> pod_ip;
   std::vector<PodIp> pod_ips;  // has pod_ip too once an object was read whole
   std::optional<net::IpAddr> host_ip;
-  std::vector<Condition> conditions;
+  Shared<Condition> conditions;
   friend bool operator==(const PodStatus&, const PodStatus&) = default;
 };
 

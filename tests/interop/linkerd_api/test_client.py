@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "netns"))
@@ -148,6 +149,11 @@ def main():
         print(done.stdout, done.stderr)
         assert done.returncode == 0, "the peer has complaints"
         check_certificate(s)
+        with urllib.request.urlopen(f"http://{ports['admin']}/metrics", timeout=5) as f:
+            metrics = f.read().decode()
+        certified = ('grpc_server_handled_total{grpc_type="unary",grpc_service="io.linkerd.proxy.identity.Identity",'
+                     'grpc_method="Certify",grpc_code="OK"} 2')
+        assert certified in metrics, metrics
         broken = [line for line in s.log().splitlines() if "a manifest is broken" in line and "web.yaml" in line]
         assert broken and re.search(r"line=\"?[1-9]", broken[0]) and "reason=" in broken[0], s.log()
         assert s.process.poll() is None, "the control plane has ended"
