@@ -58,10 +58,13 @@ class Pod:
     def identity(self):
         return f"{self.sa}.{self.ns}.serviceaccount.identity.linkerd.{TRUST_DOMAIN}"
 
-    def popen(self, *argv, env=None, uid=None, log=None, pipes=False, limits=()):
-        """A program in the pod, to its end or the mesh's. `pipes`: text on all three; `limits`: options for prlimit."""
+    def popen(self, *argv, env=None, uid=None, log=None, pipes=False, limits=(), cgroup=None):
+        """A program in the pod, to its end or the mesh's. `pipes`: text on all three; `limits`: options for prlimit; `cgroup`: the folder of the one it runs in."""
         out = open(os.path.join(self.files, log), "ab") if log else subprocess.DEVNULL
         prefix = ["ip", "netns", "exec", self.netns]
+        if cgroup:
+            # Not with `ip netns exec`: its fresh /sys has no cgroups.
+            prefix = ["nsenter", f"--net=/run/netns/{self.netns}", "sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; exec \"$@\"", "sh"]
         if uid is not None:
             prefix += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
         if limits:
@@ -269,7 +272,7 @@ class Mesh:
           }}"""
         run("ip", "netns", "exec", pod.netns, "nft", "-f", "-", stdin=rules)
 
-    def start_proxy(self, pod, wait=True, limits=(), **env):
+    def start_proxy(self, pod, wait=True, limits=(), cgroup=None, **env):
         pod.meshed = True
         token = os.path.join(pod.files, "token")
         with open(token, "w") as f:
@@ -297,7 +300,7 @@ class Mesh:
         settings.update({p + key: value for key, value in env.items()})
         pod.proxy_started = time.monotonic()
         self.redirect(pod)
-        pod.proxy = pod.popen(os.path.join(self.bin, "tulle-proxy"), env=settings, uid=PROXY_UID, log="proxy.log", limits=limits)
+        pod.proxy = pod.popen(os.path.join(self.bin, "tulle-proxy"), env=settings, uid=PROXY_UID, log="proxy.log", limits=limits, cgroup=cgroup)
         if wait:
             self.wait(lambda: "ready" == pod.curl("http://127.0.0.1:4191/ready").strip(), f"the proxy of {pod.name} is ready",
                       lambda: pod.log()[-3000:])
