@@ -94,8 +94,8 @@ def the_unauthorized_never_hear_the_application(w):
     w.mesh.replace("deny.yaml", DENY)
     time.sleep(1)
     before = early(w.a)
-    hear = ("import socket,sys,time\ngot=b''\nfor i in range(5):\n s=socket.create_connection((sys.argv[1],int(sys.argv[2])),5);s.settimeout(1.5)\n"
-            " try: got+=s.recv(1000)\n except (TimeoutError,ConnectionResetError): pass\n s.close()\nprint(len(got))")
+    hear = ("import socket,sys\ngot=b''\nfor i in range(5):\n try:\n  s=socket.create_connection((sys.argv[1],int(sys.argv[2])),5);s.settimeout(1.5)\n"
+            "  got+=s.recv(1000)\n except (TimeoutError,ConnectionResetError): pass\nprint(len(got))")
     try:
         for pod, host, port in ((w.client, w.single["banner"]["ip"], w.single["banner"]["port"]), (w.plain, w.a.ip, PORTS["banner"])):
             assert run_in(pod, hear, host, port) == "0", pod.name
