@@ -220,10 +220,6 @@ def out_of_memory_is_shed(w):
             f.write(str(limit))
         w.client.proxy.send_signal(signal.SIGKILL)
         w.client.proxy.wait()
-        # The proxy is started by a shell that has entered the group.
-        launcher = os.path.join(w.client.files, "in-group")
-        with open(launcher, "w") as f:
-            f.write(f"#!/bin/sh\nexec {os.path.join(w.mesh.bin, 'tulle-proxy')}\n")
         w.mesh.start_proxy(w.client, wait=False, cgroup=group)
         w.ready(w.client)
         assert w.ok(w.single["http"])
