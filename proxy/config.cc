@@ -10,6 +10,8 @@
 namespace tulle::proxy {
 namespace {
 
+constexpr int kLocalReceiveBuffer = 192 * 1024;
+
 constexpr std::string_view kPrefix = "LINKERD2_PROXY_";
 
 // Reads variables and gathers what is wrong with them.
@@ -358,6 +360,10 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
   }
   in.number("HTTP2_INITIAL_STREAM_WINDOW_SIZE", config.h2_client_stream_window, 1U);
   in.number("HTTP2_INITIAL_CONNECTION_WINDOW_SIZE", config.h2_client_connection_window, 1U);
+
+  // Between the application and its own proxy there is no distance: little in flight is enough.
+  config.outbound.accept.receive_buffer = kLocalReceiveBuffer;
+  config.inbound.connect.receive_buffer = kLocalReceiveBuffer;
 
   policies(in, config);
   identity(in, config);

@@ -62,6 +62,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
 
   net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
   bool silent() const noexcept { return silent_; }
+  bool stalled() noexcept { return session().stalled(); }
   void ping() {
     if (failed_) return;
     session().send_ping();
@@ -155,8 +156,15 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
    public:
     explicit KeepAlive(Impl& c) : connection_(c) {}
     void schedule() {
-      const Duration wait = connection_.ping_sent_ ? connection_.options_.ping_timeout : *connection_.options_.ping_interval;
-      connection_.loop().arm(*this, connection_.loop().now() + wait);
+      // From the last sign of life, so that silence is noticed after the interval, not up to twice as late.
+      const TimePoint now = connection_.loop().now();
+      const TimePoint quiet = std::max(connection_.heard_at + *connection_.options_.ping_interval, now + 1ms);
+      const bool unasked = now - connection_.heard_at >= *connection_.options_.ping_interval;  // nothing is under way
+      if (connection_.ping_sent_) {
+        connection_.loop().arm(*this, now + connection_.options_.ping_timeout);
+      } else {
+        connection_.loop().arm(*this, unasked ? now + *connection_.options_.ping_interval : quiet);
+      }
     }
     void fire() override { connection_.keep_alive_due(); }
 
@@ -184,6 +192,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
   net::Task<void> run() {
     Error ended = co_await read_all();
     failed_ = true;
+    if (silent_) ended = Error{Errc::Reset, "the peer does not answer"};
     if (ended.code == Errc::Eof || ended.code == Errc::Protocol) ended.code = Errc::Reset;
     fail_all(ended);
     stream().abort();
@@ -296,6 +305,7 @@ bool ClientConnection::silent() const noexcept { return impl_->silent(); }
 std::size_t ClientConnection::available() const noexcept { return impl_->available(); }
 std::size_t ClientConnection::active() const noexcept { return impl_->active(); }
 bool ClientConnection::accepting() const noexcept { return impl_->accepting(); }
+bool ClientConnection::stalled() const noexcept { return impl_->stalled(); }
 bool ClientConnection::failed() const noexcept { return impl_->failed(); }
 void ClientConnection::on_closed(std::function<void()> callback) { impl_->set_on_closed(std::move(callback)); }
 

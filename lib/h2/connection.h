@@ -52,6 +52,7 @@ class ClientConnection final : public http::Client {
   std::size_t available() const noexcept;  // requests that may be begun now
   std::size_t active() const noexcept;     // requests under way
   bool accepting() const noexcept;         // neither failed nor told to go away
+  bool stalled() const noexcept;           // slow streams hold its window: a request would wait for them
   bool failed() const noexcept;
   TimePoint heard_at() const noexcept;     // when the last bytes came
   void ping();                             // asks for a sign of life, seen in heard_at()

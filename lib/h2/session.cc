@@ -21,6 +21,7 @@ constexpr double kMostEarned = 2000;
 constexpr unsigned kMaxContinuations = 16;
 // Streams that a client may hold open where no limit is announced.
 constexpr std::size_t kMostStreams = 10'000;
+constexpr std::uint32_t kLeastUpdate = 4096;  // smaller window updates cost more than they bring
 constexpr std::int64_t kMaxWindow = 0x7FFFFFFF;
 
 bool connection_specific(std::string_view name) {
@@ -238,15 +239,21 @@ void Session::reset(StreamState& stream, Code code) {
   close(stream);
 }
 
+// Gives the connection's credit back in few pieces, but in smaller ones the less the peer has left: slow streams must not
+// keep what others have consumed.
+void Session::announce() {
+  if (to_announce_ < options_.connection_window / 2 && (to_announce_ < kLeastUpdate || to_announce_ < recv_window_)) return;
+  recv_window_ += to_announce_;
+  window_update(0, to_announce_);
+  to_announce_ = 0;
+}
+
 void Session::consumed(StreamState& stream, std::size_t n) {
   const auto amount = static_cast<std::uint32_t>(std::min<std::size_t>(n, stream.unconsumed));
   stream.unconsumed -= amount;
+  unconsumed_ -= amount;
   to_announce_ += amount;
-  if (to_announce_ >= options_.connection_window / 2) {
-    recv_window_ += to_announce_;
-    window_update(0, to_announce_);
-    to_announce_ = 0;
-  }
+  announce();
   if (stream.remote_closed) return;
   stream.to_announce += amount;
   if (stream.to_announce >= options_.stream_window / 2) {
@@ -460,11 +467,7 @@ Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
   StreamState* const stream = find(frame.stream);
   const auto give_back = [&](std::uint32_t n) {  // bytes that no reader will ever consume
     to_announce_ += n;
-    if (to_announce_ >= options_.connection_window / 2) {
-      recv_window_ += to_announce_;
-      window_update(0, to_announce_);
-      to_announce_ = 0;
-    }
+    announce();
   };
   if ((frame.flags & flag::kPadded) != 0) {
     if (payload.empty() || payload[0] >= payload.size()) return fail(Code::ProtocolError, "DATA with too much padding");
@@ -495,6 +498,7 @@ Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
   }
   stream->recv_window -= static_cast<std::int32_t>(flow);
   stream->unconsumed += flow;
+  unconsumed_ += flow;
   const auto padding = flow - static_cast<std::uint32_t>(payload.size());
   if (padding != 0) consumed(*stream, padding);
   if (stream->no_body && !payload.empty()) {

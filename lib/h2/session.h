@@ -121,6 +121,10 @@ class Session final : HpackSink {
   void send_goaway(bool final_goaway);
 
   std::size_t open_streams() const noexcept { return table_count_; }
+  // Streams whose readers or whose peer's readers are slow hold the connection's window: what else goes over it must wait.
+  bool stalled() const noexcept {
+    return unconsumed_ >= static_cast<std::int64_t>(options_.connection_window) / 2 || (send_window_ <= 0 && table_count_ != 0);
+  }
   // Client: streams that may be begun now.
   std::size_t available() const noexcept;
   bool goaway_received() const noexcept { return goaway_received_; }
@@ -166,6 +170,7 @@ class Session final : HpackSink {
   void header(std::uint32_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream);
   void rst(std::uint32_t stream, Code code);
   void window_update(std::uint32_t stream, std::uint32_t n);
+  void announce();
   void begin_block(std::uint32_t stream, bool end);
   void end_block();
   void put_headers(const http::HeaderMap& headers, bool has_authority);
@@ -190,6 +195,7 @@ class Session final : HpackSink {
   std::int64_t send_window_ = 65'535;
   std::int64_t recv_window_ = 65'535;
   std::uint32_t to_announce_ = 0;
+  std::int64_t unconsumed_ = 0;  // of all streams
   std::uint32_t peer_initial_window_ = 65'535;
   std::uint32_t peer_max_frame_ = 16'384;
   std::uint32_t peer_max_streams_ = 100;  // until its SETTINGS say otherwise

@@ -154,7 +154,8 @@ net::Task<void> ClientConnection::Impl::read_body() {
       [[maybe_unused]] const bool told = co_await wanted_.wait();
       continue;
     }
-    const MutableBytes room = stream_->loop().scratch();
+    const MutableBytes scratch = stream_->loop().scratch();
+    const MutableBytes room = scratch.first(std::min(scratch.size(), kWindow - body_.buffered()));
     const Result<std::size_t> n = stream_->try_read(room);
     if (!n && n.error().code == Errc::WouldBlock) {
       co_await net::readable(stream_->io());

@@ -181,7 +181,8 @@ net::Task<void> Server::read_body() {
       [[maybe_unused]] const bool told = co_await body_wanted_.wait();
       continue;
     }
-    const MutableBytes room = stream_->loop().scratch();
+    const MutableBytes scratch = stream_->loop().scratch();
+    const MutableBytes room = scratch.first(std::min(scratch.size(), options_.body_window - body_.buffered()));
     const Result<std::size_t> n = stream_->try_read(room);
     if (!n && n.error().code == Errc::WouldBlock) {
       // The reader slot may be held by who waits for the answer: that one only looks for failures.

@@ -24,6 +24,7 @@ void set_option(int fd, int level, int name, int value) {
 void apply_options(int fd, const TcpOptions& options) {
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options.unsent);
   if (options.keepalive) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*options.keepalive).count();
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, static_cast<int>(seconds)));
@@ -32,6 +33,14 @@ void apply_options(int fd, const TcpOptions& options) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*options.user_timeout).count();
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(ms));
   }
+}
+
+// Before connect and listen only. Over the loopback interface segments are 64 KiB, and the sender's kernel makes its own buffer
+// some dozens of segments large: smaller ones keep that small too. Bulk still moves in larger pieces (GSO).
+void bound_receiving(int fd, const TcpOptions& options) {
+  if (!options.receive_buffer) return;
+  set_option(fd, SOL_SOCKET, SO_RCVBUF, *options.receive_buffer);
+  set_option(fd, IPPROTO_TCP, TCP_MAXSEG, 16 * 1024);
 }
 
 Error connect_error(int os_errno) {
@@ -311,6 +320,7 @@ Task<Result<std::unique_ptr<TcpStream>>> connect_tcp(Loop& loop, SocketFactory& 
                                                      TcpOptions options, Deadline by) {
   Result<Fd> fd = sockets.make(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM);
   if (!fd) co_return fd.error();
+  bound_receiving(fd->get(), options);
   apply_options(fd->get(), options);
   sockaddr_storage native;
   const socklen_t size = to.to_native(native);
@@ -339,6 +349,8 @@ Result<std::unique_ptr<TcpListener>> listen_tcp(Loop& loop, SocketFactory& socke
   sockaddr_storage native;
   const socklen_t size = at.to_native(native);
   if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&native), size) != 0) return io_error("bind");
+  // Accepted sockets inherit it; it must stand before the handshake tells the window's scale.
+  bound_receiving(fd->get(), options);
   if (::listen(fd->get(), options.backlog) != 0) return io_error("listen");
   return std::make_unique<TcpListener>(loop, std::move(*fd), options);
 }

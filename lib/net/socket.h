@@ -32,6 +32,12 @@ struct TcpOptions {
   std::optional<Duration> keepalive;     // SO_KEEPALIVE with TCP_KEEPIDLE; keepalive itself is always on
   std::optional<Duration> user_timeout;  // TCP_USER_TIMEOUT
   int backlog = 1024;                    // listen(2)
+  // SO_RCVBUF: what the kernel may hold for us unread, about. Unset: it grows with the speed of the path, to megabytes. A
+  // connection that stays on the machine needs little.
+  std::optional<int> receive_buffer;
+  // TCP_NOTSENT_LOWAT: what the kernel takes from us that it cannot send yet. Without it that is megabytes too, which a peer
+  // that reads slowly would have to take before the sender hears of it.
+  int unsent = 128 * 1024;
 };
 
 // A connected TCP socket. TCP_NODELAY is on.

@@ -47,14 +47,21 @@ void HttpPool::drain() {
   loop_.arm(*sweep_, loop_.now() + 1ms);
 }
 
-// Prefers the busiest connection that still has room, so that spare ones become idle and close.
+// Prefers the busiest connection that still has room, so that spare ones become idle and close. One whose window is held by
+// slow streams is used only when there are many already (design rule 3.4).
 HttpPool::Http2Slot* HttpPool::usable_http2() {
   Http2Slot* best = nullptr;
+  Http2Slot* stalled = nullptr;
   for (auto& slot : http2_) {
     if (!slot->connection->accepting() || slot->connection->available() == 0) continue;
     if (loop_.now() >= slot->retire_at) continue;
+    if (slot->connection->stalled()) {
+      stalled = slot.get();
+      continue;
+    }
     if (best == nullptr || slot->connection->active() > best->connection->active()) best = slot.get();
   }
+  if (best == nullptr && http2_.size() >= options_.max_http2) return stalled;
   return best;
 }
 

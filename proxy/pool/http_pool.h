@@ -23,7 +23,8 @@ namespace tulle::proxy {
 struct PoolOptions {
   Duration http1_idle = 3s;
   std::uint32_t max_idle = 10'000;
-  Duration http2_idle = 60s;  // design rule 3.4
+  std::uint32_t max_http2 = 8;  // connections that may be opened because others are stalled
+  Duration http2_idle = 60s;    // design rule 3.4
   Duration http2_max_age = 1h;
   h2::ClientOptions h2;
 };

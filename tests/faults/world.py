@@ -43,6 +43,10 @@ class World:
         for kind in kinds:
             wait_port(pod, PORTS[kind])
 
+    def start_apps_bare(self, pod):
+        """For a pod without a proxy."""
+        self.start_apps(pod, ("http", "h2"))
+
     def ready(self, pod):
         return until(lambda: pod.curl("http://127.0.0.1:4191/ready").strip() == "ready", f"the proxy of {pod.name} is ready", 15)
 

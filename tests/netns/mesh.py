@@ -58,10 +58,13 @@ class Pod:
     def identity(self):
         return f"{self.sa}.{self.ns}.serviceaccount.identity.linkerd.{TRUST_DOMAIN}"
 
-    def popen(self, *argv, env=None, uid=None, log=None, pipes=False, limits=()):
-        """A program in the pod, to its end or the mesh's. `pipes`: text on all three; `limits`: options for prlimit."""
+    def popen(self, *argv, env=None, uid=None, log=None, pipes=False, limits=(), cgroup=None):
+        """A program in the pod, to its end or the mesh's. `pipes`: text on all three; `limits`: options for prlimit; `cgroup`: the folder of the one it runs in."""
         out = open(os.path.join(self.files, log), "ab") if log else subprocess.DEVNULL
         prefix = ["ip", "netns", "exec", self.netns]
+        if cgroup:
+            # Not with `ip netns exec`: its fresh /sys has no cgroups.
+            prefix = ["nsenter", f"--net=/run/netns/{self.netns}", "sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; exec \"$@\"", "sh"]
         if uid is not None:
             prefix += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
         if limits:
@@ -269,8 +272,8 @@ class Mesh:
           }}"""
         run("ip", "netns", "exec", pod.netns, "nft", "-f", "-", stdin=rules)
 
-    def start_proxy(self, pod, wait=True, limits=(), **env):
-        pod.meshed = True
+    def settings(self, pod, **env):
+        """The environment of the pod's proxy; writes the token that it names."""
         token = os.path.join(pod.files, "token")
         with open(token, "w") as f:
             f.write(self.token(pod))
@@ -295,12 +298,24 @@ class Mesh:
             p + "OUTBOUND_CONNECT_TIMEOUT": "1000ms", p + "CONTROL_STREAM_INITIAL_TIMEOUT": "3s", p + "SHUTDOWN_GRACE_PERIOD": "10s",
             p + "CONTROL_STREAM_IDLE_TIMEOUT": "5m", p + "CONTROL_STREAM_LIFETIME": "1h"}
         settings.update({p + key: value for key, value in env.items()})
+        return settings
+
+    def start_proxy(self, pod, wait=True, limits=(), cgroup=None, **env):
+        pod.meshed = True
+        settings = self.settings(pod, **env)
         pod.proxy_started = time.monotonic()
         self.redirect(pod)
-        pod.proxy = pod.popen(os.path.join(self.bin, "tulle-proxy"), env=settings, uid=PROXY_UID, log="proxy.log", limits=limits)
+        pod.proxy = pod.popen(os.path.join(self.bin, "tulle-proxy"), env=settings, uid=PROXY_UID, log="proxy.log", limits=limits, cgroup=cgroup)
         if wait:
             self.wait(lambda: "ready" == pod.curl("http://127.0.0.1:4191/ready").strip(), f"the proxy of {pod.name} is ready",
                       lambda: pod.log()[-3000:])
+
+    def spawn(self, *argv):
+        """A program in the machine's own namespace, to the mesh's end."""
+        with open(os.path.join(self.dir, "spawned.log"), "ab") as out:
+            process = subprocess.Popen(list(argv), env={}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        self.processes.append(process)
+        return process
 
     def kill(self, process):
         """kill -9 of a program and its children."""

@@ -2,7 +2,8 @@
 """A steady load that counts every failure: `load.py KIND HOST PORT [--connections N] [--rate R] [--timeout S] [--method M]
 [--path P] [--fresh] [--body N]`, KIND one of h1, h2, bytes. Runs until its standard input ends (or --seconds), then prints one JSON
 object: done, failed, failures [[seconds since the epoch of the monotonic clock, why], …], p50, p99, max (ms), and
-`gap`, the longest time without a success. Nothing is tried again: what fails is counted, but a kept connection that was seen
+`gap`, the longest time without a success, and `calm`, the p99 of the calmest fifth of the time (a machine that others use too has
+bad seconds). Nothing is tried again: what fails is counted, but a kept connection that was seen
 closed before anything was sent on it is opened anew, as any client does."""
 import argparse
 import json
@@ -149,6 +150,7 @@ class Load:
         self.lock = threading.Lock()
         self.done, self.failures, self.times, self.successes = 0, [], [], []
         self.number = 0
+        self.began, self.windows = time.monotonic(), {}
 
     def run(self, index):
         client = {"h1": Http1, "h2": Http2, "bytes": Bytes}[self.args.kind](self.args)
@@ -176,6 +178,7 @@ class Load:
                 self.done += 1
                 if why is None:
                     self.times.append((ended - began) * 1000)
+                    self.windows.setdefault(int((ended - self.began) * 2), []).append((ended - began) * 1000)
                     self.successes.append(ended)
                 else:
                     self.failures.append([ended, why])
@@ -213,7 +216,9 @@ def main():
     marks = [began] + sorted(load.successes)
     gaps = [(b - a, a) for a, b in zip(marks, marks[1:])] or [(0.0, began)]
     at = lambda q: round(times[min(len(times) - 1, int(len(times) * q))], 2) if times else None  # noqa: E731
-    print(json.dumps({"done": load.done, "failed": len(load.failures), "failures": load.failures[:2000], "p50": at(0.5), "p99": at(0.99),
+    windows = sorted(sorted(w)[min(len(w) - 1, int(len(w) * 0.99))] for w in load.windows.values() if len(w) >= 20)
+    calm = round(windows[len(windows) // 5], 2) if windows else None
+    print(json.dumps({"calm": calm, "done": load.done, "failed": len(load.failures), "failures": load.failures[:2000], "p50": at(0.5), "p99": at(0.99),
                       "max": at(1.0), "gap": round(max(gaps)[0], 3), "seconds": round(time.monotonic() - began, 2)}))
 
 
