@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "lib/base/text.h"
 #include "lib/config/values.h"
@@ -13,6 +14,8 @@ namespace {
 constexpr int kLocalReceiveBuffer = 192 * 1024;
 
 constexpr std::string_view kPrefix = "LINKERD2_PROXY_";
+constexpr std::uint32_t kMaxWindow = 0x7FFFFFFF;       // RFC 9113 §6.9.1
+constexpr std::uint32_t kMaxFrame = (1U << 24) - 1;    // RFC 9113 §4.2
 
 // Reads variables and gathers what is wrong with them.
 class Reader {
@@ -51,12 +54,12 @@ class Reader {
     read(name, into, config::parse_bool, "true or false");
   }
   template <typename T>
-  void number(std::string_view name, T& into, T min = 0) {
+  void number(std::string_view name, T& into, T min = 0, T max = std::numeric_limits<T>::max()) {
     read(
         name, into,
-        [min](std::string_view text) -> std::optional<T> {
+        [min, max](std::string_view text) -> std::optional<T> {
           const auto value = parse_number<T>(text);
-          return value && *value >= min ? value : std::nullopt;
+          return value && *value >= min && *value <= max ? value : std::nullopt;
         },
         "a whole number in range");
   }
@@ -164,14 +167,17 @@ void side(Reader& in, std::string_view dir, SideConfig& into) {
   in.number(name("TCP_LISTEN_BACKLOG"), into.accept.backlog, 1);
   backoff(in, name("CONNECT"), into.backoff);
 
-  const bool has_stream = in.text(name("SERVER_HTTP2_INITIAL_STREAM_WINDOW_SIZE")).has_value();
-  const bool has_connection = in.text(name("SERVER_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE")).has_value();
-  if (has_stream && has_connection) {
-    in.number(name("SERVER_HTTP2_INITIAL_STREAM_WINDOW_SIZE"), into.h2_stream_window, 1U);
-    in.number(name("SERVER_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE"), into.h2_connection_window, 1U);
+  // Both or none; what is there is checked either way.
+  std::uint32_t stream_window = 0;
+  std::uint32_t connection_window = 0;
+  in.number(name("SERVER_HTTP2_INITIAL_STREAM_WINDOW_SIZE"), stream_window, 1U, kMaxWindow);
+  in.number(name("SERVER_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE"), connection_window, 1U, kMaxWindow);
+  if (stream_window != 0 && connection_window != 0) {
+    into.h2_stream_window = stream_window;
+    into.h2_connection_window = connection_window;
   }
   in.number(name("SERVER_HTTP2_MAX_CONCURRENT_STREAMS"), into.h2_max_concurrent);
-  in.number(name("SERVER_HTTP2_MAX_FRAME_SIZE"), into.h2_max_frame, 16'384U);
+  in.number(name("SERVER_HTTP2_MAX_FRAME_SIZE"), into.h2_max_frame, 16'384U, kMaxFrame);
   in.number(name("SERVER_HTTP2_MAX_HEADER_LIST_SIZE"), into.h2_max_header_list);
   in.number(name("SERVER_HTTP2_MAX_PENDING_ACCEPT_RESET_STREAMS"), into.h2_max_pending_reset);
   in.number(name("SERVER_HTTP2_MAX_SEND_BUF_SIZE"), into.h2_send_buffer);
@@ -181,7 +187,11 @@ void side(Reader& in, std::string_view dir, SideConfig& into) {
     into.h2_ping_interval.reset();
     into.h2_ping_timeout.reset();
   }
-  in.no_effect(name("SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"));
+  for (const char* later : {"SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL", "SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "SERVER_HTTP2_KEEP_ALIVE_TIMEOUT"}) {
+    in.no_effect(name(later));
+  }
+  bool adaptive = false;
+  in.boolean(name("SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"), adaptive);
 }
 
 unsigned worker_count(Reader& in, unsigned available) {
@@ -340,13 +350,8 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
   side(in, "OUTBOUND", config.outbound);
   in.number("MAX_IDLE_CONNS_PER_ENDPOINT", config.inbound.max_idle_per_endpoint);
   in.number("OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT", config.outbound.max_idle_per_endpoint);
-  std::uint32_t tcp_queue = 0;
-  in.number("OUTBOUND_TCP_QUEUE_CAPACITY", tcp_queue);
-  Duration tcp_failfast{};
-  in.duration("OUTBOUND_TCP_FAILFAST_TIMEOUT", tcp_failfast);
-  if (in.text("OUTBOUND_TCP_QUEUE_CAPACITY") || in.text("OUTBOUND_TCP_FAILFAST_TIMEOUT")) {
-    notes.without_effect.push_back("LINKERD2_PROXY_OUTBOUND_TCP_{QUEUE_CAPACITY,FAILFAST_TIMEOUT} (those of HTTP are used)");
-  }
+  in.number("OUTBOUND_TCP_QUEUE_CAPACITY", config.tcp_queue_capacity);
+  in.duration("OUTBOUND_TCP_FAILFAST_TIMEOUT", config.tcp_failfast_timeout);
   bool disable_informational = config.ingress_mode;
   in.boolean("OUTBOUND_DISABLE_INFORMATIONAL_HEADERS", disable_informational);
   config.informational_headers = !disable_informational;
@@ -358,8 +363,8 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
       in.wrong("INBOUND_METRICS_AUTHORITY_LABELS", concat("is '", *labels, "', expected unsafe or nothing"));
     }
   }
-  in.number("HTTP2_INITIAL_STREAM_WINDOW_SIZE", config.h2_client_stream_window, 1U);
-  in.number("HTTP2_INITIAL_CONNECTION_WINDOW_SIZE", config.h2_client_connection_window, 1U);
+  in.number("HTTP2_INITIAL_STREAM_WINDOW_SIZE", config.h2_client_stream_window, 1U, kMaxWindow);
+  in.number("HTTP2_INITIAL_CONNECTION_WINDOW_SIZE", config.h2_client_connection_window, 1U, kMaxWindow);
 
   // Between the application and its own proxy there is no distance: little in flight is enough.
   config.outbound.accept.receive_buffer = kLocalReceiveBuffer;
@@ -369,10 +374,12 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
   identity(in, config);
   config.tap_name = in.text("TAP_SVC_NAME").value_or("");
 
-  for (const char* name : {"TAP_SVC_NAME", "TRACE_COLLECTOR_SVC_ADDR", "TRACE_ATTRIBUTES_PATH",
-                           "INBOUND_GATEWAY_SUFFIXES", "OUTBOUND_METRICS_HOSTNAME_LABELS"}) {
-    const auto value = in.text(name);
-    if (value && *value != "false") in.no_effect(name);
+  // Checked, but their feature is not there yet.
+  Duration profile_wait{};
+  in.duration("DESTINATION_PROFILE_INITIAL_TIMEOUT", profile_wait);
+  for (const char* name : {"TAP_SVC_NAME", "TRACE_COLLECTOR_SVC_ADDR", "TRACE_ATTRIBUTES_PATH", "TRACE_EXTRA_ATTRIBUTES",
+                           "INBOUND_GATEWAY_SUFFIXES", "DESTINATION_PROFILE_SUFFIXES", "DESTINATION_PROFILE_INITIAL_TIMEOUT"}) {
+    in.no_effect(name);
   }
   if (config.ingress_mode) notes.without_effect.emplace_back("LINKERD2_PROXY_INGRESS_MODE");
   ControlService collector;

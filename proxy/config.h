@@ -94,6 +94,8 @@ struct Config {
 
   SideConfig inbound;
   SideConfig outbound;
+  std::uint32_t tcp_queue_capacity = 10'000;  // outbound connections that wait for an endpoint
+  Duration tcp_failfast_timeout = 3s;
   bool informational_headers = true;  // l5d-proxy-error and friends to the local application
   bool hostname_labels = false;
   bool authority_labels = false;

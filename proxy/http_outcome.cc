@@ -11,7 +11,7 @@ CauseInfo info_of(Cause cause) noexcept {
     case Cause::Unauthorized: return {403, 7, false, ""};
     case Cause::RateLimited: return {429, 8, false, ""};
     case Cause::InvalidPolicy: return {500, 13, true, "unexpected"};
-    case Cause::UnsupportedPolicy: return {403, 7, false, "unexpected"};
+    case Cause::UnsupportedPolicy: return {500, 13, true, "unexpected"};
     case Cause::InvalidRedirect: return {500, 13, true, "unexpected"};
     case Cause::FilterFailure: return {500, 13, true, "unexpected"};
     case Cause::Failfast: return {504, 4, true, "failfast"};
@@ -82,6 +82,27 @@ http::Response reply_status(const http::RequestHead& request, std::uint16_t stat
 http::Response reply(const http::RequestHead& request, Cause cause, const ReplyOptions& options) {
   const CauseInfo info = info_of(cause);
   return reply_status(request, info.status, info.grpc, info.close, options);
+}
+
+namespace {
+
+http::HeaderMap grpc_trailers(const Error& error) {
+  http::HeaderMap trailers;
+  char digits[4];
+  const auto end = std::to_chars(digits, digits + sizeof digits, info_of(cause_of(error)).grpc).ptr;
+  trailers.add("grpc-status", std::string_view(digits, static_cast<std::size_t>(end - digits)));
+  return trailers;
+}
+http::HeaderMap grpc_trailers_with_message(const Error& error) {
+  http::HeaderMap trailers = grpc_trailers(error);
+  trailers.add("grpc-message", error.where);
+  return trailers;
+}
+
+}  // namespace
+
+void rescue_grpc_body(http::BodyReader& body, bool informational) {
+  body.rescue_with(informational ? grpc_trailers_with_message : grpc_trailers);
 }
 
 }  // namespace tulle::proxy

@@ -52,6 +52,8 @@ http::Response reply(const http::RequestHead& request, Cause cause, const ReplyO
 // As above with a status or gRPC code of the policy's choice.
 http::Response reply_status(const http::RequestHead& request, std::uint16_t status, std::uint8_t grpc,
                             bool close, const ReplyOptions& options);
+// A gRPC answer whose body fails on its way ends with a status instead of a reset.
+void rescue_grpc_body(http::BodyReader& body, bool informational);
 bool is_grpc(const http::RequestHead& request) noexcept;
 
 }  // namespace tulle::proxy

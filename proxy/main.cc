@@ -5,12 +5,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "lib/base/text.h"
+#include "proxy/cgroup.h"
 #include "proxy/proxy.h"
 
 namespace tulle::proxy {
@@ -22,8 +24,8 @@ unsigned available_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const int count = CPU_COUNT(&set);
-  return count > 0 ? static_cast<unsigned>(count) : 1;
+  const auto count = static_cast<unsigned>(std::max(CPU_COUNT(&set), 1));
+  return std::min(count, Cgroup().cpus().value_or(count));
 }
 
 net::Task<void> drain_on_signal(net::Loop& loop, int fd, Proxy& proxy) {

@@ -2,53 +2,89 @@
 #include "proxy/orig_proto.h"
 
 #include "lib/http1/hop.h"
+#include "proxy/spelling.h"
 
 namespace tulle::proxy {
 
 void upgrade_request(http::Request& request) {
   const bool http10 = request.version == http::Version::Http10;
-  const bool absolute = request.form == http::TargetForm::Absolute;
   http1::strip_hop_headers(request.headers, false);
-  request.headers.remove("transfer-encoding");
   request.headers.remove(kOrigProto);
-  request.headers.add(kOrigProto, http10 ? (absolute ? "HTTP/1.0; absolute-form" : "HTTP/1.0")
-                                         : (absolute ? "HTTP/1.1; absolute-form" : "HTTP/1.1"));
+  SmallText value;
+  value.append(http10 ? "HTTP/1.0" : "HTTP/1.1");
+  if (request.form == http::TargetForm::Absolute) {
+    value.append("; absolute-form");
+    // HTTP/2 has one place for both, and the target's authority takes it.
+    const auto host = request.headers.get("host");
+    if (host && *host != request.authority.view() && host->find(';') == std::string_view::npos) {
+      value.append("; hostname=", *host);
+    }
+  }
+  describe_spelling(request.headers, value);
+  request.headers.remove("transfer-encoding");
+  request.headers.add(kOrigProto, value.view());
   if (request.scheme.empty()) request.scheme = "http";
   request.version = http::Version::Http2;
 }
 
-bool downgrade_request(http::Request& request) {
-  const auto value = request.headers.get(kOrigProto);
-  if (!value) return false;
-  const bool http11 = value->starts_with("HTTP/1.1");
-  const bool http10 = value->starts_with("HTTP/1.0");
-  const bool absolute = value->size() > 10 && value->substr(10) == "absolute-form";
+Downgrade downgrade_request(http::Request& request) {
+  Downgrade downgrade;
+  const auto found = request.headers.get(kOrigProto);
+  if (!found) return downgrade;
+  const SlabString value(*found);
+  const std::string_view text = value;
+  const bool http11 = text.starts_with("HTTP/1.1");
+  const bool http10 = text.starts_with("HTTP/1.0");
+  const bool absolute = text.size() > 10 && text.substr(10).starts_with("absolute-form");
   request.headers.remove(kOrigProto);
-  if (!http11 && !http10) return false;
+  if (!http11 && !http10) return downgrade;
+  downgrade.done = true;
+  downgrade.tulle = orig_proto_parameter(text, "names").has_value();
   request.version = http11 ? http::Version::Http11 : http::Version::Http10;
   request.form = absolute ? http::TargetForm::Absolute : http::TargetForm::Origin;
   if (!absolute) request.scheme.clear();
   if (request.path == "*") request.form = http::TargetForm::Asterisk;
-  return true;
+  if (downgrade.tulle) {
+    const std::string_view host = orig_proto_parameter(text, "hostname").value_or(request.authority.view());
+    const bool chunked = request.body.has_value() && !request.body_length;
+    restore_spelling(text, http::is_field_value(host) ? host : std::string_view{}, chunked, request.headers);
+  }
+  return downgrade;
 }
 
-void upgrade_response(http::Response& response) {
+void upgrade_response(http::Response& response, Downgrade downgrade) {
   http1::strip_hop_headers(response.headers, false);
-  response.headers.remove("transfer-encoding");
   if (response.version != http::Version::Http2) {
-    response.headers.set(kOrigProto,
-                         response.version == http::Version::Http10 ? "HTTP/1.0" : "HTTP/1.1");
+    SmallText value;
+    value.append(response.version == http::Version::Http10 ? "HTTP/1.0" : "HTTP/1.1");
+    if (downgrade.tulle) {
+      describe_spelling(response.headers, value);
+      // A phrase of the application's own; last, because it may hold anything.
+      if (!response.reason.empty() && response.reason != http::reason_phrase(response.status)) {
+        value.append("; reason=", response.reason.view());
+      }
+    }
+    response.headers.remove("transfer-encoding");
+    response.headers.set(kOrigProto, value.view());
+  } else {
+    response.headers.remove("transfer-encoding");
   }
   response.version = http::Version::Http2;
 }
 
 void downgrade_response(http::Response& response, http::Version requested) {
   response.version = requested;
-  if (const auto value = response.headers.get(kOrigProto)) {
-    if (*value == "HTTP/1.1") response.version = http::Version::Http11;
-    if (*value == "HTTP/1.0") response.version = http::Version::Http10;
-    response.headers.remove(kOrigProto);
-  }
+  const auto found = response.headers.get(kOrigProto);
+  if (!found) return;
+  const SlabString value(*found);
+  const std::string_view text = value;
+  if (text.starts_with("HTTP/1.1")) response.version = http::Version::Http11;
+  if (text.starts_with("HTTP/1.0")) response.version = http::Version::Http10;
+  response.headers.remove(kOrigProto);
+  const auto reason = text.find("; reason=");
+  const std::string_view parameters = text.substr(0, reason);
+  restore_spelling(parameters, {}, response.body.has_value() && !response.body_length, response.headers);
+  if (reason != std::string_view::npos) response.reason = text.substr(reason + 9);
 }
 
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto (proxy.md §2.7), and the
-// spelling of header names, which HTTP/2 cannot carry (tulle's own header, design.md §3).
+// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto (proxy.md §2.7), with what else
+// HTTP/2 cannot say of an HTTP/1 head as parameters (spelling.h).
 #pragma once
 
 #include "lib/http/message.h"
@@ -9,13 +9,19 @@ namespace tulle::proxy {
 
 inline constexpr std::string_view kOrigProto = "l5d-orig-proto";
 
+// What a request that came over HTTP/2 turned out to be.
+struct Downgrade {
+  bool done = false;   // it is an HTTP/1 request now
+  bool tulle = false;  // by a proxy of our kind, which understands parameters
+};
+
 // Outbound: turns an HTTP/1 request into the HTTP/2 request that stands for it.
 void upgrade_request(http::Request& request);
-// Inbound: turns such a request back; false if it carries no usable l5d-orig-proto (left as it is,
+// Inbound: turns such a request back; not done if it carries no usable l5d-orig-proto (left as it is,
 // the header removed).
-bool downgrade_request(http::Request& request);
+Downgrade downgrade_request(http::Request& request);
 // Inbound: marks the response of a downgraded request with the version the application spoke.
-void upgrade_response(http::Response& response);
+void upgrade_response(http::Response& response, Downgrade downgrade);
 // Outbound: restores the version; `requested` is that of the request.
 void downgrade_response(http::Response& response, http::Version requested);
 

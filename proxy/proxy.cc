@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "lib/base/text.h"
 #include "proxy/admin/server.h"
 #include "proxy/inbound/serve.h"
 #include "proxy/mesh_tls.h"
@@ -28,6 +29,20 @@ dns::ResolverOptions resolver_options(const Config& config) {
 std::uint64_t entropy() {
   return static_cast<std::uint64_t>(monotonic_now().time_since_epoch().count()) * 0x9E3779B97F4A7C15ULL ^
          static_cast<std::uint64_t>(wall_now().time_since_epoch().count());
+}
+
+metrics::Labels control_labels(const ControlService& service) {
+  std::string_view host = service.host;
+  if (host.ends_with('.')) host.remove_suffix(1);
+  std::string addr = concat(host, ":");
+  append_number(addr, service.port);
+  metrics::Labels labels{{"addr", addr}};
+  if (service.name.empty()) {
+    labels.add("tls", "no_identity").add("no_tls_reason", "loopback");
+  } else {
+    labels.add("tls", "true").add("server_id", service.name);
+  }
+  return labels;
 }
 
 net::Task<void> accept_inbound(Worker& worker, net::TcpListener& listener, net::TaskScope& connections) {
@@ -130,8 +145,13 @@ void Proxy::count_unsupported(std::string_view feature) {
   log_.warn("a policy uses a feature that this version does not have", {{"feature", feature}});
 }
 
-net::Task<std::vector<net::SocketAddr>> Proxy::resolve(std::string host, std::uint16_t port) {
+net::Task<std::vector<net::SocketAddr>> Proxy::resolve(std::string_view client, std::string host, std::uint16_t port) {
   dns::ControlNameOptions options;
+  options.on_look_up = [this, client](bool srv, bool found) {
+    metrics_.dns_resolutions
+        .get({{"client", client}, {"record_type", srv ? "SRV" : "A/AAAA"}, {"result", found ? "ok" : "not_found"}})
+        ->add();
+  };
   options.host = host == "localhost." ? "127.0.0.1" : host;
   options.port = port;
   dns::ControlName name(control_, resolver_, std::move(options));
@@ -170,21 +190,23 @@ Result<void> Proxy::start() {
   Result<CredentialsPtr> bare = tls::Credentials::make({.anchors = std::move(*anchors), .alpn = {std::string(kTransportAlpn)}});
   if (!bare) return bare.error();
   credentials_ = *bare;
-  const auto client = [&](const ControlService& service) {
+  // `name`: a literal.
+  const auto client = [&](const ControlService& service, std::string_view name) {
     const auto ip = net::IpAddr::parse(service.host);
     const bool loopback = service.host == "localhost." || (ip && ip->is_loopback());
     return std::make_unique<ControlClient>(
         control_, sockets_, service, loopback ? config_.inbound : config_.outbound, log_, [this] { return credentials_; },
-        [this](std::string host, std::uint16_t port) { return resolve(std::move(host), port); }, entropy());
+        [this, name](std::string host, std::uint16_t port) { return resolve(name, std::move(host), port); },
+        metrics_.control(control_labels(service)), entropy());
   };
-  identity_client_ = client(config_.identity);
-  destination_client_ = client(config_.destination);
-  policy_client_ = client(config_.policy);
+  identity_client_ = client(config_.identity, "identity");
+  destination_client_ = client(config_.destination, "destination");
+  policy_client_ = client(config_.policy, "policy");
   identity_ = std::make_unique<IdentityWatch>(*identity_client_, config_, metrics_, log_, *bare,
                                               [this](CredentialsPtr credentials) { on_certified(std::move(credentials)); });
   parts_ = std::make_unique<WorkloadParts>(WorkloadParts{config_, sockets_, metrics_, log_,
-                                                         log::Logger(access_sink_, "_access_log"), server_policies_,
-                                                         client_policies_, endpoints_, wide_});
+                                                         access_sink_, server_policies_, client_policies_, endpoints_,
+                                                         wide_});
   for (unsigned i = 0; i < config_.workers; ++i) {
     auto worker = std::make_unique<WorkerThread>();
     Result<std::unique_ptr<net::Loop>> loop = net::Loop::create();
@@ -201,6 +223,10 @@ Result<void> Proxy::start() {
   log_.info("Inbound interface", {{"addr", config_.inbound_listen.to_string()}});
   for (const net::SocketAddr& at : config_.outbound_listen) log_.info("Outbound interface", {{"addr", at.to_string()}});
   log_.info("Local identity", {{"id", config_.local_name}});
+  log_.info("Server name", {{"sni", config_.server_name}});
+  log_.info("Identity is certified by", {{"addr", config_.identity.authority}, {"name", config_.identity.name}});
+  log_.info("Destinations are resolved by", {{"addr", config_.destination.authority}, {"name", config_.destination.name}});
+  log_.info("Policies come from", {{"addr", config_.policy.authority}, {"name", config_.policy.name}});
   for (const auto& worker : workers_) {
     worker->thread = std::thread([loop = worker->loop.get()] {
       loop->run();
@@ -236,6 +262,7 @@ void Proxy::on_certified(CredentialsPtr credentials) {
 }
 
 net::Task<std::string> Proxy::scrape() {
+  admin_->fold_accounts();
   std::shared_ptr<std::atomic<int>> left = std::make_shared<std::atomic<int>>(static_cast<int>(workers_.size()));
   net::Signal folded{control_};
   bool done = workers_.empty();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/dns/control_name.h"
+#include "proxy/admin/handler.h"
 #include "proxy/workload.h"
 
 namespace tulle::proxy {
@@ -18,7 +19,7 @@ class ControlClient;
 class IdentityWatch;
 class Worker;
 
-class Proxy {
+class Proxy final : public AdminHost {
  public:
   Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access, net::SocketFactory& sockets);
   ~Proxy();
@@ -27,23 +28,24 @@ class Proxy {
   Result<void> start();
   // Drains once: listeners close, connections finish; the control loop stops when all are done or the grace
   // period is over. From the control loop.
-  void shut_down();
+  void shut_down() override;
 
   // For the admin server.
-  const Config& config() const noexcept { return config_; }
-  Metrics& metrics() noexcept { return metrics_; }
-  log::Sink& sink() noexcept { return sink_; }
-  net::Loop& loop() noexcept { return control_; }
+  const Config& config() const noexcept override { return config_; }
+  Metrics& metrics() noexcept override { return metrics_; }
+  log::Sink& sink() noexcept override { return sink_; }
+  net::Loop& loop() noexcept override { return control_; }
   net::SocketFactory& sockets() noexcept { return sockets_; }
   const CredentialsPtr& credentials() const noexcept { return credentials_; }
-  ServerPolicyPtr server_policy(std::uint16_t port) const;
-  bool ready() const noexcept { return certified_; }
+  ServerPolicyPtr server_policy(std::uint16_t port) const override;
+  bool ready() const noexcept override { return certified_; }
   // Everything that can be scraped, with the bytes of live connections counted in.
-  net::Task<std::string> scrape();
+  net::Task<std::string> scrape() override;
 
  private:
   struct WorkerThread;
-  net::Task<std::vector<net::SocketAddr>> resolve(std::string host, std::uint16_t port);
+  // `client`: identity, destination or policy, for metrics.
+  net::Task<std::vector<net::SocketAddr>> resolve(std::string_view client, std::string host, std::uint16_t port);
   void on_certified(CredentialsPtr credentials);
   void count_unsupported(std::string_view feature);
   Result<void> bind_worker(WorkerThread& worker, bool shared_ports);

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "lib/base/text.h"
 #include "proxy/inbound/local_target.h"
+#include "proxy/outbound/plan.h"
 
 namespace tulle::proxy {
 namespace {
@@ -13,16 +15,22 @@ constexpr Duration kSweepEvery = 5s;
 BalancerOptions balancer_options(const Config& config, const EwmaOptions& load) {
   BalancerOptions options;
   options.load = load;
-  options.failfast = config.outbound.failfast_timeout;
-  options.queue_capacity = config.outbound.queue_capacity;
+  options.requests = {config.outbound.failfast_timeout, config.outbound.queue_capacity};
   return options;
+}
+
+// As requests name it: without the dot at the end, and without the port when that is 80.
+std::string_view authority_of(std::string_view path) {
+  return path.ends_with(":80") ? path.substr(0, path.size() - 3) : path;
 }
 
 }  // namespace
 
-BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load)
-    : path_(std::move(path)),
-      balancer_(worker.loop(), worker, balancer_options(worker.config(), load), worker.random().next()),
+BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load, const metrics::Labels& labels)
+    : worker_(worker),
+      path_(std::move(path)),
+      balancer_(worker.loop(), *this, balancer_options(worker.config(), load), worker.random().next(),
+                worker.metrics().balancer(labels)),
       endpoints_(worker.endpoint_sets().acquire(path_)),
       on_change_([this](const std::shared_ptr<const EndpointSet>& set) { balancer_.update(*set); }) {
   if (endpoints_.get()) balancer_.update(*endpoints_.get());
@@ -30,6 +38,10 @@ BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOpt
 }
 
 BalancedBackend::~BalancedBackend() { endpoints_.unlisten(&on_change_); }
+
+std::shared_ptr<Endpoint> BalancedBackend::make_endpoint(const EndpointPtr& info) {
+  return std::make_shared<Endpoint>(worker_, info, authority_of(path_));
+}
 
 // Lets go of balancers, endpoints and targets that nothing has used for a while.
 class Worker::Sweep final : public net::Timer {
@@ -69,9 +81,13 @@ bool Worker::is_own(const net::IpAddr& ip) const noexcept {
   return std::find(ips.begin(), ips.end(), ip) != ips.end();
 }
 
-std::shared_ptr<BalancedBackend> Worker::balanced(const std::string& path, const EwmaOptions& load) {
-  auto& kept = balanced_[{path, load.penalize}];
-  if (!kept.value) kept.value = std::make_shared<BalancedBackend>(*this, path, load);
+std::shared_ptr<BalancedBackend> Worker::balanced(const Meta& parent, const Backend& backend) {
+  auto& kept = balanced_[{backend.path, backend.load}];
+  if (!kept.value) {
+    metrics::Labels labels = parent_labels(parent);
+    labels.append(backend_labels(backend.meta));
+    kept.value = std::make_shared<BalancedBackend>(*this, backend.path, backend.load, labels);
+  }
   kept.used = loop_.now();
   return kept.value;
 }
@@ -83,12 +99,44 @@ std::shared_ptr<Endpoint> Worker::forward(const EndpointPtr& info) {
   return kept.value;
 }
 
-std::shared_ptr<Endpoint> Worker::make_endpoint(const EndpointPtr& info) {
-  return std::make_shared<Endpoint>(*this, info);
+std::shared_ptr<Plan> Worker::plan(const ClientPolicyPtr& policy) {
+  auto& kept = plans_[policy.get()];
+  if (!kept.value) kept.value = make_plan(*this, policy);
+  kept.used = loop_.now();
+  return kept.value;
+}
+
+Worker::InboundPort& Worker::inbound_port(const ServerPolicyPtr& policy, std::uint16_t port) {
+  InboundPort& known = inbound_ports_[policy.get()];
+  if (!known.policy) {
+    known.policy = policy;
+    known.detection = parts_.metrics.detection(Direction::Inbound, server_labels(policy->meta, port));
+  }
+  return known;
+}
+
+const DetectMetrics& Worker::inbound_detection(const ServerPolicyPtr& policy, std::uint16_t port) {
+  return inbound_port(policy, port).detection;
+}
+
+RouteMetricsPtr Worker::inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route, std::uint16_t port) {
+  RouteMetricsPtr& metrics = inbound_port(policy, port).routes[&route];
+  if (!metrics) {
+    std::string port_text;
+    append_number(port_text, port);
+    metrics::Labels labels{{"parent_group", policy->meta.group},
+                           {"parent_kind", policy->meta.kind},
+                           {"parent_name", policy->meta.name},
+                           {"parent_port", port_text}};
+    labels.append(route_labels(route.meta));
+    metrics = parts_.metrics.inbound_route(policy->protocol == ServerPolicy::Protocol::Grpc, labels);
+  }
+  return metrics;
 }
 
 void Worker::fold_accounts() {
   accounts_.for_each([](Account& account) { account.fold(); });
+  for (auto& [key, kept] : balanced_) kept.value->balancer().fold();
 }
 
 void Worker::sweep() {
@@ -100,8 +148,10 @@ void Worker::sweep() {
       at = now - at->second.used >= idle ? kept.erase(at) : std::next(at);
     }
   };
+  forget_stale(plans_);  // first: they hold balancers and endpoints
   forget_stale(balanced_);
   forget_stale(forwards_);
+  std::erase_if(inbound_ports_, [](const auto& entry) { return entry.second.policy.use_count() == 1; });
   inbound_targets_->sweep();
 }
 

@@ -19,23 +19,27 @@
 namespace tulle::proxy {
 
 class InboundTargets;
+struct Plan;
 
 // A backend that is balanced: its endpoints as discovery tells, and the balancer over them.
-class BalancedBackend {
+class BalancedBackend final : Balancer::EndpointFactory {
  public:
-  BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load);
+  // `labels` of its metrics: parent and backend.
+  BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load, const metrics::Labels& labels);
   ~BalancedBackend();
   Balancer& balancer() noexcept { return balancer_; }
   const std::string& path() const noexcept { return path_; }
 
  private:
+  std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) override;
+  Worker& worker_;
   std::string path_;
   Balancer balancer_;
   WatchCache<std::string, EndpointSet>::Handle endpoints_;
   std::function<void(const std::shared_ptr<const EndpointSet>&)> on_change_;
 };
 
-class Worker final : public Balancer::EndpointFactory {
+class Worker final {
  public:
   Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed);
   ~Worker();
@@ -45,7 +49,8 @@ class Worker final : public Balancer::EndpointFactory {
   net::SocketFactory& sockets() noexcept { return parts_.sockets; }
   Metrics& metrics() noexcept { return parts_.metrics; }
   const log::Logger& log() const noexcept { return parts_.log; }
-  const log::Logger& access_log() const noexcept { return parts_.access_log; }
+  log::Sink& access_log() noexcept { return parts_.access_log; }
+  Dialer* dialer() noexcept { return parts_.dialer; }
   Random& random() noexcept { return random_; }
   AccountList& accounts() noexcept { return accounts_; }
   net::Drain& drain() noexcept { return drain_; }
@@ -65,10 +70,16 @@ class Worker final : public Balancer::EndpointFactory {
   WatchCache<std::string, EndpointSet>& endpoint_sets() noexcept { return endpoint_sets_; }
   InboundTargets& inbound_targets() noexcept { return *inbound_targets_; }
 
+  // What is counted of an inbound port under one policy, and of one of its routes.
+  const DetectMetrics& inbound_detection(const ServerPolicyPtr& policy, std::uint16_t port);
+  RouteMetricsPtr inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route, std::uint16_t port);
+  // The plan of a policy: made once, shared by all connections of the worker.
+  std::shared_ptr<Plan> plan(const ClientPolicyPtr& policy);
+
   // Shared while anybody holds it; kept a little longer for those who come back.
-  std::shared_ptr<BalancedBackend> balanced(const std::string& path, const EwmaOptions& load);
+  // Counted under the parent and the backend that asked first.
+  std::shared_ptr<BalancedBackend> balanced(const Meta& parent, const Backend& backend);
   std::shared_ptr<Endpoint> forward(const EndpointPtr& info);
-  std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) override;
 
   // Adds what live connections have moved to the counters.
   void fold_accounts();
@@ -92,8 +103,16 @@ class Worker final : public Balancer::EndpointFactory {
   WatchCache<std::uint16_t, ServerPolicy> server_policies_;
   WatchCache<net::SocketAddr, ClientPolicy> client_policies_;
   WatchCache<std::string, EndpointSet> endpoint_sets_;
-  std::map<std::pair<std::string, bool>, Kept<BalancedBackend>> balanced_;
+  std::map<std::pair<std::string, EwmaOptions>, Kept<BalancedBackend>> balanced_;
   std::map<net::SocketAddr, Kept<Endpoint>> forwards_;
+  std::unordered_map<const ClientPolicy*, Kept<Plan>> plans_;  // a plan holds its policy: no address comes twice
+  struct InboundPort {
+    ServerPolicyPtr policy;  // held: no address comes twice
+    DetectMetrics detection;
+    std::unordered_map<const InboundRoute*, RouteMetricsPtr> routes;
+  };
+  InboundPort& inbound_port(const ServerPolicyPtr& policy, std::uint16_t port);
+  std::unordered_map<const ServerPolicy*, InboundPort> inbound_ports_;
   std::unique_ptr<InboundTargets> inbound_targets_;
   std::unique_ptr<Sweep> sweep_;
 };

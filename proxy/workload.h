@@ -17,6 +17,7 @@
 #include "proxy/policy/convert.h"
 #include "proxy/policy/server_policy.h"
 #include "proxy/proxy_wide.h"
+#include "proxy/pool/dialer.h"
 #include "proxy/watch/cache.h"
 
 namespace tulle::proxy {
@@ -32,11 +33,12 @@ struct WorkloadParts {
   net::SocketFactory& sockets;
   Metrics& metrics;
   log::Logger log;
-  log::Logger access_log;
+  log::Sink& access_log;
   ServerPolicyHub& server_policies;
   ClientPolicyHub& client_policies;
   EndpointHub& endpoints;
   ProxyWide& wide;
+  Dialer* dialer = nullptr;  // makes every connection, instead of TCP and mesh TLS (tests)
 };
 
 }  // namespace tulle::proxy

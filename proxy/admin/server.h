@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The admin port (proxy.md §1.6): ready, live, metrics, log level, environment, shutdown; HTTP/1.1 and
-// HTTP/2, plain or mesh TLS. What changes anything answers to loopback only.
+// The admin port: HTTP/1.1 and HTTP/2, plain or mesh TLS. The answers are in handler.h.
 #pragma once
 
 #include <memory>
@@ -8,6 +7,7 @@
 #include "lib/http/message.h"
 #include "lib/net/drain.h"
 #include "lib/net/socket.h"
+#include "proxy/observe/counted_stream.h"
 
 namespace tulle::proxy {
 
@@ -17,6 +17,9 @@ class AdminServer {
  public:
   explicit AdminServer(Proxy& proxy) : proxy_(proxy) {}
   Result<void> listen();
+  net::SocketAddr local_addr() const noexcept { return listener_->local_addr(); }
+  // Adds what live connections have moved to the counters.
+  void fold_accounts();
 
  private:
   net::Task<void> accept_all();
@@ -24,6 +27,7 @@ class AdminServer {
 
   Proxy& proxy_;
   net::Drain drain_;
+  AccountList accounts_;
   std::unique_ptr<net::TcpListener> listener_;
   net::TaskScope scope_;
 };

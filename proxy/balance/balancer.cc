@@ -33,17 +33,28 @@ Endpoint* Balancer::Lease::operator->() const noexcept { return slot_->endpoint.
 const std::shared_ptr<Endpoint>& Balancer::Lease::endpoint() const noexcept {
   return slot_->endpoint;
 }
+const EwmaOptions& Balancer::Lease::load_options() const noexcept { return slot_->options; }
 void Balancer::Lease::record(Duration rtt) {
   if (slot_) slot_->load.record(rtt, slot_->loop.now(), slot_->options);
 }
 
-Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options,
-                   std::uint64_t seed)
-    : loop_(loop), factory_(factory), options_(options), random_(seed), changed_(loop) {}
+Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options, std::uint64_t seed,
+                   std::unique_ptr<BalancerMetrics> metrics)
+    : loop_(loop), factory_(factory), options_(options), random_(seed), changed_(loop), metrics_(std::move(metrics)) {
+  if (metrics_) metrics_->timeout(options_.requests.failfast);
+}
+
+void Balancer::fold() {
+  if (!metrics_) return;
+  const auto usable = std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->endpoint->usable(); });
+  metrics_->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
+}
 
 void Balancer::update(const EndpointSet& set) {
   std::vector<std::shared_ptr<Lease::Slot>> next;
   next.reserve(set.endpoints.size());
+  bool added = false;
+  bool removed = false;
   for (const EndpointPtr& info : set.endpoints) {
     const auto same = std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) {
       return slot->endpoint->info().addr == info->addr && slot->endpoint->info() == *info;
@@ -51,15 +62,25 @@ void Balancer::update(const EndpointSet& set) {
     if (same != slots_.end()) {
       next.push_back(*same);
     } else {
+      added = true;
       next.push_back(
           std::make_shared<Lease::Slot>(factory_.make_endpoint(info), loop_, options_.load));
     }
   }
   for (const auto& slot : slots_) {
-    if (std::find(next.begin(), next.end(), slot) == next.end()) slot->endpoint->drain();
+    if (std::find(next.begin(), next.end(), slot) != next.end()) continue;
+    removed = true;
+    slot->endpoint->drain();
   }
   slots_ = std::move(next);
+  if (metrics_) metrics_->updated(!set_.known, added, removed);
   set_ = set;
+  fold();
+  // Fail-fast ends with the first endpoint that works, not with one that is due to be tried again.
+  if (std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return !slot->endpoint->failing(); })) {
+    unready_since_ = kNever;
+    if (metrics_) metrics_->gate(true);
+  }
   changed_.notify_all();
 }
 
@@ -109,36 +130,48 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
 // An endpoint that works ends fail-fast; one that is only due to be tried again does not.
 std::shared_ptr<Balancer::Lease::Slot> Balancer::choose_now(const Endpoint* avoid) {
   std::shared_ptr<Lease::Slot> slot = choose(avoid);
-  if (slot && !slot->endpoint->failing()) unready_since_ = kNever;
+  if (slot && !slot->endpoint->failing()) {
+    unready_since_ = kNever;
+    if (metrics_) metrics_->gate(true);
+  }
   return slot;
 }
 
-net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid) {
-  if (std::shared_ptr<Lease::Slot> slot = choose_now(avoid)) {
-    co_return Lease{std::move(slot)};
-  }
+Balancer::Lease Balancer::give(std::shared_ptr<Lease::Slot> slot, TimePoint asked) {
+  if (metrics_) metrics_->picked(loop_.now() - asked);
+  return Lease{std::move(slot)};
+}
+
+net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid, QueueLimits limits) {
+  const TimePoint asked = loop_.now();
+  if (std::shared_ptr<Lease::Slot> slot = choose_now(avoid)) co_return give(std::move(slot), asked);
+  const auto why = [this]() -> std::string_view { return slots_.empty() ? "no endpoints" : "all endpoints failed"; };
   if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
-  if (queued_ >= options_.queue_capacity) co_return Error{Errc::ResourceExhausted, "queue full"};
+  if (queued_ >= limits.capacity) co_return Error{Errc::ResourceExhausted, "queue full"};
   if (unready_since_ == kNever) unready_since_ = loop_.now();
-  const Deadline by{std::max(unready_since_ + options_.failfast, loop_.now())};
+  const Deadline by{unready_since_ + limits.failfast};
+  if (by.passed(loop_.now())) co_return Error{Errc::ResourceExhausted, why()};
   struct Queued {
-    std::uint32_t& count;
-    explicit Queued(std::uint32_t& c) : count(c) { ++count; }
-    ~Queued() { --count; }
+    Balancer& balancer;
+    explicit Queued(Balancer& b) : balancer(b) { change(1); }
+    ~Queued() { change(-1); }
+    void change(int by) {
+      balancer.queued_ = static_cast<std::uint32_t>(static_cast<int>(balancer.queued_) + by);
+      if (balancer.metrics_) balancer.metrics_->queued(by);
+    }
   };
-  const Queued queued(queued_);
+  const Queued queued(*this);
   for (;;) {
     // An endpoint that failed becomes usable again by time alone.
     TimePoint retry = kNever;
     for (const auto& slot : slots_) retry = std::min(retry, slot->endpoint->retry_at());
     const Deadline wake = by.earlier(Deadline{retry});
     [[maybe_unused]] const bool changed = co_await changed_.wait(wake);
-    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr)) {
-      co_return Lease{std::move(slot)};
-    }
+    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr)) co_return give(std::move(slot), asked);
     if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
     if (by.passed(loop_.now())) {
-      co_return Error{Errc::Unavailable, slots_.empty() ? "no endpoints" : "all endpoints failed"};
+      if (metrics_) metrics_->gate(false);
+      co_return Error{Errc::Unavailable, why()};
     }
   }
 }

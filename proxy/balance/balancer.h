@@ -12,16 +12,22 @@
 #include "lib/net/loop.h"
 #include "proxy/balance/backoff.h"
 #include "proxy/balance/peak_ewma.h"
+#include "proxy/observe/balancer_metrics.h"
 #include "proxy/outbound/endpoint_info.h"
 
 namespace tulle::proxy {
 
 class Endpoint;
 
+// How long, and how many at once, may wait for an endpoint.
+struct QueueLimits {
+  Duration failfast = 3s;
+  std::uint32_t capacity = 10'000;
+};
+
 struct BalancerOptions {
   EwmaOptions load;
-  Duration failfast = 3s;
-  std::uint32_t queue_capacity = 10'000;
+  QueueLimits requests;
 };
 
 class Balancer {
@@ -48,6 +54,7 @@ class Balancer {
     const std::shared_ptr<Endpoint>& endpoint() const noexcept;
     // A latency sample for the estimate; the first call counts.
     void record(Duration rtt);
+    const EwmaOptions& load_options() const noexcept;
     struct Slot;
 
    private:
@@ -56,25 +63,32 @@ class Balancer {
     std::shared_ptr<Slot> slot_;
   };
 
-  Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options,
-           std::uint64_t seed);
+  // `metrics` may be null.
+  Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options, std::uint64_t seed,
+           std::unique_ptr<BalancerMetrics> metrics = nullptr);
 
   void update(const EndpointSet& set);
   // An endpoint for one request, at once if there is one. `avoid`: not this one if another can be used
-  // (a re-dispatch). While all fail, plain-text ones are tried all the same and meshed ones waited for. Errors: Unavailable with where = "no endpoints", "all endpoints failed" (fail-fast)
-  // or "discovery failed"; ResourceExhausted (queue full).
-  net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr);
+  // (a re-dispatch). While all fail, plain-text ones are tried all the same and meshed ones waited for. Errors:
+  // Unavailable with where = "no endpoints" or "all endpoints failed" for who had waited, or "discovery failed";
+  // ResourceExhausted for who comes while nothing has been usable that long already (fail-fast), or when the
+  // queue is full.
+  net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr) { return pick(avoid, options_.requests); }
+  net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits);
   // Could pick() give something now?
   bool ready() const noexcept;
   // Could another endpoint than this one be used now?
   bool usable_besides(const Endpoint* endpoint) const noexcept;
 
   const EndpointSet& endpoints() const noexcept { return set_; }
+  // Tells the metrics how many endpoints can be used now.
+  void fold();
   std::uint32_t queued() const noexcept { return queued_; }
 
  private:
   std::shared_ptr<Lease::Slot> choose(const Endpoint* avoid);
   std::shared_ptr<Lease::Slot> choose_now(const Endpoint* avoid);
+  Lease give(std::shared_ptr<Lease::Slot> slot, TimePoint asked);
 
   net::Loop& loop_;
   EndpointFactory& factory_;
@@ -85,6 +99,7 @@ class Balancer {
   net::Signal changed_;
   std::uint32_t queued_ = 0;
   TimePoint unready_since_ = kNever;
+  std::unique_ptr<BalancerMetrics> metrics_;
 };
 
 }  // namespace tulle::proxy

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
 #include <cstdint>
 
 #include "lib/base/time.h"
@@ -18,7 +19,7 @@ struct EwmaOptions {
   bool penalize = false;        // failures count as slow (PenaltyPeakEwma)
   Duration penalty = 5s;
   Duration max_retry_after = 300s;
-  friend bool operator==(const EwmaOptions&, const EwmaOptions&) = default;
+  friend auto operator<=>(const EwmaOptions&, const EwmaOptions&) = default;
 };
 
 class PeakEwma {

@@ -30,7 +30,7 @@ net::Task<bool> server_speaks_first(net::Stream& client, net::Stream& server, De
   co_return server_spoke && !client_spoke;
 }
 
-net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client) {
+net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client, Deadline by) {
   EarlyOutcome outcome;
   Worker& worker = session.worker;
   Learned& learned = worker.learned();
@@ -39,7 +39,6 @@ net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client)
     const bool spoke = co_await spoke_within(client, worker.loop().after(kFirstByteHold));
     if (spoke) co_return outcome;
   }
-  const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
   // No byte of the application reaches a client that is not admitted.
   while (find_permit(session.port.get()->authorizations, session.peer) != nullptr) {
     // A server that is known to speak first is dialled by everybody, others by one connection that finds out.

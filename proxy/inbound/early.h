@@ -14,8 +14,9 @@ struct EarlyOutcome {
   bool server_spoke = false;  // the server spoke before the client
   Learned::Try trying;        // to be kept until the protocol is known
 };
-// Returns when the client has spoken, the server has, or nothing more is to be learned this way.
-net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client);
+// Returns when the client has spoken, the server has, `by` has passed, or nothing more is to be learned
+// this way.
+net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client, Deadline by);
 
 // A client that was silent for the whole of detection, though HTTP had been seen here: does this server speak first after all?
 // The connection to the application, if one was made.

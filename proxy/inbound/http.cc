@@ -8,6 +8,7 @@
 #include "lib/http1/hop.h"
 #include "proxy/http_outcome.h"
 #include "proxy/inbound/session.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/observe/response.h"
 #include "proxy/orig_proto.h"
 
@@ -22,6 +23,14 @@ struct RouteCounters {
   std::shared_ptr<const ServerPolicy> keep;
   std::shared_ptr<EndpointMetrics> endpoint;
   std::shared_ptr<metrics::Counter> allow;
+  RouteMetricsPtr routes;
+  std::string authority;  // the label; only if asked for
+};
+
+// What one request has come to, as far as its end is to be told.
+struct Outcome {
+  Result<http::Response> response;
+  Duration waited{};  // for the application's answer
 };
 
 class InboundHttp final : public http::Handler {
@@ -36,8 +45,9 @@ class InboundHttp final : public http::Handler {
     labels.append(server_labels(policy.meta, session_.target.port));
     return labels;
   }
+  net::Task<Outcome> answer(http::Request request);
   RouteCounters& counters(const ServerPolicyPtr& policy, const InboundRoute& route,
-                          const Authorization& permit);
+                          const Authorization& permit, std::string_view authority);
   http::Response refuse(const http::RequestHead& request, const ServerPolicy& policy, Cause cause,
                         std::string_view message);
   // Informational headers go to meshed peers with an identity only.
@@ -52,22 +62,27 @@ class InboundHttp final : public http::Handler {
 };
 
 RouteCounters& InboundHttp::counters(const ServerPolicyPtr& policy, const InboundRoute& route,
-                                     const Authorization& permit) {
+                                     const Authorization& permit, std::string_view authority) {
+  if (!worker().config().authority_labels) authority = {};
   for (RouteCounters& known : counters_) {
-    if (known.policy == policy.get() && known.route == &route && known.permit == &permit) return known;
+    if (known.policy == policy.get() && known.route == &route && known.permit == &permit && known.authority == authority) {
+      return known;
+    }
   }
-  // A new policy: what belonged to the old one is not needed any more.
-  std::erase_if(counters_, [&](const RouteCounters& known) { return known.policy != policy.get(); });
+  // A new policy: what belonged to the old one is not needed any more. A client that names ever new
+  // authorities gets ever new look-ups, not ever more memory.
+  std::erase_if(counters_, [&](const RouteCounters& known) { return known.policy != policy.get() || counters_.size() > 100; });
   metrics::Labels tls = peer_labels(session_.peer);
   metrics::Labels endpoint{{"direction", "inbound"}};
+  if (!authority.empty()) endpoint.add("authority", authority);
   endpoint.append(target_labels(session_.target)).append(tls);
   endpoint.append(server_labels(policy->meta, session_.target.port));
   endpoint.append(route_labels(route.meta)).append(authz_labels(permit.meta));
   metrics::Labels allow = base_labels(*policy);
   allow.append(route_labels(route.meta)).append(authz_labels(permit.meta)).append(tls);
   Metrics& metrics = worker().metrics();
-  counters_.push_back({policy.get(), &route, &permit, policy, metrics.endpoint(endpoint),
-                       metrics.authz_allow.get(allow)});
+  counters_.push_back({policy.get(), &route, &permit, policy, metrics.endpoint(endpoint), metrics.authz_allow.get(allow),
+                       worker().inbound_route(policy, route, session_.target.port), std::string(authority)});
   return counters_.back();
 }
 
@@ -116,20 +131,34 @@ std::optional<http::Response> InboundHttp::apply_filters(http::Request& request,
 }
 
 net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
+  const Config::AccessLog format = worker().config().access_log;
+  if (format == Config::AccessLog::Off) {
+    Outcome outcome = co_await answer(std::move(request));
+    co_return std::move(outcome.response);
+  }
+  const AccessEntry entry(format, session_.peer, request, worker().loop().now());
+  Outcome outcome = co_await answer(std::move(request));
+  // An error goes to the client as a reset: no status was sent.
+  const http::ResponseHead none;
+  const http::ResponseHead& head = outcome.response ? *outcome.response : none;
+  entry.write(worker().access_log(), head, worker().loop().now(), outcome.waited);
+  co_return std::move(outcome.response);
+}
+
+net::Task<Outcome> InboundHttp::answer(http::Request request) {
   const TimePoint started = worker().loop().now();
   const bool meshed = session_.peer.tls == Peer::Tls::Terminated;
-  const bool downgraded = request.version == http::Version::Http2 && downgrade_request(request);
+  Downgrade downgrade;
+  if (request.version == http::Version::Http2) downgrade = downgrade_request(request);
   const bool grpc = is_grpc(request);
   // The answer's head in the version that the peer speaks.
-  const auto finish = [&](http::Response response) -> http::Response {
-    if (downgraded) {
-      const bool close = response.close_connection;
-      upgrade_response(response);
+  const auto finish = [&](http::Response response) -> Outcome {
+    if (downgrade.done) {
+      upgrade_response(response, downgrade);
       // On a shared HTTP/2 connection one refused request is no reason to end the others.
       response.close_connection = false;
-      (void)close;
     }
-    return response;
+    return {std::move(response)};
   };
 
   const ServerPolicyPtr policy = session_.port.get();  // for this request, whatever changes meanwhile
@@ -154,7 +183,7 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
                                            {"server", policy->meta.name}});
     co_return finish(refuse(request, *policy, Cause::Unauthorized, "unauthorized request on route"));
   }
-  RouteCounters& count = counters(policy, route, *permit);
+  RouteCounters& count = counters(policy, route, *permit, request.authority);
   count.allow->add();
   if (permit->audit) {
     worker().log().info("Request allowed", {{"client", session_.peer.addr.to_string()},
@@ -194,7 +223,7 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
   const bool http1 = request.version != http::Version::Http2;
   if (http1) {
     http1::strip_hop_headers(request.headers, request.wants_upgrade);
-    if (downgraded && !request.authority.empty() && !request.headers.contains("host")) {
+    if (downgrade.done && !request.authority.empty() && !request.headers.contains("host")) {
       request.headers.add("host", request.authority);
     }
   }
@@ -206,8 +235,10 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
   if (grpc) asked.headers.add("content-type", "application/grpc");
   std::shared_ptr<EndpointMetrics> endpoint = count.endpoint;
   endpoint->requests->add();
+  RouteSpan span = begin_span(worker().loop(), count.routes, request);
   HttpPool& pool = session_.local->pool();
   Result<http::Response> response = Error{Errc::Internal, ""};
+  const TimePoint asked_at = worker().loop().now();
   {
     const InFlight in_flight(wide.in_flight_inbound);
     if (http1) {
@@ -216,19 +247,28 @@ net::Task<Result<http::Response>> InboundHttp::handle(http::Request request) {
       response = co_await pool.send_http2(request, Deadline::never());
     }
   }
+  const Duration waited = worker().loop().now() - asked_at;
   if (!response) {
-    account_failure(*endpoint, response.error());
-    const bool h2_error = !http1 && response.error().code == Errc::Reset && response.error().detail != 0;
-    if (h2_error && !downgraded) co_return response.error();  // the same code goes to the client
-    http::Response told = refuse(asked, *policy, cause_of(response.error()), response.error().where);
-    if (meshed && response.error().code == Errc::Refused) mark_refused(told);
-    co_return finish(std::move(told));
+    const Error& error = response.error();
+    account_failure(*endpoint, error);
+    span.ended({std::nullopt, route_error(error)}, worker().loop().now());
+    // The same code goes to the client, unless it speaks HTTP/1 and could not hear it.
+    const bool h2_error = !http1 && error.code == Errc::Reset && error.detail != 0;
+    if (h2_error) co_return Outcome{error, waited};
+    http::Response told = refuse(asked, *policy, cause_of(error), error.where);
+    if (meshed && error.code == Errc::Refused) mark_refused(told);
+    Outcome outcome = finish(std::move(told));
+    outcome.waited = waited;
+    co_return outcome;
   }
   if (response->status == 502 || grpc) take_refused_mark(*response);  // only we may say so
   response->version = http1 ? response->version : http::Version::Http2;
   if (http1) http1::strip_hop_headers(response->headers, response->status == 101);
-  account_response(worker().loop(), std::move(endpoint), started, grpc, *response);
-  co_return finish(std::move(*response));
+  account_response(worker().loop(), {std::move(endpoint), started, grpc, {}, std::move(span)}, *response);
+  if (grpc) rescue_grpc_body(response->body, reply_options({}).informational);
+  Outcome outcome = finish(std::move(*response));
+  outcome.waited = waited;
+  co_return outcome;
 }
 
 }  // namespace

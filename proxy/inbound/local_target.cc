@@ -24,9 +24,10 @@ LocalTarget::LocalTarget(Worker& worker, net::SocketAddr addr)
           Direction::Inbound, false, {{"tls", "no_identity"}, {"no_tls_reason", "loopback"}})),
       pool_(worker.loop(), *this, pool_options(worker.config()), worker.random().next()) {}
 
-net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session /*session*/) {
+net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session session) {
   // A connection to the inbound port itself would come back to us.
   if (addr_.port == worker_.config().inbound_listen.port) co_return Error{Errc::Forbidden, "inbound loop"};
+  if (Dialer* const instead = worker_.dialer()) co_return co_await instead->dial(session);
   const Deadline by = worker_.loop().after(worker_.config().inbound.connect_timeout);
   auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), addr_,
                                        worker_.config().inbound.connect, by);

@@ -17,13 +17,6 @@ void refused(Worker& worker, const net::SocketAddr& target, std::string_view err
 
 }  // namespace
 
-void count_detected(InboundSession& session, Spoken spoken) {
-  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout"};
-  metrics::Labels labels{{"result", kResults[static_cast<std::size_t>(spoken)]}};
-  labels.append(server_labels(session.port.get()->meta, session.target.port));
-  session.worker.metrics().detect_inbound.get(labels)->add();
-}
-
 net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   // Where was this connection going before the kernel redirected it to us?
   const Result<net::SocketAddr> target = net::original_dst(*accepted.stream);
@@ -58,10 +51,11 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   }
 
   // A server that speaks first is not made to wait for a client that does not.
+  const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
   net::StreamPtr dialled;
   Learned::Try trying;  // nobody else dials early until the protocol is known
   if (first->protocol == Protocol::Detect || first->protocol == Protocol::Tls) {
-    EarlyOutcome early = co_await dial_early(session, *session.stream);
+    EarlyOutcome early = co_await dial_early(session, *session.stream, by);
     if (early.server_spoke) {
       source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
       co_await forward_bytes(std::move(session), std::move(early.dialled));
@@ -72,7 +66,6 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   }
 
   // Mesh TLS is terminated; foreign TLS and plain text pass through with no peer.
-  const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
   Result<DetectedTls> hello = co_await detect_tls(std::move(session.stream), by);
   if (!hello) {
     source_gone(worker, *target, hello.error());
@@ -118,10 +111,14 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     co_await serve_inbound_http(std::move(session), false);
     co_return;
   }
+  const Duration timeout = policy->protocol == Protocol::Http1 ? worker.config().inbound.detect_timeout
+                                                               : policy->detect_timeout;
+  const TimePoint began = worker.loop().now();
+  const Deadline by = worker.loop().after(timeout);
   Learned::Try trying;
   // After TLS a silent client may again stand before a server that speaks first.
   if (terminated && !dialled && policy->protocol == Protocol::Detect) {
-    EarlyOutcome early = co_await dial_early(session, *session.stream);
+    EarlyOutcome early = co_await dial_early(session, *session.stream, by);
     if (early.server_spoke) {
       co_await forward_bytes(std::move(session), std::move(early.dialled));
       co_return;
@@ -129,16 +126,14 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     dialled = std::move(early.dialled);
     trying = std::move(early.trying);
   }
-  const Duration timeout = policy->protocol == Protocol::Http1 ? worker.config().inbound.detect_timeout
-                                                               : policy->detect_timeout;
-  const Deadline by = worker.loop().after(timeout);
   Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by);
+  worker.inbound_detection(policy, session.target.port)
+      .count(detected ? static_cast<int>(detected->spoken) : -1, worker.loop().now() - began);
   if (!detected) {
     source_gone(worker, session.target, detected.error());
     co_return;
   }
   session.stream = std::move(detected->stream);
-  count_detected(session, detected->spoken);
   switch (detected->spoken) {
     case Spoken::Http1:
     case Spoken::Http2:

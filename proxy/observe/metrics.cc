@@ -10,10 +10,26 @@ namespace {
 
 using metrics::Format;
 
+// Bounds of the histograms of §6.3 and §6.4, in seconds and bytes.
+constexpr double kDetectSeconds[] = {0.001, 0.1};
+constexpr double kFineSeconds[] = {0.025, 0.05, 0.1, 0.25, 0.5, 1, 10};
+constexpr double kCoarseSeconds[] = {0.05, 0.5, 1, 10};
+constexpr double kQueueSeconds[] = {0.0005, 0.005, 0.05, 0.5, 1, 3};
+constexpr double kFrameBytes[] = {128, 1024, 10240};
+
 std::string port_text(std::uint16_t port) {
   std::string text;
   append_number(text, port);
   return text;
+}
+
+metrics::Labels resource_labels(std::string_view prefix, const Meta& meta) {
+  metrics::Labels labels;
+  labels.add(concat(prefix, "_group"), meta.group).add(concat(prefix, "_kind"), meta.kind);
+  labels.add(concat(prefix, "_namespace"), meta.ns).add(concat(prefix, "_name"), meta.name);
+  labels.add(concat(prefix, "_port"), meta.port != 0 ? port_text(meta.port) : std::string{});
+  labels.add(concat(prefix, "_section_name"), meta.section);
+  return labels;
 }
 
 metrics::Labels meta_labels(std::string_view prefix, const Meta& meta) {
@@ -77,8 +93,6 @@ Metrics::Metrics(Duration retain_idle)
       inbound_tcp_errors(registry_.counter("inbound_tcp_errors_total", "The total number of inbound TCP connections that could not be processed due to a proxy error.")),
       outbound_http_errors(registry_.counter("outbound_http_errors_total", "The total number of outbound HTTP requests that could not be processed due to a proxy error.")),
       outbound_tcp_errors(registry_.counter("outbound_tcp_errors_total", "The total number of outbound TCP connections that could not be processed due to a proxy error.")),
-      detect_inbound(registry_.counter("inbound_tcp_detect_http_results", "Results of inbound HTTP detection", Format::OpenMetrics)),
-      detect_outbound(registry_.counter("outbound_tcp_detect_http_results", "Results of outbound HTTP detection", Format::OpenMetrics)),
       transport_header(registry_.counter("inbound_tcp_transport_header_connections", "Connections with a transport header", Format::OpenMetrics)),
       protocol_connections(registry_.counter("outbound_tcp_protocol_connections", "Outbound TCP connections by protocol", Format::OpenMetrics)),
       unsupported(registry_.counter("tulle_unsupported", "Uses of policy features that this version does not have", Format::OpenMetrics)),
@@ -87,14 +101,122 @@ Metrics::Metrics(Duration retain_idle)
       early_dials(registry_.counter("tulle_early_dials", "Connections to servers that were opened before the client had spoken", Format::OpenMetrics)),
       redispatched(registry_.counter("tulle_redispatched", "Requests that went to another connection or endpoint because nothing of them had been processed", Format::OpenMetrics)),
       shed(registry_.counter("tulle_shed", "Requests and connections that were refused at a bound", Format::OpenMetrics)),
+      cert_refreshed(registry_.gauge("control_identity_cert_refresh_timestamp_seconds", "Time when this proxy's current mTLS identity certificate was last refreshed (in seconds since the UNIX epoch)", Format::OpenMetrics)),
+      dns_resolutions(registry_.counter("control_dns_resolutions", "Counts the number of DNS resolutions", Format::OpenMetrics)),
+      tcp_route_open(registry_.counter("outbound_tcp_route_open", "The total number of connections opened", Format::OpenMetrics)),
+      tcp_route_close(registry_.counter("outbound_tcp_route_close", "The total number of connections closed", Format::OpenMetrics)),
+      tls_route_open(registry_.counter("outbound_tls_route_open", "The total number of connections opened", Format::OpenMetrics)),
+      tls_route_close(registry_.counter("outbound_tls_route_close", "The total number of connections closed", Format::OpenMetrics)),
       transport_{registry_.counter("tcp_open_total", "Total count of opened connections"),
                  registry_.gauge("tcp_open_connections", "Number of currently-open connections"),
                  registry_.counter("tcp_read_bytes_total", "Total count of bytes read from peers"),
                  registry_.counter("tcp_write_bytes_total", "Total count of bytes written to peers"),
                  registry_.counter("tcp_close_total", "Total count of closed connections")},
+      detect_inbound_(registry_.counter("inbound_tcp_detect_http_results", "Results of inbound HTTP detection", Format::OpenMetrics)),
+      detect_outbound_(registry_.counter("outbound_tcp_detect_http_results", "Results of outbound HTTP detection", Format::OpenMetrics)),
+      detect_inbound_duration_(registry_.histogram("inbound_tcp_detect_http_duration_seconds", "Time taken for inbound HTTP detection", kDetectSeconds, Format::OpenMetrics)),
+      detect_outbound_duration_(registry_.histogram("outbound_tcp_detect_http_duration_seconds", "Time taken for outbound HTTP detection", kDetectSeconds, Format::OpenMetrics)),
       request_total_(registry_.counter("request_total", "Total count of HTTP requests.")),
       response_latency_(registry_.histogram("response_latency_ms", "Elapsed times between a request's headers being received and its response stream completing", metrics::latency_buckets_ms())),
-      response_total_(registry_.counter("response_total", "Total count of HTTP responses.")) {}
+      response_total_(registry_.counter("response_total", "Total count of HTTP responses.")),
+      control_request_total_(registry_.counter("control_request_total", "Total count of HTTP requests.")),
+      control_response_latency_(registry_.histogram("control_response_latency_ms", "Elapsed times between a request's headers being received and its response stream completing", metrics::latency_buckets_ms())),
+      control_response_total_(registry_.counter("control_response_total", "Total count of HTTP responses.")),
+      balancers_{registry_.gauge("outbound_http_balancer_p2c_endpoints", "The number of endpoints in the balancer", Format::OpenMetrics),
+                 registry_.counter("outbound_http_balancer_p2c_updates", "The total number of updates of the set of endpoints", Format::OpenMetrics),
+                 registry_.gauge("outbound_http_balancer_queue_length", "The number of requests that wait for an endpoint", Format::OpenMetrics),
+                 registry_.counter("outbound_http_balancer_queue_requests", "The total number of requests that asked for an endpoint", Format::OpenMetrics),
+                 registry_.histogram("outbound_http_balancer_queue_latency_seconds", "The time that requests waited for an endpoint", kQueueSeconds, Format::OpenMetrics),
+                 registry_.counter("outbound_http_balancer_queue_gate_open", "How often fail-fast ended", Format::OpenMetrics),
+                 registry_.counter("outbound_http_balancer_queue_gate_shut", "How often fail-fast began", Format::OpenMetrics),
+                 registry_.gauge("outbound_http_balancer_queue_gate_timeout_seconds", "How long there may be no endpoint before fail-fast", Format::OpenMetrics),
+                 registry_.gauge("outbound_http_balancer_endpoints", "The number of endpoints by their state", Format::OpenMetrics)},
+      inbound_routes_{route_families("inbound_http", false), route_families("inbound_grpc", true)},
+      outbound_routes_{route_families("outbound_http_route", false), route_families("outbound_grpc_route", true)},
+      outbound_backends_{route_families("outbound_http_route_backend", false), route_families("outbound_grpc_route_backend", true)} {
+  // Families of tracing are always there; this version exports no spans.
+  for (const char* name : {"opentelemetry_span_export_streams", "opentelemetry_span_export_requests", "opentelemetry_span_exports"}) {
+    always_there_.push_back(registry_.counter(name, "Total count of spans exported and of how").get({}));
+  }
+}
+
+RouteMetrics::Families Metrics::route_families(std::string_view prefix, bool grpc) {
+  RouteMetrics::Families made;
+  made.grpc = grpc;
+  const auto counter = [&](std::string_view name, const char* help) {
+    return &registry_.counter(concat(prefix, name), help, Format::OpenMetrics);
+  };
+  const auto histogram = [&](std::string_view name, const char* help, std::span<const double> bounds) {
+    return &registry_.histogram(concat(prefix, name), help, bounds, Format::OpenMetrics);
+  };
+  if (prefix.starts_with("inbound")) {
+    made.inbound = true;
+    made.requests = counter("_requests", "The total number of requests dispatched");
+    made.request_duration = histogram("_request_duration_seconds", "The time between request initialization and response completion", kFineSeconds);
+    made.response_duration = histogram("_response_duration_seconds", "The time between request completion and response completion", kCoarseSeconds);
+    made.request_frames = histogram("_request_frame_size_bytes", "Request data frame sizes", kFrameBytes);
+    made.response_frames = histogram("_response_frame_size_bytes", "Response data frame sizes", kFrameBytes);
+    made.statuses = counter("_statuses", "Completed responses");
+  } else if (prefix.ends_with("backend")) {
+    made.requests = counter("_requests", "The total number of requests dispatched");
+    made.response_duration = histogram("_response_duration_seconds", "The time between request completion and response completion", kFineSeconds);
+    made.response_frames = histogram("_response_frame_size_bytes", "Response data frame sizes", kFrameBytes);
+    made.statuses = counter("_response_statuses", "Completed responses");
+  } else {
+    made.request_duration = histogram("_request_duration_seconds", "The time between request initialization and response completion", kCoarseSeconds);
+    made.request_frames = histogram("_request_frame_size_bytes", "Request data frame sizes", kFrameBytes);
+    made.statuses = counter("_request_statuses", "Completed request-response streams");
+  }
+  return made;
+}
+
+std::unique_ptr<BalancerMetrics> Metrics::balancer(const metrics::Labels& labels) {
+  const auto with = [&](std::string_view name, std::string_view value) {
+    metrics::Labels all = labels;
+    return all.add(name, value);
+  };
+  BalancerMetrics::Series series;
+  series.p2c_endpoints = balancers_.p2c_endpoints.get(labels);
+  series.reset = balancers_.p2c_updates.get(with("op", "Reset"));
+  series.add = balancers_.p2c_updates.get(with("op", "Add"));
+  series.remove = balancers_.p2c_updates.get(with("op", "Remove"));
+  series.queue_length = balancers_.queue_length.get(labels);
+  series.queue_requests = balancers_.queue_requests.get(labels);
+  series.queue_latency = balancers_.queue_latency.get(labels);
+  series.gate_open = balancers_.gate_open.get(labels);
+  series.gate_shut = balancers_.gate_shut.get(labels);
+  series.gate_timeout = balancers_.gate_timeout.get(labels);
+  series.ready = balancers_.endpoints.get(with("endpoint_state", "ready"));
+  series.pending = balancers_.endpoints.get(with("endpoint_state", "pending"));
+  return std::make_unique<BalancerMetrics>(std::move(series));
+}
+
+DetectMetrics Metrics::detection(Direction direction, const metrics::Labels& labels) {
+  const bool inbound = direction == Direction::Inbound;
+  DetectMetrics made;
+  made.duration = (inbound ? detect_inbound_duration_ : detect_outbound_duration_).get(labels);
+  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout", "error"};
+  for (std::size_t i = 0; i < made.results.size(); ++i) {
+    metrics::Labels result;
+    if (inbound) {
+      result.add("result", kResults[i]).append(labels);
+    } else {
+      result.append(labels).add("result", kResults[i]);
+    }
+    made.results[i] = (inbound ? detect_inbound_ : detect_outbound_).get(result);
+  }
+  return made;
+}
+
+RouteMetricsPtr Metrics::inbound_route(bool grpc, const metrics::Labels& labels) {
+  return std::make_shared<RouteMetrics>(inbound_routes_[grpc ? 1 : 0], labels);
+}
+RouteMetricsPtr Metrics::outbound_route(bool grpc, const metrics::Labels& labels) {
+  return std::make_shared<RouteMetrics>(outbound_routes_[grpc ? 1 : 0], labels);
+}
+RouteMetricsPtr Metrics::outbound_backend(bool grpc, const metrics::Labels& labels) {
+  return std::make_shared<RouteMetrics>(outbound_backends_[grpc ? 1 : 0], labels);
+}
 
 std::shared_ptr<TransportMetrics> Metrics::transport(Direction direction, bool src, const metrics::Labels& rest) {
   auto made = std::make_shared<TransportMetrics>();
@@ -115,6 +237,15 @@ std::shared_ptr<EndpointMetrics> Metrics::endpoint(const metrics::Labels& labels
   made->requests = request_total_.get(labels);
   made->latency_family = &response_latency_;
   made->response_family = &response_total_;
+  return made;
+}
+
+std::shared_ptr<EndpointMetrics> Metrics::control(const metrics::Labels& labels) {
+  auto made = std::make_shared<EndpointMetrics>();
+  made->labels = labels;
+  made->requests = control_request_total_.get(labels);
+  made->latency_family = &control_response_latency_;
+  made->response_family = &control_response_total_;
   return made;
 }
 
@@ -160,8 +291,15 @@ metrics::Labels endpoint_tls_labels(const EndpointInfo& info, bool own) {
   return labels;
 }
 
-metrics::Labels endpoint_labels(const EndpointInfo& info, bool own) {
+metrics::Labels parent_labels(const Meta& meta) { return resource_labels("parent", meta); }
+metrics::Labels backend_labels(const Meta& meta) { return resource_labels("backend", meta); }
+metrics::Labels outbound_route_labels(const Meta& meta) {
+  return {{"route_group", meta.group}, {"route_kind", meta.kind}, {"route_namespace", meta.ns}, {"route_name", meta.name}};
+}
+
+metrics::Labels endpoint_labels(const EndpointInfo& info, bool own, std::string_view authority) {
   metrics::Labels labels{{"direction", "outbound"}};
+  if (!authority.empty()) labels.add("authority", authority);
   labels.append(target_labels(info.addr));
   labels.append(endpoint_tls_labels(info, own));
   for (const auto& [name, value] : info.labels) labels.add(concat("dst_", name), value);

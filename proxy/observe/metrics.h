@@ -3,6 +3,7 @@
 // looked up where a connection, an endpoint or a route is made, never per request.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 
 #include "lib/metrics/metrics.h"
 #include "lib/net/address.h"
+#include "proxy/observe/balancer_metrics.h"
+#include "proxy/observe/route_metrics.h"
 #include "proxy/outbound/endpoint_info.h"
 #include "proxy/policy/authorization.h"
 #include "proxy/policy/meta.h"
@@ -53,6 +56,17 @@ struct EndpointMetrics {
   std::vector<std::unique_ptr<ByStatus>> by_status_;
 };
 
+// Outcomes of HTTP detection for one set of labels.
+struct DetectMetrics {
+  std::shared_ptr<metrics::Histogram> duration;
+  std::array<std::shared_ptr<metrics::Counter>, 5> results;  // by Spoken, then error
+  // `spoken`: index of a Spoken; -1: the client went away first.
+  void count(int spoken, Duration took) const {
+    duration->observe(std::chrono::duration<double>(took).count());
+    results[spoken < 0 ? 4 : static_cast<std::size_t>(spoken)]->add();
+  }
+};
+
 class Metrics {
   metrics::Registry registry_;  // first: the families below live in it
 
@@ -63,6 +77,16 @@ class Metrics {
 
   std::shared_ptr<TransportMetrics> transport(Direction direction, bool src, const metrics::Labels& rest);
   std::shared_ptr<EndpointMetrics> endpoint(const metrics::Labels& labels);
+  // Requests to the control plane: the families control_*.
+  std::shared_ptr<EndpointMetrics> control(const metrics::Labels& labels);
+  // Labels: parent and backend (§6.4).
+  std::unique_ptr<BalancerMetrics> balancer(const metrics::Labels& labels);
+  DetectMetrics detection(Direction direction, const metrics::Labels& labels);
+  // Labels: parent and route, as in §6.3.
+  RouteMetricsPtr inbound_route(bool grpc, const metrics::Labels& labels);
+  // Labels: parent, route and hostname; parent, route and backend (§6.4).
+  RouteMetricsPtr outbound_route(bool grpc, const metrics::Labels& labels);
+  RouteMetricsPtr outbound_backend(bool grpc, const metrics::Labels& labels);
 
   metrics::Family<metrics::Counter>& authz_allow;
   metrics::Family<metrics::Counter>& authz_deny;
@@ -75,8 +99,6 @@ class Metrics {
   metrics::Family<metrics::Counter>& inbound_tcp_errors;
   metrics::Family<metrics::Counter>& outbound_http_errors;
   metrics::Family<metrics::Counter>& outbound_tcp_errors;
-  metrics::Family<metrics::Counter>& detect_inbound;
-  metrics::Family<metrics::Counter>& detect_outbound;
   metrics::Family<metrics::Counter>& transport_header;
   metrics::Family<metrics::Counter>& protocol_connections;
   metrics::Family<metrics::Counter>& unsupported;
@@ -85,8 +107,15 @@ class Metrics {
   metrics::Family<metrics::Counter>& early_dials;
   metrics::Family<metrics::Counter>& redispatched;
   metrics::Family<metrics::Counter>& shed;
+  metrics::Family<metrics::Gauge>& cert_refreshed;
+  metrics::Family<metrics::Counter>& dns_resolutions;
+  metrics::Family<metrics::Counter>& tcp_route_open;
+  metrics::Family<metrics::Counter>& tcp_route_close;
+  metrics::Family<metrics::Counter>& tls_route_open;
+  metrics::Family<metrics::Counter>& tls_route_close;
 
  private:
+  RouteMetrics::Families route_families(std::string_view prefix, bool grpc);
   struct Transport {
     metrics::Family<metrics::Counter>& open_total;
     metrics::Family<metrics::Gauge>& open_connections;
@@ -94,9 +123,31 @@ class Metrics {
     metrics::Family<metrics::Counter>& write_bytes;
     metrics::Family<metrics::Counter>& close_total;
   } transport_;
+  metrics::Family<metrics::Counter>& detect_inbound_;
+  metrics::Family<metrics::Counter>& detect_outbound_;
+  metrics::Family<metrics::Histogram>& detect_inbound_duration_;
+  metrics::Family<metrics::Histogram>& detect_outbound_duration_;
   metrics::Family<metrics::Counter>& request_total_;
   metrics::Family<metrics::Histogram>& response_latency_;
   metrics::Family<metrics::Counter>& response_total_;
+  metrics::Family<metrics::Counter>& control_request_total_;
+  metrics::Family<metrics::Histogram>& control_response_latency_;
+  metrics::Family<metrics::Counter>& control_response_total_;
+  struct Balancers {
+    metrics::Family<metrics::Gauge>& p2c_endpoints;
+    metrics::Family<metrics::Counter>& p2c_updates;
+    metrics::Family<metrics::Gauge>& queue_length;
+    metrics::Family<metrics::Counter>& queue_requests;
+    metrics::Family<metrics::Histogram>& queue_latency;
+    metrics::Family<metrics::Counter>& gate_open;
+    metrics::Family<metrics::Counter>& gate_shut;
+    metrics::Family<metrics::Gauge>& gate_timeout;
+    metrics::Family<metrics::Gauge>& endpoints;
+  } balancers_;
+  RouteMetrics::Families inbound_routes_[2];  // [0] HTTP, [1] gRPC
+  RouteMetrics::Families outbound_routes_[2];
+  RouteMetrics::Families outbound_backends_[2];
+  std::vector<std::shared_ptr<metrics::Counter>> always_there_;
 };
 
 // Label groups of §6.1, in their order.
@@ -106,7 +157,12 @@ metrics::Labels route_labels(const Meta& meta);                          // rout
 metrics::Labels authz_labels(const Meta& meta);                          // authz_*
 metrics::Labels peer_labels(const Peer& peer);                           // server TLS
 metrics::Labels endpoint_tls_labels(const EndpointInfo& info, bool own); // client TLS
-metrics::Labels endpoint_labels(const EndpointInfo& info, bool own);     // direction … dst_*
+// Label groups of §6.4.
+metrics::Labels parent_labels(const Meta& meta);          // parent_{group,kind,namespace,name,port,section_name}
+metrics::Labels outbound_route_labels(const Meta& meta);  // route_{group,kind,namespace,name}
+metrics::Labels backend_labels(const Meta& meta);         // backend_*, as parent_*
+// direction … dst_*. `authority`: of the backend that balances over it; empty for bare endpoints.
+metrics::Labels endpoint_labels(const EndpointInfo& info, bool own, std::string_view authority);
 std::string errno_name(int os_errno);
 
 }  // namespace tulle::proxy

@@ -38,16 +38,17 @@ BackoffOptions retry_options(const Config& config) {
 
 }  // namespace
 
-Endpoint::Endpoint(Worker& worker, EndpointPtr info)
+Endpoint::Endpoint(Worker& worker, EndpointPtr info, std::string_view authority)
     : worker_(worker),
       info_(std::move(info)),
       own_(worker.is_own(info_->addr.ip)),
       backoff_(retry_options(worker.config()), worker.random().next()),
-      metrics_(worker.metrics().endpoint(endpoint_labels(*info_, own_))),
+      metrics_(worker.metrics().endpoint(endpoint_labels(*info_, own_, authority))),
       transport_(nullptr),
       pool_(worker.loop(), *this, pool_options(worker.config(), *info_), worker.random().next()) {
-  metrics::Labels labels = target_labels(info_->addr);
-  labels.append(endpoint_tls_labels(*info_, own_));
+  metrics::Labels labels;
+  if (!authority.empty()) labels.add("authority", authority);
+  labels.append(target_labels(info_->addr)).append(endpoint_tls_labels(*info_, own_));
   for (const auto& [name, value] : info_->labels) labels.add("dst_" + name, value);
   transport_ = worker.metrics().transport(Direction::Outbound, false, labels);
 }
@@ -76,6 +77,7 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
   const Deadline by = worker_.loop().after(config.outbound.connect_timeout);
   const bool mesh = meshed();
   if (!own_ && info_->tls_broken) co_return Error{Errc::Unauthenticated, "the endpoint's identity cannot be used"};
+  if (Dialer* const instead = worker_.dialer()) co_return co_await instead->dial(session);
   net::SocketAddr to = info_->addr;
   if (mesh && info_->transport_port != 0) to.port = info_->transport_port;
   auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), to, config.outbound.connect, by);
@@ -153,11 +155,12 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
   const http::Version requested = request.version;
   upgrade_request(request);
   Result<http::Response> response = co_await pool_.send_http2(request, by);
+  // It may go to another endpoint (a 502 may say that the application refused): then as it came.
+  const bool again = response ? response->status == 502 : response.error().code == Errc::Refused;
+  if (again) [[maybe_unused]] const Downgrade done = downgrade_request(request);
   if (response) {
     answered();
     downgrade_response(*response, requested);
-  } else if (response.error().code == Errc::Refused) {
-    downgrade_request(request);  // for another endpoint
   }
   co_return response;
 }

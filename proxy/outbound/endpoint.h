@@ -21,7 +21,8 @@ struct TransportMetrics;
 
 class Endpoint final : public Dialer {
  public:
-  Endpoint(Worker& worker, EndpointPtr info);
+  // `authority`: of the backend that balances over it, for metrics.
+  Endpoint(Worker& worker, EndpointPtr info, std::string_view authority = {});
   ~Endpoint();
 
   const EndpointInfo& info() const noexcept { return *info_; }

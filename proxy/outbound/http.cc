@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests of one outbound connection: route, filter, choose, send, account (proxy.md §3.4).
 #include "lib/base/text.h"
+#include "lib/config/values.h"
 #include "lib/h2/connection.h"
 #include "lib/http1/connection.h"
 #include "lib/http1/hop.h"
@@ -26,7 +27,7 @@ class OutboundHttp final : public http::Handler {
   std::optional<http::Response> apply_filters(http::Request& request, const std::vector<Filter>& filters,
                                               const RouteMatch* match);
   net::Task<Result<http::Response>> send(PlannedBackend& backend, http::Request request,
-                                         std::string required_identity);
+                                         std::string required_identity, RouteSpan span);
 
   OutboundSession& session_;
 };
@@ -77,7 +78,7 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
 // reached are waited for until fail-fast. A request that was sent and certainly not processed goes once more, to another
 // endpoint if there is one (a body that was begun cannot be sent twice). This is no retry: nothing is processed twice.
 net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
-                                                     std::string required_identity) {
+                                                     std::string required_identity, RouteSpan span) {
   const TimePoint started = worker().loop().now();
   const Deadline dial_by{started + worker().config().outbound.failfast_timeout};
   const bool grpc = is_grpc(request);
@@ -116,7 +117,7 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
     Result<http::Response> response = co_await endpoint.send(request, Deadline::never());
     const bool refused_behind = response && (response->status == 502 || grpc) && endpoint.meshed() && take_refused_mark(*response);
     if (response && !refused_behind) {
-      account_response(worker().loop(), endpoint.metrics(), started, grpc, *response, std::move(lease));
+      account_response(worker().loop(), {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)}, *response);
       co_return response;
     }
     const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
@@ -129,7 +130,7 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
       continue;
     }
     if (response) {
-      account_response(worker().loop(), endpoint.metrics(), started, grpc, *response, std::move(lease));
+      account_response(worker().loop(), {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)}, *response);
     } else {
       account_failure(*endpoint.metrics(), response.error());
     }
@@ -150,44 +151,69 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
   const std::optional<Found> found = find_route(routes, request);
   if (!found) co_return refuse(request, Cause::NoRoute, "no route found for request");
   const OutboundRule& rule = routes[found->route].rules[found->rule];
+  PlannedRule& planned_rule = planned[found->route][found->rule];
+  RouteSpan span = begin_span(worker().loop(), planned_rule.metrics(worker(), request.authority), request);
+  // Answers that need no backend. `error`: what failed; empty when policy asked for the answer.
+  const auto answer = [&](http::Response response, std::string_view error) {
+    RouteOutcome outcome{std::nullopt, error};
+    if (error.empty()) outcome.status = response.status;
+    if (const auto code = response.headers.get("grpc-status")) outcome.status = parse_number<unsigned>(*code);
+    span.ended(outcome, worker().loop().now());
+    return response;
+  };
   std::optional<http::Response> answered = apply_filters(request, rule.filters, found->match);
-  if (answered) co_return std::move(*answered);
-  PlannedBackend* const backend = planned[found->route][found->rule].distribution.choose(worker().random());
-  if (backend == nullptr) co_return refuse(request, Cause::NoBackend, "no backend for the request");
+  if (answered) co_return answer(std::move(*answered), {});
+  PlannedBackend* const backend = planned_rule.distribution.choose(worker().random());
+  if (backend == nullptr) {
+    co_return answer(refuse(request, Cause::NoBackend, "no backend for the request"), "LOAD_SHED");
+  }
   answered = apply_filters(request, backend->spec->filters, found->match);
-  if (answered) co_return std::move(*answered);
+  if (answered) co_return answer(std::move(*answered), {});
   if (backend->spec->kind == Backend::Kind::Fail) {
     const Meta& meta = backend->spec->meta;
     const std::string message = concat("backend for ", meta.kind, " ", meta.ns, "/", meta.name, " has no dispatcher");
-    co_return refuse(request, Cause::BackendUndefined, message);
+    co_return answer(refuse(request, Cause::BackendUndefined, message), "UNKNOWN");
   }
   ProxyWide& wide = worker().wide();
   if (wide.in_flight_outbound.load(std::memory_order_relaxed) >= worker().config().outbound.max_in_flight) {
     worker().metrics().shed.get({{"direction", "outbound"}, {"reason", "requests"}})->add();
-    co_return refuse(request, Cause::LoadShed, "too many requests in flight");
+    co_return answer(refuse(request, Cause::LoadShed, "too many requests in flight"), "LOAD_SHED");
   }
   if (wide.memory.short_of(worker().loop().now())) {
     worker().metrics().shed.get({{"direction", "outbound"}, {"reason", "memory"}})->add();
-    co_return refuse(request, Cause::LoadShed, "the proxy is short of memory");
+    co_return answer(refuse(request, Cause::LoadShed, "the proxy is short of memory"), "LOAD_SHED");
   }
 
+  // Removed in any case; what names nobody asks for nothing.
   std::string required;
   if (const auto id = request.headers.get("l5d-require-id")) {
-    required = *id;
+    if (config::is_dns_name(*id) || id->find("://") != std::string_view::npos) required = *id;
     request.headers.remove("l5d-require-id");
   }
   if (!http2) http1::strip_hop_headers(request.headers, request.wants_upgrade);
   http::RequestHead asked;
   asked.version = request.version;
-  if (is_grpc(request)) asked.headers.add("content-type", "application/grpc");
+  const bool grpc = is_grpc(request);
+  if (grpc) asked.headers.add("content-type", "application/grpc");
+  span.backend = backend->metrics;
+  span.backend->began();
   Result<http::Response> response = Error{Errc::Internal, ""};
   {
     const InFlight in_flight(wide.in_flight_outbound);
-    response = co_await send(*backend, std::move(request), std::move(required));
+    response = co_await send(*backend, std::move(request), std::move(required), span);
   }
   if (!response) {
     const Error& error = response.error();
-    if (http2 && error.code == Errc::Reset && error.detail != 0) co_return error;
+    Cause cause = cause_of(error);
+    if (error.where.starts_with("the endpoint is not who")) cause = Cause::RequireIdMismatch;
+    const bool h2_error = http2 && error.code == Errc::Reset && error.detail != 0;
+    // What an endpoint failed to do is an answer of that endpoint; what stands before it is an error.
+    const bool by_endpoint = !h2_error && (cause == Cause::ConnectFailed || cause == Cause::ConnectTimeout);
+    RouteOutcome outcome{std::nullopt, by_endpoint ? std::string_view{} : route_error(error)};
+    const bool counts_grpc = span.route->grpc();
+    if (by_endpoint) outcome.status = counts_grpc ? info_of(cause).grpc : info_of(cause).status;
+    span.ended(outcome, worker().loop().now());
+    if (h2_error) co_return error;
     std::string message;
     if (backend->balanced) {
       const std::size_t count = backend->balanced->balancer().endpoints().endpoints.size();
@@ -195,10 +221,9 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
     } else {
       message = concat("endpoint ", backend->spec->endpoint->addr.to_string(), ": ", error.where);
     }
-    Cause cause = cause_of(error);
-    if (error.where.starts_with("the endpoint is not who")) cause = Cause::RequireIdMismatch;
     co_return refuse(asked, cause, message);
   }
+  if (grpc) rescue_grpc_body(response->body, worker().config().informational_headers);
   // What a peer's proxy says of errors is for us, not for the application.
   response->headers.remove("l5d-proxy-error");
   const bool close = response->headers.has_token("l5d-proxy-connection", "close");

@@ -1,32 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/outbound/plan.h"
 
+#include "lib/config/values.h"
+
 namespace tulle::proxy {
 namespace {
 
-PlannedDistribution plan_distribution(Worker& worker, const Distribution& from) {
+constexpr std::size_t kMaxHosts = 100;
+
+PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy, const Distribution& from) {
   PlannedDistribution to;
   to.kind = from.kind;
   for (const Backend& backend : from.backends) {
     PlannedBackend planned;
     planned.spec = &backend;
-    if (backend.kind == Backend::Kind::Balance) planned.balanced = worker.balanced(backend.path, backend.load);
+    if (backend.kind == Backend::Kind::Balance) planned.balanced = worker.balanced(policy.parent, backend);
     if (backend.kind == Backend::Kind::Forward) planned.forward = worker.forward(backend.endpoint);
     to.backends.push_back(std::move(planned));
   }
   return to;
 }
 
-std::vector<std::vector<PlannedRule>> plan_routes(Worker& worker, const std::vector<OutboundRoute>& routes) {
+std::vector<std::vector<PlannedRule>> plan_routes(Worker& worker, const ClientPolicy& policy,
+                                                  const std::vector<OutboundRoute>& routes) {
+  const bool grpc = policy.protocol == ClientPolicy::Protocol::Grpc;
+  Metrics& metrics = worker.metrics();
   std::vector<std::vector<PlannedRule>> planned;
   for (const OutboundRoute& route : routes) {
+    metrics::Labels labels = parent_labels(policy.parent);
+    labels.append(outbound_route_labels(route.meta));
+    metrics::Labels nameless = labels;
+    const RouteMetricsPtr counted = metrics.outbound_route(grpc, nameless.add("hostname", ""));
     auto& rules = planned.emplace_back();
-    for (const OutboundRule& rule : route.rules) rules.push_back({plan_distribution(worker, rule.distribution)});
+    for (const OutboundRule& rule : route.rules) {
+      PlannedRule& made = rules.emplace_back();
+      made.distribution = plan_distribution(worker, policy, rule.distribution);
+      made.labels = labels;
+      made.route = counted;
+      for (PlannedBackend& backend : made.distribution.backends) {
+        metrics::Labels with_backend = labels;
+        with_backend.append(backend_labels(backend.spec->meta));
+        backend.metrics = metrics.outbound_backend(grpc, with_backend);
+      }
+    }
   }
   return planned;
 }
 
 }  // namespace
+
+const RouteMetricsPtr& PlannedRule::metrics(Worker& worker, std::string_view authority) {
+  if (!worker.config().hostname_labels) return route;
+  const std::string_view host = authority_host(authority);
+  const auto known = by_host.find(host);
+  if (known != by_host.end()) return known->second;
+  if (by_host.size() >= kMaxHosts || !config::is_dns_name(host) || net::IpAddr::parse(host)) return route;
+  metrics::Labels with_host = labels;
+  with_host.add("hostname", host);
+  return by_host.emplace(host, worker.metrics().outbound_route(route->grpc(), with_host)).first->second;
+}
 
 bool PlannedBackend::ready() const noexcept {
   if (balanced) return balanced->balancer().ready();
@@ -61,12 +93,19 @@ PlannedBackend* PlannedDistribution::choose(Random& random) {
 
 std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy) {
   auto plan = std::make_shared<Plan>();
-  plan->http1 = plan_routes(worker, policy->http1);
-  plan->http2 = plan_routes(worker, policy->http2);
-  if (policy->opaque) plan->opaque = plan_distribution(worker, policy->opaque->distribution);
+  plan->http1 = plan_routes(worker, *policy, policy->http1);
+  plan->http2 = plan_routes(worker, *policy, policy->http2);
+  if (policy->opaque) plan->opaque = plan_distribution(worker, *policy, policy->opaque->distribution);
   for (const TlsRouteMatch& route : policy->tls) {
-    plan->tls.push_back(plan_distribution(worker, route.rule.distribution));
+    plan->tls.push_back(plan_distribution(worker, *policy, route.rule.distribution));
   }
+  static constexpr std::string_view kProtocols[] = {"detect", "http/1", "http/2", "http/2", "opaq", "tls"};
+  metrics::Labels labels = parent_labels(policy->parent);
+  if (policy->protocol == ClientPolicy::Protocol::Detect) {
+    plan->detection = worker.metrics().detection(Direction::Outbound, labels);
+  }
+  labels.add("protocol", kProtocols[static_cast<std::size_t>(policy->protocol)]);
+  plan->connections = worker.metrics().protocol_connections.get(labels);
   plan->policy = std::move(policy);
   return plan;
 }

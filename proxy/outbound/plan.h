@@ -3,7 +3,10 @@
 // route with the counters that it bumps. Made once per snapshot and target, shared by its connections.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "proxy/policy/client_policy.h"
@@ -15,6 +18,7 @@ struct PlannedBackend {
   const Backend* spec = nullptr;
   std::shared_ptr<BalancedBackend> balanced;
   std::shared_ptr<Endpoint> forward;
+  RouteMetricsPtr metrics;  // HTTP and gRPC only
   bool ready() const noexcept;
 };
 
@@ -27,6 +31,11 @@ struct PlannedDistribution {
 
 struct PlannedRule {
   PlannedDistribution distribution;
+  metrics::Labels labels;  // of parent and route
+  RouteMetricsPtr route;   // with no host name
+  std::map<std::string, RouteMetricsPtr, std::less<>> by_host;
+  // Host names are told apart only where the environment asks for it, and only so many of them.
+  const RouteMetricsPtr& metrics(Worker& worker, std::string_view authority);
 };
 
 struct Plan {
@@ -35,6 +44,8 @@ struct Plan {
   std::vector<std::vector<PlannedRule>> http2;
   PlannedDistribution opaque;
   std::vector<PlannedDistribution> tls;
+  std::shared_ptr<metrics::Counter> connections;
+  DetectMetrics detection;  // of policies that detect
 };
 
 std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy);

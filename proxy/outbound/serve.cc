@@ -19,13 +19,6 @@ void refused(Worker& worker, const net::SocketAddr& target, std::string_view err
   worker.metrics().outbound_tcp_errors.get(labels.add("error", error))->add();
 }
 
-metrics::Labels parent_labels(const Meta& meta) {
-  std::string port;
-  if (meta.port != 0) append_number(port, meta.port);
-  return {{"parent_group", meta.group}, {"parent_kind", meta.kind}, {"parent_namespace", meta.ns},
-          {"parent_name", meta.name},   {"parent_port", port},      {"parent_section_name", meta.section}};
-}
-
 struct EarlyBytes {
   net::StreamPtr dialled;
   bool server_spoke = false;
@@ -33,7 +26,7 @@ struct EarlyBytes {
 };
 
 // A silent client may stand before a server that speaks first (inbound/early.h is the peer's half).
-net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session) {
+net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_ptr<Plan> plan, Deadline by) {
   EarlyBytes outcome;
   Worker& worker = session.worker;
   Learned& learned = worker.learned();
@@ -42,7 +35,6 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session) {
     const bool spoke = co_await spoke_within(*session.stream, worker.loop().after(kFirstByteHold));
     if (spoke) co_return outcome;
   }
-  const Deadline by = worker.loop().after(worker.config().outbound.detect_timeout);
   // A server that is known to speak first is dialled by everybody, others by one connection that finds out.
   while (learned.of(session.target) != Learned::What::ServerFirst && !outcome.trying) {
     outcome.trying = learned.begin_try(session.target);
@@ -53,7 +45,7 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session) {
     }
   }
   worker.metrics().early_dials.get({{"direction", "outbound"}})->add();
-  Result<net::StreamPtr> dialled = co_await connect_backend(worker, session.current().opaque);
+  Result<net::StreamPtr> dialled = co_await connect_backend(worker, plan->opaque);
   if (!dialled) co_return outcome;
   outcome.dialled = std::move(*dialled);
   outcome.server_spoke = co_await server_speaks_first(*session.stream, *outcome.dialled, by);
@@ -141,10 +133,8 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
 
   const ClientPolicyPtr policy = session.handle.get();
   using Protocol = ClientPolicy::Protocol;
-  static constexpr std::string_view kProtocols[] = {"detect", "http/1", "http/2", "http/2", "opaq", "tls"};
-  metrics::Labels protocol_labels = parent_labels(policy->parent);
-  protocol_labels.add("protocol", kProtocols[static_cast<std::size_t>(policy->protocol)]);
-  worker.metrics().protocol_connections.get(protocol_labels)->add();
+  const std::shared_ptr<Plan> plan = worker.plan(policy);
+  plan->connections->add();
 
   switch (policy->protocol) {
     case Protocol::Http1: co_await serve_outbound_http(std::move(session), false); co_return;
@@ -155,22 +145,21 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     case Protocol::Detect: break;
   }
 
+  // One span of time for all of it: early dial and detection together.
+  const TimePoint began = worker.loop().now();
+  const Deadline detect_by = worker.loop().after(worker.config().outbound.detect_timeout);
   EarlyBytes early;
   if (policy->opaque && !policy->opaque->forbidden && policy->invalid.empty()) {
-    early = co_await dial_early_outbound(session);
+    early = co_await dial_early_outbound(session, plan, detect_by);
     if (early.server_spoke) {
       co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
       co_return;
     }
   }
-  Result<DetectedHttp> detected = co_await detect_http(
-      std::move(session.stream), worker.loop().after(worker.config().outbound.detect_timeout));
+  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), detect_by);
+  plan->detection.count(detected ? static_cast<int>(detected->spoken) : -1, worker.loop().now() - began);
   if (!detected) co_return;  // the application left before it spoke
   session.stream = std::move(detected->stream);
-  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout"};
-  metrics::Labels result_labels = parent_labels(policy->parent);
-  result_labels.add("result", kResults[static_cast<std::size_t>(detected->spoken)]);
-  worker.metrics().detect_outbound.get(result_labels)->add();
   if (detected->spoken == Spoken::Http1 || detected->spoken == Spoken::Http2) {
     worker.learned().http(session.target);
     early.dialled.reset();
@@ -196,16 +185,17 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
 net::Task<void> serve_outbound_opaque(OutboundSession session, net::StreamPtr dialled) {
   Plan& plan = session.current();
   const ClientPolicy& policy = *plan.policy;
-  if (!policy.invalid.empty() || !policy.opaque || policy.opaque->forbidden || !policy.opaque->invalid.empty()) {
-    refused(session.worker, session.target, "unexpected");
-    session.worker.log().info("Connection refused by policy", {{"target", session.target.to_string()},
-                                                               {"parent", policy.parent.name}});
-    session.stream->abort();
-    co_return;
+  static const Meta kNoRoute = Meta::implicit("invalid");
+  ByteRoute route{policy.opaque ? &policy.opaque->meta : &kNoRoute, &plan.opaque, "", false, ""};
+  if (!policy.invalid.empty() || !policy.opaque || !policy.opaque->invalid.empty()) {
+    route.distribution = nullptr;
+    route.refused_as = "invalid_policy";
+  } else if (policy.opaque->forbidden) {
+    route.distribution = nullptr;
+    route.refused_as = "forbidden";
   }
-  PlannedDistribution* const distribution = &plan.opaque;
   const std::shared_ptr<Plan> keep = session.plan;
-  co_await forward_outbound_bytes(std::move(session), distribution, std::move(dialled));
+  co_await forward_outbound_bytes(std::move(session), std::move(route), std::move(dialled));
 }
 
 // TLS of the application itself: routed by SNI, never terminated.
@@ -231,7 +221,13 @@ net::Task<void> serve_outbound_tls(OutboundSession session) {
     session.stream->abort();
     co_return;
   }
-  co_await forward_outbound_bytes(std::move(session), &plan.tls[chosen], nullptr);
+  const TlsRouteMatch& found = plan.policy->tls[chosen];
+  ByteRoute route{&found.meta, &plan.tls[chosen], "", true, hello->sni};
+  if (found.forbidden || !found.invalid.empty()) {
+    route.distribution = nullptr;
+    route.refused_as = found.forbidden ? "forbidden" : "invalid_policy";
+  }
+  co_await forward_outbound_bytes(std::move(session), std::move(route), nullptr);
 }
 
 }  // namespace tulle::proxy

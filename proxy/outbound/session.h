@@ -21,9 +21,16 @@ struct OutboundSession {
   Plan& current();
 };
 
+// The route that bytes take; its parts belong to the session's plan.
+struct ByteRoute {
+  const Meta* meta = nullptr;
+  PlannedDistribution* distribution = nullptr;  // null: refused
+  std::string_view refused_as;                  // forbidden, invalid_policy
+  bool tls = false;
+  std::string sni;
+};
 // outbound/bytes.cc. `dialled`: an early connection, may be null.
-net::Task<void> forward_outbound_bytes(OutboundSession session, PlannedDistribution* distribution,
-                                       net::StreamPtr dialled);
+net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route, net::StreamPtr dialled);
 // A connection for bytes to one backend of the distribution.
 net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistribution& distribution);
 

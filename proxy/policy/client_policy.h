@@ -52,6 +52,8 @@ struct TlsRouteMatch {
   Meta meta;
   std::vector<HostMatch> snis;
   OutboundRule rule;
+  bool forbidden = false;
+  std::string invalid;
 };
 
 // Bytes: one route at most.

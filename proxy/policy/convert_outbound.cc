@@ -276,7 +276,8 @@ bool convert_policy(const pb::outbound::OutboundPolicy& policy, const Unsupporte
         TlsRouteMatch made;
         made.meta = rule.meta;
         made.rule.distribution = std::move(rule.distribution);
-        if (rule.forbidden || !rule.invalid.empty()) made.rule.distribution = Distribution{};
+        made.forbidden = rule.forbidden;
+        made.invalid = std::move(rule.invalid);
         for (const auto& sni : route.snis) {
           using Match = pb::tls_route::SniMatch::MatchCase;
           switch (sni.match_case) {

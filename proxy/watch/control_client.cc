@@ -4,12 +4,13 @@
 #include <algorithm>
 
 #include "lib/tls/stream.h"
+#include "proxy/observe/response.h"
 
 namespace tulle::proxy {
 
 ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service,
                              const SideConfig& side, log::Logger log, CurrentCredentials credentials,
-                             ResolveControl resolve, std::uint64_t seed)
+                             ResolveControl resolve, std::shared_ptr<EndpointMetrics> metrics, std::uint64_t seed)
     : loop_(loop),
       sockets_(sockets),
       service_(service),
@@ -17,6 +18,7 @@ ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets, const
       log_(log),
       credentials_(std::move(credentials)),
       resolve_(std::move(resolve)),
+      metrics_(std::move(metrics)),
       random_(seed),
       backoff_(side.backoff, seed + 1),
       connected_(loop),
@@ -98,7 +100,11 @@ net::Task<void> ControlClient::keep_connected() {
       continue;
     }
     log_.warn("control plane not reached", {{"service", service_.authority}, {"step", step}, {"errno", os_errno}});
-    co_await net::sleep_for(loop_, backoff_.next());
+    // New demand cuts a long wait short: whoever asks first after an outage is not made to wait it out.
+    const Duration pause = backoff_.next();
+    const TimePoint soonest = loop_.now() + std::min<Duration>(pause, 1s);
+    [[maybe_unused]] const bool told = co_await wanted_.wait(loop_.after(pause));
+    if (loop_.now() < soonest) co_await net::sleep_until(loop_, soonest);
   }
 }
 
@@ -107,7 +113,14 @@ net::Task<Result<http::Response>> ControlClient::send(http::Request request, Dea
     // Held, so that a forgotten connection lives as long as its calls.
     const std::shared_ptr<h2::ClientConnection> connection = connection_;
     if (connection && connection->accepting() && connection->available() != 0) {
+      const TimePoint started = loop_.now();
+      metrics_->requests->add();
       Result<http::Response> response = co_await connection->send(std::move(request), by);
+      if (response) {
+        account_response(loop_, {metrics_, started, true}, *response);
+      } else {
+        account_failure(*metrics_, response.error());
+      }
       co_return response;
     }
     wanted_.notify_all();

@@ -19,13 +19,16 @@
 namespace tulle::proxy {
 
 // Finds the addresses of a control-plane service; empty on failure.
+struct EndpointMetrics;
+
 using ResolveControl = std::function<net::Task<std::vector<net::SocketAddr>>(std::string host, std::uint16_t port)>;
 using CurrentCredentials = std::function<tls::CredentialsPtr()>;
 
 class ControlClient final : public http::Client {
  public:
   ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service, const SideConfig& side,
-                log::Logger log, CurrentCredentials credentials, ResolveControl resolve, std::uint64_t seed);
+                log::Logger log, CurrentCredentials credentials, ResolveControl resolve,
+                std::shared_ptr<EndpointMetrics> metrics, std::uint64_t seed);
   ~ControlClient() override;
 
   // Waits for a connection, however long it takes, up to `by`.
@@ -51,6 +54,7 @@ class ControlClient final : public http::Client {
   log::Logger log_;
   CurrentCredentials credentials_;
   ResolveControl resolve_;
+  std::shared_ptr<EndpointMetrics> metrics_;  // control_request_total and so on
   Random random_;
   Backoff backoff_;
   std::shared_ptr<h2::ClientConnection> connection_;

@@ -102,6 +102,7 @@ net::Task<void> IdentityWatch::run() {
     if (outcome) {
       expires = *outcome;
       refreshes.get({{"result", "ok"}})->add();
+      metrics_.cert_refreshed.get({})->set(std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count());
       metrics_.cert_expiry.get({})->set(std::chrono::floor<std::chrono::seconds>(expires).time_since_epoch().count());
       if (!certified) log_.info("Certified identity", {{"id", config_.local_name}});
       certified = true;

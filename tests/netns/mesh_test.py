@@ -58,7 +58,8 @@ class World:
         for kind, port in (("http", 8080), ("banner", 13306), ("echo", 6379)):
             self.web.popen("/usr/bin/python3", APP, kind, str(port), log=f"{kind}.log")
             wait_port(self.web, port)
-        for pod in (self.web, self.client, self.other):
+        mesh.start_proxy(self.web, ACCESS_LOG="json")
+        for pod in (self.client, self.other):
             mesh.start_proxy(pod)
 
     def get(self, pod, path="/", *args, host=None):
@@ -194,6 +195,70 @@ def applications_that_are_gone_are_told(w):
     w.mesh.wait(lambda: w.get(w.client, host=f"{missing['ip']}:81").endswith("502"), "502 for a refused application")
 
 
+def heads_pass_as_they_were(w):
+    """Spelling, order and reason phrase of HTTP/1 heads, through the pair of proxies and back."""
+    program = ("import socket,sys,threading\n"
+               "l=socket.create_server(('::',9090),family=socket.AF_INET6)\n"
+               "while True:\n"
+               " c,_=l.accept()\n"
+               " def go(c):\n"
+               "  while True:\n"
+               "   h=b''\n"
+               "   while not h.endswith(b'\\r\\n\\r\\n'):\n"
+               "    d=c.recv(1)\n"
+               "    if not d: return\n"
+               "    h+=d\n"
+               "   c.sendall(b'HTTP/1.1 200 Quite Fine\\r\\nServer: x\\r\\nETag: 1\\r\\nx-lower: 2\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(h)+h)\n"
+               " threading.Thread(target=go,args=(c,),daemon=True).start()\n")
+    w.web.popen("/usr/bin/python3", "-c", program, log="raw.log")
+    raw = w.mesh.service("raw", w.web, 9090)
+    w.mesh.write_manifests()
+    wait_port(w.web, 9090)
+    request = b"GET /a HTTP/1.1\r\nUser-Agent: t\r\nHost: raw\r\nX-SHOUT: 1\r\nx-quiet: 2\r\nConnection: close\r\n\r\n"
+
+    def asked():
+        took, answer = ask(w.client, raw["ip"], 9090, request)
+        return answer if took is not None and answer.startswith("HTTP/1.1 200") else None
+
+    w.mesh.wait(asked, "the raw server is reached")
+    head, _, body = asked().replace("\r\n", "\n").partition("\n\n")
+    head = [line for line in head.split("\n") if not line.startswith("Content-Length: ")]
+    assert head == ["HTTP/1.1 200 Quite Fine", "Server: x", "ETag: 1", "x-lower: 2", "connection: close"], head
+    lines = [line for line in body.strip().split("\n") if not line.startswith("l5d-client-id: ")]
+    assert lines == ["GET /a HTTP/1.1", "User-Agent: t", "Host: raw", "X-SHOUT: 1", "x-quiet: 2"], lines
+
+
+def access_log_is_written(w):
+    w.get(w.client, "/logged?x=1", "-A", "agent-of-the-test")
+    line = next(json.loads(line) for line in w.web.log().splitlines() if line.startswith("{") and "/logged" in line)
+    assert line["client.id"] == w.client.identity and line["status"] == 200, line
+    assert line["user_agent"] == "agent-of-the-test" and line["method"] == "GET" and line["uri"].endswith("/logged?x=1"), line
+
+
+def control_and_route_families(w):
+    assert w.get(w.client).endswith("200")
+    assert w.client.metric("control_request_total", server_id="linkerd-destination.linkerd.serviceaccount.identity.linkerd.cluster.local") >= 1
+    assert w.client.metric("control_identity_cert_refresh_timestamp_seconds") > 1e9
+    assert w.client.metric("outbound_http_route_request_statuses_total", parent_kind="Service", parent_name="web", http_status="200") >= 1
+    assert w.client.metric("outbound_http_route_backend_requests_total", backend_name="web") >= 1
+    assert w.web.metric("inbound_http_statuses_total", status="200") >= 1
+    assert w.client.metric("request_total", direction="outbound", authority="web.shop.svc.cluster.local") >= 1
+    assert w.client.metric("tcp_open_total", direction="inbound", peer="src", target_port="4191") >= 1
+
+
+def the_control_plane_may_be_gone_for_an_idle_client(w):
+    """What was let go while idle is used again when the control plane does not answer (nothing is evicted meanwhile)."""
+    assert w.get(w.client).endswith("200")
+    os.killpg(w.mesh.control_process.pid, signal.SIGKILL)
+    w.mesh.control_process.wait()
+    try:
+        time.sleep(12)  # policies and endpoints of the target are let go after 5 s
+        assert w.get(w.client).endswith("200")
+    finally:
+        w.mesh.start_control()
+    assert w.get(w.client).endswith("200")
+
+
 class Load:
     """A steady trickle of requests; counts what fails."""
 
@@ -246,6 +311,7 @@ def bad_settings_end_with_64(w):
 CASES = [http_is_mutual_tls, both_families_are_served, unmeshed_clients_come_in_as_plain_text, bodies_and_statuses_pass,
          opaque_ports_carry_bytes, servers_that_speak_first_do_not_wait, http_is_never_dialled_early_twice, many_at_once_lose_nothing,
          policy_admits_one_identity_only, applications_that_are_gone_are_told, the_control_plane_may_be_gone,
+         heads_pass_as_they_were, access_log_is_written, control_and_route_families, the_control_plane_may_be_gone_for_an_idle_client,
          draining_loses_nothing, bad_settings_end_with_64]
 
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the admin port answers (proxy.md §1.6). What changes anything answers to loopback only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/http/message.h"
+#include "lib/log/log.h"
+#include "proxy/config.h"
+#include "proxy/observe/metrics.h"
+#include "proxy/policy/server_policy.h"
+
+namespace tulle::proxy {
+
+// What the answers are about.
+class AdminHost {
+ public:
+  virtual const Config& config() const noexcept = 0;
+  virtual Metrics& metrics() noexcept = 0;
+  virtual log::Sink& sink() noexcept = 0;
+  virtual net::Loop& loop() noexcept = 0;
+  virtual ServerPolicyPtr server_policy(std::uint16_t port) const = 0;
+  // The first certificate is there.
+  virtual bool ready() const noexcept = 0;
+  virtual net::Task<std::string> scrape() = 0;
+  virtual void shut_down() = 0;
+
+ protected:
+  ~AdminHost() = default;
+};
+
+// Answers the requests of one connection from `peer`.
+class AdminHandler final : public http::Handler {
+ public:
+  AdminHandler(AdminHost& host, Peer peer) : host_(host), peer_(std::move(peer)) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override;
+
+ private:
+  http::Response text(std::uint16_t status, std::string_view body) {
+    return http::make_text_response(host_.loop(), status, body);
+  }
+  // What answers instead when policy does not admit the request; otherwise `metrics` is set.
+  std::optional<http::Response> refused(const http::RequestHead& request, std::shared_ptr<EndpointMetrics>& metrics);
+  net::Task<http::Response> answer(http::Request request);
+  http::Response environment(const http::RequestHead& request, std::string_view query);
+  net::Task<http::Response> log_level(http::Request& request);
+
+  AdminHost& host_;
+  Peer peer_;
+};
+
+}  // namespace tulle::proxy

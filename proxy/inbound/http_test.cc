@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests through the two directions of a proxy, with the application and the peers in memory.
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "lib/base/text.h"
+#include "lib/h2/connection.h"
+#include "lib/http1/connection.h"
+#include "proxy/inbound/session.h"
+#include "proxy/orig_proto.h"
+#include "proxy/outbound/session.h"
+#include "proxy/testing/support.h"
+
+namespace tulle::proxy {
+namespace {
+
+using test::addr;
+using test::TestWorker;
+using testing::PipeEnd;
+
+std::string text_of(PipeEnd& end) {
+  std::string text(as_text(end.pending()));
+  std::uint8_t buffer[65536];
+  while (!end.pending().empty()) {
+    if (!end.try_read(buffer)) break;
+  }
+  return text;
+}
+
+// An application that is bytes: what came, and what goes back.
+struct RawApp {
+  void attach(TestWorker& world) {
+    world.on_dial([this](Session, std::unique_ptr<PipeEnd> stream) { connections.push_back(std::move(stream)); });
+  }
+  std::string received() {
+    std::string all;
+    for (const auto& connection : connections) all += text_of(*connection);
+    return all;
+  }
+  void send(std::string_view text) { EXPECT_TRUE(connections.back()->try_write(as_bytes(text))); }
+  std::vector<std::unique_ptr<PipeEnd>> connections;
+};
+
+constexpr std::string_view kPlainAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+const net::SocketAddr kTarget = test::addr("10.0.0.5:8080");
+
+ServerPolicyPtr open_policy(const std::function<void(ServerPolicy&)>& change = {}) {
+  auto policy = std::make_shared<ServerPolicy>(*default_server_policy(test::small_config(), 8080));
+  policy->meta = Meta{"policy.linkerd.io", "server", "", "web-http", "", 0};
+  if (change) change(*policy);
+  return policy;
+}
+
+struct Inbound : ::testing::Test {
+  void serve(bool http2 = false, const Peer& peer = test::peer("10.0.0.9"), ServerPolicyPtr policy = open_policy()) {
+    serve_on(http2, peer, std::move(policy), nullptr);
+  }
+  void serve_on(bool http2, const Peer& peer, ServerPolicyPtr policy, std::unique_ptr<PipeEnd> stream) {
+    world.publish(kTarget.port, std::move(policy));
+    if (stream == nullptr) {
+      auto [ours, theirs] = world.loop().pipe();
+      client = std::move(ours);
+      stream = std::move(theirs);
+    }
+    InboundSession session{world.worker(), kTarget, world.worker().server_policies().acquire(kTarget.port), peer,
+                           std::move(stream), world.worker().inbound_targets().at(kTarget)};
+    world.loop().drain();
+    scope.spawn(serve_inbound_http(std::move(session), http2));
+    world.loop().drain();
+  }
+  void send(std::string_view text) {
+    EXPECT_TRUE(client->try_write(as_bytes(text)));
+    world.loop().drain();
+  }
+  std::string received() {
+    world.loop().drain();
+    return text_of(*client);
+  }
+  // One request with an answer of the application's.
+  std::string exchange(std::string_view request, std::string_view answer = kPlainAnswer) {
+    send(request);
+    seen = app.received();
+    if (!app.connections.empty() && !seen.empty()) app.send(answer);
+    return received();
+  }
+  TestWorker world;
+  RawApp app;
+  std::unique_ptr<PipeEnd> client;
+  std::string seen;
+  net::TaskScope scope;
+};
+
+TEST_F(Inbound, BytesOfAHeadPassAsTheyAre) {
+  app.attach(world);
+  serve();
+  const std::string request =
+      "POST /a?b=c HTTP/1.1\r\naccept: */*\r\nHOST: web\r\nX-ODD-Case: 1\r\nContent-Length: 3\r\nx-b: 2\r\n\r\nabc";
+  const std::string answer = "HTTP/1.1 299 Fine Enough\r\nETag: 1\r\ncontent-length: 2\r\nX-Y: z\r\n\r\nhi";
+  EXPECT_EQ(exchange(request, answer), answer);
+  EXPECT_EQ(seen, request);
+}
+
+TEST_F(Inbound, HopHeadersAndForgedIdentitiesAreTakenOut) {
+  app.attach(world);
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n"
+           "L5d-Client-Id: forged\r\nUpgrade: h2c\r\nHttp2-Settings: x\r\nX-Stay: 1\r\n\r\n");
+  EXPECT_EQ(seen, "GET / HTTP/1.1\r\nHost: web\r\nX-Stay: 1\r\n\r\n");
+}
+
+TEST_F(Inbound, TheClientsIdentityIsTold) {
+  app.attach(world);
+  serve(false, test::peer("10.0.0.9", "client.shop.id"));
+  exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-client-id: forged\r\n\r\n");
+  EXPECT_EQ(seen, "GET / HTTP/1.1\r\nHost: web\r\nl5d-client-id: client.shop.id\r\n\r\n");
+  EXPECT_EQ(world.value("inbound_http_authz_allow_total{target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
+                        "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_port=\"8080\","
+                        "route_group=\"\",route_kind=\"default\",route_name=\"default\","
+                        "authz_group=\"\",authz_kind=\"default\",authz_name=\"all-unauthenticated\","
+                        "tls=\"true\",client_id=\"client.shop.id\"}"), 1);
+}
+
+TEST_F(Inbound, RequestsAreCountedInTheirFamilies) {
+  app.attach(world);
+  serve();
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
+  const std::string endpoint =
+      "direction=\"inbound\",target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
+      "tls=\"no_identity\",no_tls_reason=\"no_tls_from_remote\","
+      "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_port=\"8080\","
+      "route_group=\"\",route_kind=\"default\",route_name=\"default\","
+      "authz_group=\"\",authz_kind=\"default\",authz_name=\"all-unauthenticated\"";
+  EXPECT_EQ(world.value("request_total{" + endpoint + "}"), 1);
+  EXPECT_EQ(world.value("response_total{" + endpoint + ",status_code=\"200\",classification=\"success\",grpc_status=\"\",error=\"\"}"), 1);
+  EXPECT_EQ(world.value("response_latency_ms_count{" + endpoint + ",status_code=\"200\"}"), 1);
+  const std::string route = "parent_group=\"policy.linkerd.io\",parent_kind=\"server\",parent_name=\"web-http\",parent_port=\"8080\","
+                            "route_group=\"\",route_kind=\"default\",route_name=\"default\"";
+  EXPECT_EQ(world.value("inbound_http_requests_total{" + route + "}"), 1);
+  EXPECT_EQ(world.value("inbound_http_statuses_total{" + route + ",status=\"200\"}"), 1);
+  EXPECT_EQ(world.value("inbound_http_response_frame_size_bytes_count{" + route + "}"), 1);
+  EXPECT_EQ(world.value("inbound_http_request_duration_seconds_count{" + route + "}"), 1);
+}
+
+// A connection that rests longer than the application's connections are kept finds its target again.
+TEST_F(Inbound, AClientThatRestsComesBack) {
+  app.attach(world);
+  serve();
+  EXPECT_TRUE(exchange("GET /1 HTTP/1.1\r\nHost: web\r\n\r\n").ends_with("hi"));
+  world.loop().advance(60s);
+  EXPECT_TRUE(exchange("GET /2 HTTP/1.1\r\nHost: web\r\n\r\n").ends_with("hi"));
+  EXPECT_EQ(world.dials(), 2);
+}
+
+TEST_F(Inbound, WhoIsNotAdmittedIsToldSoAndCounted) {
+  app.attach(world);
+  serve(false, test::peer("10.0.0.9"), open_policy([](ServerPolicy& policy) {
+          for (Authorization& each : policy.routes[0].authorizations) each.kind = Authorization::Kind::TlsAuthenticated;
+        }));
+  const std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  EXPECT_EQ(answer, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");  // nothing more for who is not meshed
+  EXPECT_EQ(world.dials(), 0);
+  EXPECT_NE(world.scrape().find("inbound_http_authz_deny_total{target_addr="), std::string::npos);
+}
+
+TEST_F(Inbound, MeshedPeersHearWhy) {
+  app.attach(world);
+  serve(false, test::peer("10.0.0.9", "client.shop.id"), open_policy([](ServerPolicy& policy) { policy.routes.clear(); }));
+  EXPECT_EQ(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n"),
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nl5d-proxy-error: no route found for request\r\n\r\n");
+}
+
+TEST_F(Inbound, PolicyThatCannotBeUsedFailsClosed) {
+  app.attach(world);
+  serve(false, test::peer("127.0.0.1"), open_policy([](ServerPolicy& policy) { policy.invalid = "no protocol"; }));
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 500"));
+  EXPECT_EQ(world.dials(), 0);
+}
+
+TEST_F(Inbound, FiltersApply) {
+  app.attach(world);
+  serve(false, test::peer("10.0.0.9"), open_policy([](ServerPolicy& policy) {
+          Filter edit;
+          edit.kind = Filter::Kind::RequestHeaders;
+          edit.edit.set = {{"x-set", "1"}};
+          policy.routes[0].rules[0].filters = {edit};
+        }));
+  exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  EXPECT_NE(seen.find("x-set: 1\r\n"), std::string::npos);
+  const auto with = [&](Filter filter) {
+    world.publish(kTarget.port, open_policy([&](ServerPolicy& policy) { policy.routes[0].rules[0].filters = {filter}; }));
+    return exchange("GET /a HTTP/1.1\r\nHost: web\r\n\r\n");
+  };
+  Filter redirect;
+  redirect.kind = Filter::Kind::Redirect;
+  redirect.redirect.scheme = "https";
+  redirect.redirect.status = 302;
+  EXPECT_NE(with(redirect).find("location: https://web/a\r\n"), std::string::npos);
+  Filter fail;
+  fail.kind = Filter::Kind::Fail;
+  fail.status = 418;
+  EXPECT_TRUE(with(fail).starts_with("HTTP/1.1 418"));
+  EXPECT_TRUE(with(Filter{}).starts_with("HTTP/1.1 500"));  // one that we do not know
+}
+
+TEST_F(Inbound, RateLimitsAreEnforced) {
+  app.attach(world);
+  serve(false, test::peer("10.0.0.9"), open_policy([](ServerPolicy& policy) {
+          policy.rate_limit = std::make_shared<RateLimit>(RateLimit::Spec{Meta{"policy.linkerd.io", "HTTPLocalRateLimitPolicy", "", "rl", "", 0}, 1, 0, {}});
+        }));
+  world.loop().advance(10s);
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 429"));
+  EXPECT_NE(world.scrape().find("ratelimit_group=\"policy.linkerd.io\",ratelimit_kind=\"HTTPLocalRateLimitPolicy\","
+                                "ratelimit_name=\"rl\",ratelimit_scope=\"total\",tls=\"no_identity\""), std::string::npos);
+  world.loop().advance(1s);
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(Inbound, AnApplicationThatRefusesIs502AndTheConnectionCloses) {
+  serve();
+  const std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n")) << answer;
+  EXPECT_NE(answer.find("connection: close\r\n"), std::string::npos);
+  EXPECT_EQ(world.value("inbound_http_errors_total{error=\"i/o\",target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
+                        "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_port=\"8080\"}"), 1);
+}
+
+TEST_F(Inbound, TooManyAtOnceAreShed) {
+  app.attach(world);
+  serve();
+  world.worker().wide().in_flight_inbound = 100'000;
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 503"));
+}
+
+TEST_F(Inbound, Http10AndRequestsWithoutHostAreNotKept) {
+  app.attach(world);
+  serve();
+  EXPECT_EQ(exchange("GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\n").substr(0, 17), "HTTP/1.0 200 OK\r\n");
+  EXPECT_EQ(seen, "GET / HTTP/1.0\r\n\r\n");
+}
+
+// HTTP/1 carried over HTTP/2 by a proxy of ours, of another kind, and what is never carried.
+struct OverHttp2 : Inbound {
+  void connect(const Peer& peer = test::peer("10.0.0.9", "client.shop.id")) {
+    auto [ours, theirs] = world.loop().pipe();
+    h2 = h2::ClientConnection::make(std::move(ours), {});
+    serve_on(true, peer, open_policy(), std::move(theirs));
+  }
+  static net::Task<void> fetch(h2::ClientConnection* connection, http::Request request, std::optional<Result<http::Response>>* out) {
+    out->emplace(co_await connection->send(std::move(request), Deadline::never()));
+  }
+  void start(std::vector<std::pair<std::string, std::string>> headers) {
+    http::Request request = test::request("GET", "/a", "web", std::move(headers));
+    request.version = http::Version::Http2;
+    request.scheme = "http";
+    answer.reset();
+    scope.spawn(fetch(h2.get(), std::move(request), &answer));
+    world.loop().drain();
+  }
+  std::unique_ptr<h2::ClientConnection> h2;
+  std::optional<Result<http::Response>> answer;
+};
+
+TEST_F(OverHttp2, OursRestoresSpelling) {
+  app.attach(world);
+  connect();
+  start({{"user-agent", "x"}, {"dnt", "1"}, {"l5d-orig-proto", "HTTP/1.1; names=t,DNT; host=1"}});
+  EXPECT_EQ(app.received(), "GET /a HTTP/1.1\r\nUser-Agent: x\r\nHost: web\r\nDNT: 1\r\nl5d-client-id: client.shop.id\r\n\r\n");
+  app.send("HTTP/1.1 200 OK\r\nServer: y\r\nETag: 1\r\nContent-Length: 0\r\n\r\n");
+  world.loop().drain();
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ(*(*answer)->headers.get("l5d-orig-proto"), "HTTP/1.1; names=t,ETag");
+}
+
+TEST_F(OverHttp2, OthersGetWhatTheyExpect) {
+  app.attach(world);
+  connect();
+  start({{"accept", "x"}, {"l5d-orig-proto", "HTTP/1.0"}});
+  EXPECT_EQ(app.received(), "GET /a HTTP/1.0\r\naccept: x\r\nl5d-client-id: client.shop.id\r\nhost: web\r\n\r\n");
+  app.send("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+  world.loop().drain();
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ(*(*answer)->headers.get("l5d-orig-proto"), "HTTP/1.0");
+}
+
+// Design rule 3.10: a peer of our kind may ask another endpoint; to others it is a 502.
+TEST_F(OverHttp2, ARefusingApplicationIsToldWithAMark) {
+  connect();
+  start({{"l5d-orig-proto", "HTTP/1.1; names=l"}});
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ((*answer)->status, 502);
+  EXPECT_EQ(*(*answer)->headers.get("l5d-proxy-connection"), "close");
+  EXPECT_FALSE((*answer)->headers.contains("connection"));
+  EXPECT_TRUE(take_refused_mark(**answer));
+}
+
+// ---- outbound, alone and before an inbound ----
+
+struct Outbound : ::testing::Test {
+  static constexpr const char* kPath = "web.shop.svc.cluster.local:80";
+  static ClientPolicyPtr balanced_policy(const std::function<void(ClientPolicy&)>& change = {}) {
+    auto policy = std::make_shared<ClientPolicy>();
+    policy->parent = Meta{"core", "Service", "shop", "web", "", 80};
+    OutboundRoute route;
+    route.meta = Meta::implicit("http");
+    OutboundRule& rule = route.rules.emplace_back();
+    rule.distribution.kind = Distribution::Kind::FirstAvailable;
+    Backend& backend = rule.distribution.backends.emplace_back();
+    backend.kind = Backend::Kind::Balance;
+    backend.meta = policy->parent;
+    backend.path = kPath;
+    policy->http1 = policy->http2 = {route};
+    if (change) change(*policy);
+    return policy;
+  }
+  static EndpointSet meshed(std::vector<std::string> at, EndpointInfo::Hint hint = EndpointInfo::Hint::H2) {
+    EndpointSet set;
+    for (const std::string& each : at) {
+      auto info = std::make_shared<EndpointInfo>(*test::endpoint(each));
+      info->identity = info->server_name = "web.shop.id";
+      info->hint = hint;
+      info->labels = {{"pod", "web-1"}};
+      set.endpoints.push_back(info);
+    }
+    return set;
+  }
+  void serve(ClientPolicyPtr policy = balanced_policy(), bool http2 = false) {
+    const net::SocketAddr target = addr("10.96.0.1:80");
+    world.publish(target, std::move(policy));
+    auto [ours, theirs] = world.loop().pipe();
+    client = std::move(ours);
+    OutboundSession session{world.worker(), addr("10.0.0.7:5000"), target, world.worker().client_policies().acquire(target), nullptr,
+                            std::move(theirs)};
+    world.loop().drain();
+    scope.spawn(serve_outbound_http(std::move(session), http2));
+    world.loop().drain();
+  }
+  std::string exchange(std::string_view request, Duration within = Duration::zero()) {
+    EXPECT_TRUE(client->try_write(as_bytes(request)));
+    world.loop().drain();
+    if (within != Duration::zero()) world.loop().advance(within);
+    return text_of(*client);
+  }
+  TestWorker world;
+  std::unique_ptr<PipeEnd> client;
+  net::TaskScope scope;
+};
+
+TEST_F(Outbound, NoEndpointsIs504AfterAWhileThen503AndEndsAtOnce) {
+  world.publish(kPath, test::endpoints({}));
+  serve();
+  std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n", 3s);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 504")) << answer;
+  EXPECT_NE(answer.find("l5d-proxy-error: service web.shop.svc.cluster.local:80 (0 endpoints): no endpoints\r\n"), std::string::npos) << answer;
+  serve();
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 503"));
+  EXPECT_EQ(world.value("outbound_http_errors_total{error=\"failfast\"}"), 1);
+  EXPECT_EQ(world.value("outbound_http_errors_total{error=\"loadshed\"}"), 1);
+  RawApp app;
+  app.attach(world);
+  world.publish(kPath, test::endpoints({"10.0.0.5:8080"}));
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  EXPECT_TRUE(app.received().starts_with("GET / HTTP/1.1\r\nHost: web\r\n"));
+}
+
+TEST_F(Outbound, RequestsAreCountedInTheirFamilies) {
+  RawApp app;
+  app.attach(world);
+  world.publish(kPath, meshed({"10.0.0.5:8080"}, EndpointInfo::Hint::None));
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  EXPECT_EQ(app.received(), "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  app.send(kPlainAnswer);
+  world.loop().drain();
+  EXPECT_TRUE(text_of(*client).starts_with("HTTP/1.1 200"));
+  const std::string endpoint = "direction=\"outbound\",authority=\"web.shop.svc.cluster.local\",target_addr=\"10.0.0.5:8080\","
+                               "target_ip=\"10.0.0.5\",target_port=\"8080\",tls=\"true\",server_id=\"web.shop.id\",dst_pod=\"web-1\"";
+  EXPECT_EQ(world.value("request_total{" + endpoint + "}"), 1);
+  EXPECT_EQ(world.value("response_total{" + endpoint + ",status_code=\"200\",classification=\"success\",grpc_status=\"\",error=\"\"}"), 1);
+  const std::string route = "parent_group=\"core\",parent_kind=\"Service\",parent_namespace=\"shop\",parent_name=\"web\",parent_port=\"80\","
+                            "parent_section_name=\"\",route_group=\"\",route_kind=\"default\",route_namespace=\"\",route_name=\"http\"";
+  EXPECT_EQ(world.value("outbound_http_route_request_statuses_total{" + route + ",hostname=\"\",http_status=\"200\",error=\"\"}"), 1);
+  EXPECT_EQ(world.value("outbound_http_route_request_duration_seconds_count{" + route + ",hostname=\"\"}"), 1);
+  const std::string backend = route + ",backend_group=\"core\",backend_kind=\"Service\",backend_namespace=\"shop\",backend_name=\"web\","
+                                      "backend_port=\"80\",backend_section_name=\"\"";
+  EXPECT_EQ(world.value("outbound_http_route_backend_requests_total{" + backend + "}"), 1);
+  EXPECT_EQ(world.value("outbound_http_route_backend_response_statuses_total{" + backend + ",http_status=\"200\",error=\"\"}"), 1);
+}
+
+TEST_F(Outbound, AnEndpointThatRefusesIsLeftForAnother) {
+  world.publish(kPath, test::endpoints({"10.0.0.5:8080", "10.0.0.6:8080"}));
+  serve();
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 502"));
+  EXPECT_EQ(world.dials(), 2);  // both were tried
+}
+
+// Design rule 3.10, through proxies: one application refuses, the request is served by the other pod.
+TEST_F(Outbound, ARefusedStreamGoesToAnotherEndpoint) {
+  TestWorker broken({}, &world.loop());
+  TestWorker healthy({}, &world.loop());
+  RawApp app;
+  app.attach(healthy);
+  for (TestWorker* far : {&broken, &healthy}) far->publish(kTarget.port, open_policy());
+  net::TaskScope far_scope;
+  int dialled = 0;
+  world.on_dial([&](Session, std::unique_ptr<PipeEnd> stream) {
+    Worker& far = (++dialled == 1 ? broken : healthy).worker();
+    InboundSession inbound{far, kTarget, far.server_policies().acquire(kTarget.port), test::peer("10.0.0.7", "client.shop.id"),
+                           std::move(stream), far.inbound_targets().at(kTarget)};
+    far_scope.spawn(serve_inbound_http(std::move(inbound), true));
+  });
+  world.publish(kPath, meshed({"10.0.0.5:8080", "10.0.0.6:8080"}));
+  serve();
+  exchange("GET /a HTTP/1.1\r\nHost: web\r\n\r\n");
+  EXPECT_EQ(broken.dials(), 1);
+  EXPECT_TRUE(app.received().starts_with("GET /a HTTP/1.1\r\nHost: web\r\n"));
+  app.send(kPlainAnswer);
+  world.loop().drain();
+  EXPECT_EQ(text_of(*client), kPlainAnswer);
+}
+
+TEST_F(Outbound, WhatIsAskedOfTheServerIsChecked) {
+  RawApp app;
+  app.attach(world);
+  world.publish(kPath, meshed({"10.0.0.5:8080"}, EndpointInfo::Hint::None));
+  serve();
+  const std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-require-id: other.id\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 502")) << answer;
+  EXPECT_EQ(world.dials(), 0);
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-require-id: web.shop.id\r\n\r\n");
+  EXPECT_EQ(app.received(), "GET / HTTP/1.1\r\nHost: web\r\n\r\n");  // and it goes no further
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-require-id: not a name\r\n\r\n");
+  EXPECT_EQ(app.received(), "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+}
+
+TEST_F(Outbound, PolicyAnswersAndItsErrors) {
+  world.publish(kPath, test::endpoints({"10.0.0.5:8080"}));
+  serve(balanced_policy([](ClientPolicy& policy) { policy.http1[0].hosts = {{false, "other"}}; }));
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 404"));
+  serve(balanced_policy([](ClientPolicy& policy) { policy.http1[0].rules[0].distribution = {}; }));
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 503"));
+  serve(balanced_policy([](ClientPolicy& policy) { policy.http1[0].rules[0].distribution.backends[0].kind = Backend::Kind::Fail; }));
+  EXPECT_NE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").find("backend for Service shop/web has no dispatcher"), std::string::npos);
+  serve(invalid_client_policy("broken"));
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 500"));
+  Filter fail;
+  fail.kind = Filter::Kind::Fail;
+  fail.status = 418;
+  serve(balanced_policy([&](ClientPolicy& policy) { policy.http1[0].rules[0].distribution.backends[0].filters = {fail}; }));
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 418"));
+  EXPECT_EQ(world.dials(), 0);
+}
+
+TEST_F(Outbound, AnIdentityThatCannotBeUsedIsAnErrorNeverPlainText) {
+  EndpointSet set;
+  auto info = std::make_shared<EndpointInfo>(*test::endpoint("10.0.0.5:8080"));
+  info->tls_broken = true;
+  set.endpoints = {info};
+  world.publish(kPath, set);
+  serve();
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n", 5s).starts_with("HTTP/1.1 50"));
+  EXPECT_EQ(world.dials(), 0);
+}
+
+// What a peer's proxy says to ours is not for the application.
+TEST_F(Outbound, ErrorsOfAPeersProxyAreTakenOut) {
+  RawApp app;
+  app.attach(world);
+  world.publish(kPath, meshed({"10.0.0.5:8080"}, EndpointInfo::Hint::None));
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  app.send("HTTP/1.1 502 Bad Gateway\r\nl5d-proxy-error: x\r\nl5d-proxy-connection: close\r\nContent-Length: 0\r\n\r\n");
+  world.loop().drain();
+  EXPECT_EQ(text_of(*client), "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+}
+
+// Through a pair: the application gets the very bytes that the client sent, and the other way round.
+TEST_F(Outbound, APairIsTransparent) {
+  TestWorker far({}, &world.loop());
+  far.publish(kTarget.port, open_policy());
+  RawApp app;
+  app.attach(far);
+  net::TaskScope far_scope;
+  world.on_dial([&](Session session, std::unique_ptr<PipeEnd> stream) {
+    EXPECT_EQ(session, Session::Http2);
+    InboundSession inbound{far.worker(), kTarget, far.worker().server_policies().acquire(kTarget.port),
+                           test::peer("10.0.0.7", "client.shop.id"), std::move(stream), far.worker().inbound_targets().at(kTarget)};
+    far_scope.spawn(serve_inbound_http(std::move(inbound), true));
+  });
+  world.publish(kPath, meshed({"10.0.0.5:8080"}));
+  serve();
+  struct Case {
+    std::string request;
+    std::string answer;
+  };
+  for (const Case& each : {
+           Case{"GET /a?b HTTP/1.1\r\nHost: web\r\nUser-Agent: curl/7\r\nAccept: */*\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: x\r\nETag: \"1\"\r\nContent-Length: 2\r\n\r\nhi"},
+           Case{"POST / HTTP/1.1\r\nhost: web\r\nx-ODD: 1\r\ncontent-length: 3\r\nX-Odd: 2\r\n\r\nabc",
+                "HTTP/1.1 404 Nope\r\ncontent-length: 0\r\n\r\n"},
+           Case{"GET / HTTP/1.1\r\nAccept: */*\r\nCookie: a\r\nHost: web\r\nCookie: b\r\n\r\n",
+                "HTTP/1.1 204 No Content\r\nX-Z: 1\r\nx-z: 2\r\n\r\n"},
+           Case{"HEAD / HTTP/1.1\r\nHost: web\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 55\r\nX-A: b\r\n\r\n"},
+           Case{"GET / HTTP/1.1\r\nHost: web\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n2\r\nhi\r\n0\r\n\r\n"},
+           Case{"GET http://web/abs HTTP/1.1\r\nHost: web\r\n\r\n", std::string(kPlainAnswer)},
+           Case{"GET http://web/abs HTTP/1.1\r\nHost: other\r\nX-A: 1\r\n\r\n", std::string(kPlainAnswer)},
+       }) {
+    exchange(each.request);
+    std::string seen = app.received();
+    const std::string id = "l5d-client-id: client.shop.id\r\n";
+    const auto at = seen.find(id);
+    ASSERT_NE(at, std::string::npos) << seen;
+    seen.erase(at, id.size());
+    EXPECT_EQ(seen, each.request);
+    app.send(each.answer);
+    world.loop().drain();
+    EXPECT_EQ(text_of(*client), each.answer) << each.request;
+  }
+}
+
+TEST_F(Outbound, UpgradesGoOverHttp1) {
+  RawApp app;
+  std::vector<Session> sessions;
+  world.on_dial([&](Session session, std::unique_ptr<PipeEnd> stream) {
+    sessions.push_back(session);
+    app.connections.push_back(std::move(stream));
+  });
+  world.publish(kPath, meshed({"10.0.0.5:8080"}));
+  serve();
+  exchange("GET /ws HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  ASSERT_EQ(sessions, std::vector<Session>{Session::Http1});
+  EXPECT_NE(app.received().find("Upgrade: websocket\r\n"), std::string::npos);
+  app.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nfirst");
+  world.loop().drain();
+  EXPECT_TRUE(text_of(*client).ends_with("\r\n\r\nfirst"));
+  EXPECT_TRUE(client->try_write(as_bytes("raw bytes")));
+  world.loop().drain();
+  EXPECT_EQ(app.received(), "raw bytes");
+}
+
+}  // namespace
+}  // namespace tulle::proxy
