@@ -1,173 +1,155 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures a pair of proxies beside a pair of HAProxy and a pair of plain forwarders, in one run.
+"""Measures tulle beside HAProxy, Envoy and plain forwarders in one run, against the budgets. docs/performance.md explains it.
 
-usage: bench.py --bin DIR --cache DIR [--quick] [--rounds N]      (root)
-
-An mTLS pair between two network namespaces, HTTP/2 inside, 256-byte answers of nginx. Rounds alternate between the kinds;
-medians are compared. Rows: 2,000 requests/s (CPU of the pair per request, latency), saturation, memory. The run is valid
-when CPU per HTTP/1.1 request of HAProxy ÷ forwarder is within 1.25 ± 25 %.
+Everything lives in network namespaces of its own and goes at the end, also after Ctrl-C.
 """
 import argparse
+import datetime
+import json
 import os
-import re
+import signal
 import statistics
 import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../tests/netns"))
-from mesh import Mesh, PROXY_UID, run, wait_port  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import budgets  # noqa: E402
+import callgrind  # noqa: E402
+import memory  # noqa: E402
+import report  # noqa: E402
+from lab import KINDS, Lab, Mesh, versions  # noqa: E402
+from loads import ROWS, warm_up  # noqa: E402
+from meter import machine_load  # noqa: E402
+
+SECTIONS = ("load", "memory", "services", "start", "sizes", "control", "profile")
 
 
-def cpu_ns(pids):
-    total = 0
-    for pid in pids:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/schedstat") as f:
-                total += int(f.read().split()[0])
-    return total
+def say(text):
+    print(f"-- {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def rss_kib(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        text = f.read()
-    return [int(re.search(rf"^{name}:\s+(\d+)", text, re.M).group(1)) for name in ("Rss", "Anonymous")]
+def rounds_of_load(lab, kinds, rows, rounds, seconds):
+    """{kind: {row: [figures of each round]}}; rounds alternate between the kinds, row by row."""
+    out = {kind: {row: [] for row in rows} for kind in kinds}
+    warm = set()
+    for number in range(rounds):
+        for row in rows:
+            mode, measure = ROWS[row]
+            # Each round begins with another kind, so that none is always measured after the same neighbour.
+            turn = number % len(kinds)
+            for kind in kinds[turn:] + kinds[:turn]:
+                pair = lab.pair(kind, mode)
+                if (kind, mode) not in warm:
+                    warm_up(pair)
+                    warm.add((kind, mode))
+                out[kind][row].append(measure(pair, seconds))
+            told = ", ".join(f"{kind} {next(iter(out[kind][row][-1].values())):,.4g}" for kind in kinds)
+            say(f"round {number + 1} of {rounds}, {row} ({next(iter(out[kinds[0]][row][-1]))}): {told}")
+    return out
 
 
-class Pair:
-    def __init__(self, mesh, name):
-        self.mesh, self.name = mesh, name
-        self.server = mesh.pod(f"{name}s")
-        self.client = mesh.pod(f"{name}c")
-        self.pids = []
-
-    def nginx(self):
-        conf = os.path.join(self.server.files, "nginx.conf")
-        body = "x" * 256
-        with open(conf, "w") as f:
-            f.write(f"daemon off; worker_processes 1; error_log stderr; pid {self.server.files}/pid; events {{ worker_connections 4096; }} "
-                    f"http {{ access_log off; keepalive_requests 100000000; server {{ listen 8080; listen [::]:8080; location / {{ return 200 {body}; }} }} "
-                    "}")
-        self.server.popen(ARGS.nginx, "-c", conf, log="nginx.log", env={"LD_LIBRARY_PATH": ARGS.libs})
-        wait_port(self.server, 8080)
+def medians(rounds):
+    return {kind: {row: {key: statistics.median(one[key] for one in runs) for key in runs[0]} for row, runs in rows.items() if runs} for kind, rows in rounds.items()}
 
 
-def forwarder_cfg(text):
-    """The reference pair as plain bytes: no TLS, no HTTP."""
-    text = text.replace("mode http\n    http-reuse always", "mode tcp")
-    return re.sub(r" ssl .*", "", text)
+def measure(args):
+    kinds = [kind for kind in KINDS if kind in args.kinds.split(",")]
+    rows = [row for row in ROWS if args.rows == "all" or row in args.rows.split(",")]
+    sections = [one for one in SECTIONS if args.sections == "all" or one in args.sections.split(",")]
+    seconds, rounds = (5 if args.quick else 10), args.rounds or (3 if args.quick else 5)
+    about = {"date": datetime.date.today().isoformat(), "quick": args.quick, "rounds": rounds, "seconds": seconds, "load_before": machine_load()}
+    about["commit"] = subprocess.run(["git", "-c", "safe.directory=*", "describe", "--always", "--dirty"], cwd=os.path.dirname(os.path.abspath(__file__)), text=True,
+                                     capture_output=True, check=False).stdout.strip()
+    runs, own = {}, {}
+    with Mesh(args.bin, name="bench") as mesh:
+        try:
+            lab = Lab(mesh, args.nginx, args.envoy if "envoy" in kinds else "")
+            about.update(versions(lab))
+            figures = {kind: {} for kind in kinds}
+            # Memory comes first: proxies are fresh then.
+            if "memory" in sections:
+                for kind, got in memory.Memory(lab, kinds, args.quick, say).run().items():
+                    figures[kind].update(got)
+            if "load" in sections:
+                runs = rounds_of_load(lab, kinds, rows, rounds, seconds)
+                for kind, got in medians(runs).items():
+                    figures[kind].update(got)
+            if "tulle" in kinds:
+                own = figures["tulle"]
+                lab.pair("tulle", "h1")
+                if "start" in sections:
+                    say("exec to /ready")
+                    own["start_up"] = memory.start_up(lab)
+                if "services" in sections:
+                    own.setdefault("memory", {}).update(memory.against_services(lab, args.quick, say))
+                if "profile" in sections:
+                    own["profile"] = callgrind.run(lab, say)
+                if "sizes" in sections:
+                    own["sizes"] = memory.sizes(mesh.bin)
+        finally:
+            # A second Ctrl-C must not stop the cleaning.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            say("cleaning up")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "control" in sections and "tulle" in kinds:
+        say("tulle-control with 50 pods")
+        own["control"] = memory.control_memory(args.bin, args.quick)
+    valid, why = budgets.valid(figures)
+    return {"about": about, "pairs": figures, "budgets": budgets.table(figures, runs), "valid": valid, "why": why, "rounds": runs}
 
 
-def haproxy(pair, plain):
-    mesh = pair.mesh
-    certs = os.path.join(mesh.dir, "certs")
-    if not os.path.exists(certs):
-        os.makedirs(certs)
-        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{certs}/ca.key", "-out",
-            f"{certs}/ca.pem", "-days", "30", "-subj", "/CN=ca")
-        for name in ("client", "server"):
-            run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{certs}/{name}.key", "-out",
-                f"{certs}/{name}.csr", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
-            run("openssl", "x509", "-req", "-in", f"{certs}/{name}.csr", "-CA", f"{certs}/ca.pem", "-CAkey", f"{certs}/ca.key", "-CAcreateserial", "-days", "30",
-                "-copy_extensions", "copy", "-out", f"{certs}/{name}.crt")
-            with open(f"{certs}/{name}.pem", "w") as f:
-                f.write(open(f"{certs}/{name}.crt").read() + open(f"{certs}/{name}.key").read())
-        run("chmod", "-R", "a+rX", certs)
-    for side, pod in (("server", pair.server), ("client", pair.client)):
-        with open(os.path.join(HERE, f"haproxy-{side}.cfg")) as f:
-            text = f.read()
-        if plain:
-            text = forwarder_cfg(text)
-        for key, value in (("SERVER_IP", pair.server.ip), ("CLIENT_PEM", f"{certs}/client.pem"), ("SERVER_PEM", f"{certs}/server.pem"),
-                           ("CA", f"{certs}/ca.pem"), ("SERVER_NAME", "server"), ("APP_PORT", "8080")):
-            text = text.replace(f"@{key}@", value)
-        path = os.path.join(pod.files, "haproxy.cfg")
-        with open(path, "w") as f:
-            f.write(text)
-        mesh.redirect(pod)
-        process = pod.popen("haproxy", "-db", "-f", path, uid=PROXY_UID, log="proxy.log")
-        wait_port(pod, 4140 if side == "client" else 4143)
-        pair.pids.append(process.pid)
-    pair.url = f"http://{pair.server.ip}:8080/"
-
-
-def tulle(pair):
-    service = pair.mesh.service("bench", pair.server, 80, 8080)
-    pair.server.ports = [8080]
-    pair.server.meshed = pair.client.meshed = True
-    pair.mesh.write_manifests()
-    pair.mesh.start_control()
-    for pod in (pair.server, pair.client):
-        pair.mesh.start_proxy(pod, LOG="warn")
-        pair.pids.append(pod.proxy.pid)
-    pair.url = f"http://{service['ip']}/"
-
-
-def load(pair, *args, seconds):
-    log = os.path.join(pair.client.files, "load.log")
-    if os.path.exists(log):
-        os.unlink(log)
-    before = cpu_ns(pair.pids)
-    out = pair.client.run("h2load", "--h1", *args, "-D", str(seconds), f"--log-file={log}", pair.url, timeout=seconds + 60)
-    used = cpu_ns(pair.pids) - before
-    times = []
-    with open(log) as f:
-        for line in f:
-            times.append(int(line.split()[2]))
-    times.sort()
-    rate = float(re.search(r"finished in [\d.]+s, ([\d.]+) req/s", out).group(1))
-    failed = int(re.search(r"(\d+) 5xx", out).group(1))
-    return {"cpu_us": used / 1000 / max(len(times), 1), "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100], "rate": rate, "failed": failed}
+def parse():
+    parser = argparse.ArgumentParser(prog="./run bench", description="Measures tulle beside HAProxy, Envoy and plain forwarders.")
+    parser.add_argument("--quick", action="store_true", help="shorter and fewer rounds, shorter waits")
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of each row (5; with --quick 3)")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="which pairs: " + ",".join(KINDS))
+    parser.add_argument("--rows", default="all", help="which rows of load: " + ",".join(ROWS))
+    parser.add_argument("--sections", default="all", help="what to measure: " + ",".join(SECTIONS))
+    parser.add_argument("--record", action="store_true", help="write the run into docs/performance.md")
+    parser.add_argument("--compare", metavar="FILE", help="say which rows are worse by more than 5 %% than in this earlier result; exit 1 if any surely is")
+    parser.add_argument("--from", dest="stored", metavar="FILE", help="measure nothing, take this result (to compare or record)")
+    for name in ("--bin", "--nginx", "--envoy", "--out", "--docs"):
+        parser.add_argument(name, required=True, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    for name, chosen, known in (("kinds", args.kinds, KINDS), ("rows", args.rows, (*ROWS, "all")), ("sections", args.sections, (*SECTIONS, "all"))):
+        for one in chosen.split(","):
+            if one not in known:
+                parser.error(f"--{name}: '{one}' is none of {', '.join(known)}")
+    return args
 
 
 def main():
-    seconds = 5 if ARGS.quick else 10
-    with Mesh(ARGS.bin, name="b") as mesh:
-        pairs = {name: Pair(mesh, name) for name in ("direct", "fwd", "haproxy", "tulle")}
-        for pair in pairs.values():
-            pair.nginx()
-        pairs["direct"].url = f"http://{pairs['direct'].server.ip}:8080/"
-        haproxy(pairs["fwd"], True)
-        haproxy(pairs["haproxy"], False)
-        tulle(pairs["tulle"])
-        results = {name: {"steady": [], "full": []} for name in pairs}
-        for pair in pairs.values():
-            pair.client.run("h2load", "--h1", "-n", "2000", "-c", "10", pair.url)
-        for number in range(ARGS.rounds):
-            for name, pair in pairs.items():
-                results[name]["steady"].append(load(pair, "-c", "10", "-m", "1", "--rps=200", seconds=seconds))
-                results[name]["full"].append(load(pair, "-c", "32", "-m", "1", seconds=seconds))
-                print(f"round {number + 1} {name}: {results[name]['steady'][-1]['cpu_us']:.1f} µs, {results[name]['full'][-1]['rate']:.0f}/s", flush=True)
-        med = {name: {row: {key: statistics.median(r[key] for r in rounds) for key in rounds[0]} for row, rounds in rows.items()} for name, rows in results.items()}
-        print(f"\n{'':10} {'CPU/req µs':>11} {'p50 µs':>8} {'p99 µs':>8} {'full req/s':>11} {'CPU/req full':>13}")
-        for name, m in med.items():
-            print(f"{name:10} {m['steady']['cpu_us']:11.1f} {m['steady']['p50']:8.0f} {m['steady']['p99']:8.0f} {m['full']['rate']:11.0f} {m['full']['cpu_us']:13.1f}")
-        ours, ha, fwd, direct = med["tulle"], med["haproxy"], med["fwd"], med["direct"]
-        rows = [("CPU per request at 2,000/s ÷ HAProxy", ours["steady"]["cpu_us"] / ha["steady"]["cpu_us"], 0.85, True),
-                ("added p50 ÷ HAProxy's", (ours["steady"]["p50"] - direct["steady"]["p50"]) / (ha["steady"]["p50"] - direct["steady"]["p50"]), 0.75, True),
-                ("added p99 ÷ HAProxy's", (ours["steady"]["p99"] - direct["steady"]["p99"]) / (ha["steady"]["p99"] - direct["steady"]["p99"]), 0.75, True),
-                ("requests/s at saturation ÷ HAProxy", ours["full"]["rate"] / ha["full"]["rate"], 1.1, False),
-                ("CPU per request at saturation ÷ HAProxy", ours["full"]["cpu_us"] / ha["full"]["cpu_us"], 0.9, True)]
-        print()
-        for text, ratio, budget, below in rows:
-            good = ratio <= budget if below else ratio >= budget
-            print(f"{'ok  ' if good else 'over'} {text}: {ratio:.2f} (budget {'≤' if below else '≥'} {budget})")
-        valid = ha["steady"]["cpu_us"] / fwd["steady"]["cpu_us"]
-        print(f"HAProxy ÷ forwarder: {valid:.2f} ({'valid' if abs(valid - 1.25) <= 0.25 * 1.25 else 'NOT a valid run'})")
-        time.sleep(0 if ARGS.quick else 60)
-        for side, pod in (("client", pairs["tulle"].client), ("server", pairs["tulle"].server)):
-            print(f"memory of the {side}'s proxy: RSS {rss_kib(pod.proxy.pid)[0]} KiB, anonymous {rss_kib(pod.proxy.pid)[1]} KiB (budget 4096, 1024)")
+    args = parse()
+
+    def end(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, end)
+    before = None
+    if args.compare:
+        with open(args.compare) as f:
+            before = json.load(f)
+    if args.stored:
+        with open(args.stored) as f:
+            document = json.load(f)
+    else:
+        document = measure(args)
+        report.write(document, args.out)
+        say(f"written: {args.out}/result.json and charts")
+    if args.record:
+        report.record(document, args.docs)
+    print(json.dumps(document, indent=1) if args.output == "json" else report.text(document))
+    if before is not None:
+        told, worse = report.comparison(before, document)
+        print(told, file=sys.stderr if args.output == "json" else sys.stdout)
+        return 1 if worse else 0
+    return 0
 
 
-PARSER = argparse.ArgumentParser()
-PARSER.add_argument("--bin", required=True)
-PARSER.add_argument("--cache", required=True)
-PARSER.add_argument("--quick", action="store_true")
-PARSER.add_argument("--rounds", type=int, default=0)
-PARSER.add_argument("--nginx", default="/usr/sbin/nginx")
-PARSER.add_argument("--libs", default="")
-ARGS = PARSER.parse_args()
-ARGS.rounds = ARGS.rounds or (3 if ARGS.quick else 5)
-main()
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)

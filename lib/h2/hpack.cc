@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace tulle::h2 {
 namespace {
@@ -149,15 +150,28 @@ void put_string(std::string_view text, ByteQueue& out) {
 
 enum class Indexing : std::uint8_t { Yes, No, Never };
 
-Indexing indexing_for(std::string_view name, std::string_view value) {
-  if (name == "authorization" || name == "proxy-authorization" || name == "set-cookie") return Indexing::Never;
-  if (name == "cookie" && value.size() < 20) return Indexing::Never;
-  // Different from message to message: an entry would only push others out.
-  if (name == ":path" || name == "content-length" || name == "date" || name == "etag" || name == "if-none-match" ||
-      name == "last-modified" || name == "if-modified-since" || name == "location" || name == "x-request-id" ||
-      name == "traceparent" || name == "grpc-timeout" || value.size() > 512) {
-    return Indexing::No;
+// By the name's first static index. What differs from message to message is not indexed: an entry would only push others out.
+constexpr std::array<Indexing, kStatic.size() + 1> make_indexing() {
+  std::array<Indexing, kStatic.size() + 1> out{};
+  for (std::size_t i = 0; i < kStatic.size(); ++i) {
+    for (const std::string_view name : {":path", "content-length", "date", "etag", "if-none-match", "last-modified", "if-modified-since", "location"}) {
+      if (kStatic[i].name == name) out[i + 1] = Indexing::No;
+    }
+    for (const std::string_view name : {"authorization", "proxy-authorization", "set-cookie"}) {
+      if (kStatic[i].name == name) out[i + 1] = Indexing::Never;
+    }
   }
+  return out;
+}
+constexpr auto kIndexing = make_indexing();
+constexpr std::size_t kCookie = 32;
+static_assert(kStatic[kCookie - 1].name == "cookie");
+
+Indexing indexing_for(std::size_t name_index, std::string_view name, std::string_view value) {
+  if (name_index == kCookie && value.size() < 20) return Indexing::Never;
+  if (kIndexing[name_index] != Indexing::Yes) return kIndexing[name_index];
+  if (value.size() > 512) return Indexing::No;
+  if (name_index == 0 && (name == "x-request-id" || name == "traceparent" || name == "grpc-timeout")) return Indexing::No;
   return Indexing::Yes;
 }
 
@@ -192,17 +206,29 @@ Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out) {
   unsigned bits = 0;
   std::size_t next = 0;
   const Error bad{Errc::Protocol, "read a Huffman string"};
+  // The shortest code has five bits; the text is cut to what came at the end.
+  const std::size_t before = out.size();
+  out.resize(before + std::min(bytes.size() * 8 / 5 + 1, limit > before ? limit - before : 0));
+  char* at = out.data() + before;
+  const char* const end = out.data() + out.size();
+  const auto cut = [&] { out.resize(static_cast<std::size_t>(at - out.data())); };
   for (;;) {
     while (bits <= 56 && next < bytes.size()) {
       window = window << 8 | bytes[next++];
       bits += 8;
     }
-    if (bits == 0) return {};
-    if (out.size() >= limit) return Error{Errc::TooLarge, "read a Huffman string"};
-    if (bits >= 8) {
+    if (bits == 0) {
+      cut();
+      return {};
+    }
+    if (at == end && (next < bytes.size() || bits >= 8)) {
+      cut();
+      return Error{Errc::TooLarge, "read a Huffman string"};
+    }
+    if (bits >= 8 && at != end) {
       const std::uint16_t quick = kHuffman.quick[window >> (bits - 8) & 0xFF];
       if (quick != 0) {
-        out += static_cast<char>(quick >> 4);
+        *at++ = static_cast<char>(quick >> 4);
         bits -= quick & 15U;
         continue;
       }
@@ -211,13 +237,19 @@ Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out) {
     for (; length <= kMaxBits && length <= bits; ++length) {
       const auto code = static_cast<std::uint32_t>(window >> (bits - length) & ((std::uint64_t{1} << length) - 1));
       if (code < kHuffman.first_code[length] || code - kHuffman.first_code[length] >= kHuffman.count[length]) continue;
-      out += static_cast<char>(kHuffman.symbols[kHuffman.first_symbol[length] + code - kHuffman.first_code[length]]);
       break;
     }
     if (length <= kMaxBits && length <= bits) {
+      if (at == end) {
+        cut();
+        return Error{Errc::TooLarge, "read a Huffman string"};
+      }
+      const auto code = static_cast<std::uint32_t>(window >> (bits - length) & ((std::uint64_t{1} << length) - 1));
+      *at++ = static_cast<char>(kHuffman.symbols[kHuffman.first_symbol[length] + code - kHuffman.first_code[length]]);
       bits -= length;
       continue;
     }
+    cut();
     // What is left must be padding: fewer than eight ones.
     if (next < bytes.size() || bits >= 8) return bad;
     if ((window & ((1U << bits) - 1)) != (1U << bits) - 1) return bad;
@@ -225,28 +257,75 @@ Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out) {
   }
 }
 
+void DynamicTable::forget() noexcept {
+  if (slots_ != nullptr) slab_free(slots_, slot_capacity_ * sizeof(Slot));
+  if (text_ != nullptr) slab_free(text_, text_capacity_);
+  slots_ = nullptr;
+  text_ = nullptr;
+  first_ = last_ = slot_capacity_ = text_end_ = text_capacity_ = 0;
+}
+
 void DynamicTable::evict(std::size_t room) {
-  std::size_t gone = 0;
-  while (gone < entries_.size() && size_ + room > max_size_) {
-    size_ -= entries_[gone].name.size() + entries_[gone].value.size() + 32;
-    ++gone;
+  while (first_ != last_ && size_ + room > max_size_) {
+    size_ -= std::size_t{slots_[first_].name_size} + slots_[first_].value_size + 32;
+    ++first_;
   }
-  entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(gone));
+  if (first_ == last_) first_ = last_ = text_end_ = 0;
+}
+
+// Room for one more entry with that much text: what was dropped at the front is used again before more is taken.
+void DynamicTable::make_room(std::size_t text) {
+  const std::uint32_t live = last_ - first_;
+  if (last_ == slot_capacity_) {
+    Slot* to = slots_;
+    std::uint32_t capacity = slot_capacity_;
+    if (first_ * 2 <= slot_capacity_) {
+      const std::size_t bytes = slab_capacity(std::max<std::size_t>(std::size_t{slot_capacity_} * 2, 8) * sizeof(Slot));
+      capacity = static_cast<std::uint32_t>(bytes / sizeof(Slot));
+      to = static_cast<Slot*>(slab_alloc(capacity * sizeof(Slot)));
+    }
+    if (live != 0) std::memmove(to, slots_ + first_, live * sizeof(Slot));
+    if (to != slots_ && slots_ != nullptr) slab_free(slots_, slot_capacity_ * sizeof(Slot));
+    slots_ = to;
+    slot_capacity_ = capacity;
+    first_ = 0;
+    last_ = live;
+  }
+  if (text_capacity_ - text_end_ >= text) return;
+  const std::uint32_t begin = live == 0 ? text_end_ : slots_[first_].offset;
+  const std::size_t kept = text_end_ - begin;
+  char* to = text_;
+  std::size_t capacity = text_capacity_;
+  // Grown while moving would be frequent; the table's bound is always enough.
+  if (kept + text > text_capacity_ || (text_capacity_ < max_size_ && kept + text > text_capacity_ - text_capacity_ / 4)) {
+    const std::size_t twice = std::max<std::size_t>(std::size_t{text_capacity_} * 2, 256);
+    capacity = slab_capacity(std::max(kept + text, std::min(twice, max_size_)));
+    to = static_cast<char*>(slab_alloc(capacity));
+  }
+  if (kept != 0) std::memmove(to, text_ + begin, kept);
+  if (to != text_ && text_ != nullptr) slab_free(text_, text_capacity_);
+  text_ = to;
+  text_capacity_ = static_cast<std::uint32_t>(capacity);
+  text_end_ = static_cast<std::uint32_t>(kept);
+  for (std::uint32_t i = first_; i != last_; ++i) slots_[i].offset -= begin;
 }
 
 void DynamicTable::add(std::string_view name, std::string_view value, std::uint32_t hash) {
-  const std::size_t size = name.size() + value.size() + 32;
-  Entry entry{std::string(name), std::string(value), hash};  // name may point into what is evicted
-  evict(size);
-  if (size > max_size_) return;  // RFC 7541 §4.4: it empties the table
-  entries_.push_back(std::move(entry));
-  size_ += size;
+  const std::size_t text = name.size() + value.size();
+  evict(text + 32);
+  if (text + 32 > max_size_) return;  // RFC 7541 §4.4: it empties the table
+  make_room(text);
+  slots_[last_++] = {text_end_, static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size()), hash};
+  if (!name.empty()) std::memcpy(text_ + text_end_, name.data(), name.size());
+  if (!value.empty()) std::memcpy(text_ + text_end_ + name.size(), value.data(), value.size());
+  text_end_ += static_cast<std::uint32_t>(text);
+  size_ += text + 32;
 }
 
 void DynamicTable::set_max_size(std::size_t size) {
   max_size_ = size;
   evict(0);
-  if (entries_.empty()) entries_.shrink_to_fit();
+  if (first_ == last_) forget();
 }
 
 Result<std::string_view> HpackDecoder::read_string(Bytes& in, std::string& scratch) const {
@@ -291,7 +370,7 @@ Result<void> HpackDecoder::decode(Bytes block, HpackSink& sink) {
       }
       const std::uint64_t dynamic = *index - kStatic.size() - 1;
       if (*index == 0 || dynamic >= table_.count()) return Error{Errc::Protocol, "use an HPACK index"};
-      const DynamicTable::Entry& entry = table_.at(static_cast<std::size_t>(dynamic));
+      const DynamicTable::Entry entry = table_.at(static_cast<std::size_t>(dynamic));
       sink.on_field(entry.name, entry.value);
       continue;
     }
@@ -341,12 +420,14 @@ void HpackEncoder::encode(std::string_view name, std::string_view value, ByteQue
       return;
     }
   }
-  const Indexing indexing = indexing_for(name, value);
-  const std::uint32_t hash = hash_of(value, name_hash);
+  const Indexing indexing = indexing_for(name_index, name, value);
+  std::uint32_t hash = 0;
   if (indexing == Indexing::Yes) {
+    hash = hash_of(value, name_hash);
     for (std::size_t i = 0; i < table_.count(); ++i) {
-      const DynamicTable::Entry& entry = table_.at(i);
-      if (entry.hash == hash && entry.name == name && entry.value == value) {
+      if (table_.hash_at(i) != hash) continue;
+      const DynamicTable::Entry entry = table_.at(i);
+      if (entry.name == name && entry.value == value) {
         put_integer(0x80, 7, kStatic.size() + 1 + i, out);
         return;
       }

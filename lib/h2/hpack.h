@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "lib/base/bytes.h"
 #include "lib/base/result.h"
@@ -19,25 +17,46 @@ std::size_t huffman_size(std::string_view text) noexcept;
 // Appends the decoded text; Protocol for bad padding or EOS, TooLarge beyond `limit` bytes.
 Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out);
 
-// The entries that either side may refer to.
+// The entries that either side may refer to. Their texts lie one behind the other in one block: taking an entry and
+// dropping an old one moves nothing and allocates nothing once the table has its size.
 class DynamicTable {
  public:
   struct Entry {
-    std::string name;
-    std::string value;
+    std::string_view name;
+    std::string_view value;
     std::uint32_t hash = 0;
   };
   explicit DynamicTable(std::size_t max_size = 4096) : max_size_(max_size) {}
+  DynamicTable(const DynamicTable&) = delete;
+  DynamicTable& operator=(const DynamicTable&) = delete;
+  ~DynamicTable() { forget(); }
+  // `name` and `value` must not point into the table.
   void add(std::string_view name, std::string_view value, std::uint32_t hash = 0);
   void set_max_size(std::size_t size);
   std::size_t max_size() const noexcept { return max_size_; }
-  std::size_t count() const noexcept { return entries_.size(); }
-  // 0 is the newest.
-  const Entry& at(std::size_t index) const { return entries_[entries_.size() - 1 - index]; }
+  std::size_t count() const noexcept { return last_ - first_; }
+  // 0 is the newest. Valid until the table changes.
+  Entry at(std::size_t index) const noexcept {
+    const Slot& slot = slots_[last_ - 1 - index];
+    const char* const text = text_ + slot.offset;
+    return {{text, slot.name_size}, {text + slot.name_size, slot.value_size}, slot.hash};
+  }
+  std::uint32_t hash_at(std::size_t index) const noexcept { return slots_[last_ - 1 - index].hash; }
 
  private:
+  struct Slot {
+    std::uint32_t offset;
+    std::uint32_t name_size;
+    std::uint32_t value_size;
+    std::uint32_t hash;
+  };
   void evict(std::size_t room);
-  std::vector<Entry> entries_;  // oldest first
+  void forget() noexcept;
+  void make_room(std::size_t text);
+  Slot* slots_ = nullptr;  // [first_, last_) are live, oldest first
+  char* text_ = nullptr;
+  std::uint32_t first_ = 0, last_ = 0, slot_capacity_ = 0;
+  std::uint32_t text_end_ = 0, text_capacity_ = 0;
   std::size_t size_ = 0;
   std::size_t max_size_;
 };

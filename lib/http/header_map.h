@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "lib/base/slab.h"
 
@@ -19,11 +20,20 @@ class HeaderMap {
   };
 
   HeaderMap() = default;
-  HeaderMap(HeaderMap&& other) noexcept { swap(other); }
+  HeaderMap(HeaderMap&& other) noexcept
+      : entries_(std::exchange(other.entries_, nullptr)),
+        text_(std::exchange(other.text_, nullptr)),
+        count_(std::exchange(other.count_, 0)),
+        entry_capacity_(std::exchange(other.entry_capacity_, 0)),
+        text_size_(std::exchange(other.text_size_, 0)),
+        text_live_(std::exchange(other.text_live_, 0)),
+        text_capacity_(std::exchange(other.text_capacity_, 0)) {}
   HeaderMap& operator=(HeaderMap&& other) noexcept;
   HeaderMap(const HeaderMap& other);
   HeaderMap& operator=(const HeaderMap& other);
-  ~HeaderMap() { clear(); }
+  ~HeaderMap() {
+    if (entries_ != nullptr || text_ != nullptr) clear();
+  }
 
   // Appends; the name keeps its spelling. Views handed out before are invalid afterwards, but `name`
   // and `value` may point into this map.

@@ -96,6 +96,16 @@ TEST(Message, ChecksNamesAndValues) {
   EXPECT_TRUE(is_field_value("any \t text ü"));
   EXPECT_FALSE(is_field_value("a\nb"));
   EXPECT_FALSE(is_field_value(std::string_view("a\0b", 3)));
+  // Every byte at every place of values that are taken eight bytes at once.
+  for (const std::size_t size : {1U, 7U, 8U, 9U, 16U, 19U}) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(size, byte % 2 == 0 ? '!' : '\xFF');
+        text[at] = static_cast<char>(byte);
+        EXPECT_EQ(is_field_value(text), (byte >= 0x20 && byte != 0x7F) || byte == '\t') << size << ' ' << at << ' ' << byte;
+      }
+    }
+  }
 }
 
 TEST(HeaderMap, NamesAreSpelledAnewAndFieldsMoved) {

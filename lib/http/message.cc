@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/http/message.h"
 
+#include <cstring>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -119,11 +121,25 @@ bool is_scheme(std::string_view text) noexcept {
 }
 
 bool is_field_value(std::string_view text) noexcept {
-  for (const char c : text) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return false;
+  const auto plain = [](std::string_view part) {
+    for (const char c : part) {
+      const auto byte = static_cast<std::uint8_t>(c);
+      if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return false;
+    }
+    return true;
+  };
+  // Eight bytes at once: is any of them below 0x20 or equal to 0x7F? Tabs are looked at one by one.
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kTops = 0x8080808080808080;
+  while (text.size() >= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data(), 8);
+    const std::uint64_t no_del = word ^ (kOnes * 0x7F);
+    const std::uint64_t odd = ((word - kOnes * 0x20) & ~word) | ((no_del - kOnes) & ~no_del);
+    if ((odd & kTops) != 0 && !plain(text.substr(0, 8))) return false;
+    text.remove_prefix(8);
   }
-  return true;
+  return plain(text);
 }
 
 }  // namespace tulle::http

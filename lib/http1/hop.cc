@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/http1/hop.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,9 @@ void strip_hop_headers(http::HeaderMap& headers, bool keep_upgrade) {
     std::vector<std::string> named;
     for (const auto field : headers) {
       if (!iequals(field.name, "connection")) continue;
-      for (const std::string_view item : split(field.value, ',')) {
-        const std::string_view name = trim(item);
+      for (std::string_view rest = field.value; !rest.empty();) {
+        const std::string_view name = trim(rest.substr(0, rest.find(',')));
+        rest.remove_prefix(std::min(rest.find(','), rest.size() - 1) + 1);
         if (name.empty() || iequals(name, "close") || iequals(name, "keep-alive")) continue;
         // Framing and routing are never removed on a client's word.
         if (iequals(name, "host") || iequals(name, "content-length") || iequals(name, "transfer-encoding")) continue;

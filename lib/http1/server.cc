@@ -91,6 +91,7 @@ class Server final : net::DrainListener, http::BodyProducer, http::Informational
   bool keep_alive_ = true;
   bool closing_ = false;
   bool body_dropped_ = false;
+  bool asked_to_end_ = false;
   bool client_ended_ = false;
   net::TaskScope exchange_;  // handler and body of the request under way; destroyed first
 };
@@ -355,6 +356,8 @@ net::Task<void> Server::run() {
     }
     exchange_.cancel();
     body_ = http::BodyWriter{};
+    // A client that asked for the end sends nothing more: there is nothing to wait for (RFC 9112 §9.6).
+    asked_to_end_ = !parsed.keep_alive && decoder_.done() && in_.empty();
     if (!keep_alive_) break;
     const bool whole = co_await finish_body();
     if (!whole) break;
@@ -362,6 +365,7 @@ net::Task<void> Server::run() {
   exchange_.cancel();
   // Our end first; then a moment for the client to take it, so that a reset does not destroy the answer.
   Result<void> ended = co_await net::shutdown_write(*stream_, stream_->loop().after(1s));
+  if (asked_to_end_) co_return;
   const Deadline linger = stream_->loop().after(500ms);
   while (ended && !client_ended_ && !stream_->io().failed) {
     const Result<std::size_t> n = stream_->try_read(stream_->loop().scratch());

@@ -121,20 +121,38 @@ net::Task<Result<http::Response>> HttpPool::send_http2(http::Request& request, D
   co_return co_await slot->connection->exchange(request, by);
 }
 
-std::string HttpPool::http1_key(const http::Request& request, bool keep) const {
-  if (!keep) return {};
-  return concat(request.form == http::TargetForm::Absolute ? "a" : "o", request.authority.view());
+const std::string& HttpPool::http1_key(const http::Request& request, bool keep) {
+  key_.clear();
+  if (keep) {
+    key_ = request.form == http::TargetForm::Absolute ? 'a' : 'o';
+    key_ += request.authority.view();
+  }
+  return key_;
+}
+
+HttpPool::Http1Slot& HttpPool::add(Http1List& list, std::unique_ptr<http1::ClientConnection> connection, std::string key) {
+  list.emplace_back();
+  Http1Slot& slot = list.back();
+  slot.self = std::prev(list.end());
+  slot.connection = std::move(connection);
+  slot.connection->tag = reinterpret_cast<std::uintptr_t>(&slot);
+  slot.key = std::move(key);
+  return slot;
 }
 
 // A kept connection that can still be used; null if there is none. Those that cannot are dropped.
 http1::ClientConnection* HttpPool::take_idle(const std::string& key) {
   const auto at = http1_.find(key);
   if (at == http1_.end()) return nullptr;
-  while (!at->second.empty()) {
-    Http1Idle idle = std::move(at->second.back());  // the youngest is the least likely to be closed
-    at->second.pop_back();
+  Http1List& idle = at->second;
+  while (!idle.empty()) {
     --http1_idle_;
-    if (idle.connection->reusable()) return &take(std::move(idle.connection), key);
+    Http1Slot& youngest = idle.back();  // the least likely to be closed
+    if (youngest.connection->reusable()) {
+      busy_.splice(busy_.end(), idle, youngest.self);
+      return youngest.connection.get();
+    }
+    idle.pop_back();
   }
   return nullptr;
 }
@@ -155,23 +173,23 @@ net::Task<Result<void>> HttpPool::prepare_http1(const http::Request& request, bo
   Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
   if (!stream) co_return stream.error();
   auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
-  http1_[std::move(key)].push_back({std::move(made), loop_.now() + options_.http1_idle});
+  Http1List& idle = http1_[key];
+  add(idle, std::move(made), std::move(key)).until = loop_.now() + options_.http1_idle;
   ++http1_idle_;
   schedule_sweep();
   co_return Result<void>{};
 }
 
 net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, bool keep, Deadline by) {
-  const std::string key = http1_key(request, keep);
   bool again = keep && !request.body.has_value();
-  http1::ClientConnection* connection = take_idle(key);
+  http1::ClientConnection* connection = take_idle(http1_key(request, keep));
   for (;;) {
     if (connection == nullptr) {
       again = false;  // a new connection: its end means something
       Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
       if (!stream) co_return stream.error();
       auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
-      connection = &take(std::move(made), key);
+      connection = add(busy_, std::move(made), http1_key(request, keep)).connection.get();
     }
     Result<http::Response> response = co_await connection->exchange(request, by);
     if (response || !again || response.error().code != Errc::Refused) co_return response;
@@ -180,26 +198,21 @@ net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, b
   }
 }
 
-http1::ClientConnection& HttpPool::take(std::unique_ptr<http1::ClientConnection> connection, std::string key) {
-  connection->tag = ++next_tag_;
-  http1::ClientConnection& taken = *connection;
-  busy_.emplace(taken.tag, Http1Busy{std::move(connection), std::move(key)});
-  return taken;
-}
-
 // Called from inside the connection: it may be kept now, but destroyed only later.
 void HttpPool::on_exchange_done(http1::ClientConnection& connection) {
-  const auto at = busy_.find(connection.tag);
-  if (at == busy_.end()) return;
-  Http1Busy done = std::move(at->second);
-  busy_.erase(at);
-  if (!done.key.empty() && http1_idle_ < options_.max_idle && !draining_ && connection.reusable()) {
-    http1_[done.key].push_back({std::move(done.connection), loop_.now() + options_.http1_idle});
+  if (connection.tag == 0) return;
+  Http1Slot& slot = *reinterpret_cast<Http1Slot*>(static_cast<std::uintptr_t>(connection.tag));
+  if (!slot.key.empty() && http1_idle_ < options_.max_idle && !draining_ && connection.reusable()) {
+    slot.until = loop_.now() + options_.http1_idle;
+    Http1List& idle = http1_[slot.key];
+    idle.splice(idle.end(), busy_, slot.self);
     ++http1_idle_;
     schedule_sweep();
     return;
   }
-  dead_.push_back(std::move(done.connection));
+  connection.tag = 0;
+  dead_.push_back(std::move(slot.connection));
+  busy_.erase(slot.self);
   loop_.arm(*sweep_, loop_.now() + 1ms);
 }
 

@@ -4,7 +4,7 @@
 // Belongs to one worker. Nothing here chooses an endpoint or keeps metrics of requests.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,36 +60,37 @@ class HttpPool final : http1::ClientOwner {
 
  private:
   struct Http2Slot;
-  struct Http1Idle {
-    std::unique_ptr<http1::ClientConnection> connection;
-    TimePoint until;
-  };
   class Sweep;
 
-  struct Http1Busy {
+  // One HTTP/1 connection. It stays where it is while it moves between the lists, so that a request on a kept connection
+  // allocates nothing; connection.tag leads from the connection to it.
+  struct Http1Slot {
     std::unique_ptr<http1::ClientConnection> connection;
     std::string key;  // empty: not to be kept
+    TimePoint until{};
+    std::list<Http1Slot>::iterator self;
   };
+  using Http1List = std::list<Http1Slot>;
   void on_exchange_done(http1::ClientConnection& connection) override;
-  http1::ClientConnection& take(std::unique_ptr<http1::ClientConnection> connection, std::string key);
+  Http1Slot& add(Http1List& list, std::unique_ptr<http1::ClientConnection> connection, std::string key);
   http1::ClientConnection* take_idle(const std::string& key);
   Http2Slot* usable_http2();
   net::Task<void> dial_http2();
   void sweep();
   void schedule_sweep();
-  // Empty: not to be kept.
-  std::string http1_key(const http::Request& request, bool keep) const;
+  // Empty: not to be kept. Valid until the next call.
+  const std::string& http1_key(const http::Request& request, bool keep);
 
   net::Loop& loop_;
   Dialer& dialer_;
   PoolOptions options_;
   Random random_;
   std::vector<std::unique_ptr<Http2Slot>> http2_;
-  std::unordered_map<std::string, std::deque<Http1Idle>> http1_;
+  std::unordered_map<std::string, Http1List> http1_;  // idle, the youngest last
   std::size_t http1_idle_ = 0;
-  std::unordered_map<std::uint64_t, Http1Busy> busy_;
+  Http1List busy_;
+  std::string key_;  // of http1_key()
   std::vector<std::unique_ptr<http1::ClientConnection>> dead_;
-  std::uint64_t next_tag_ = 0;
   bool draining_ = false;
   bool dialing_ = false;
   std::optional<Error> dial_error_;
