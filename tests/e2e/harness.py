@@ -135,6 +135,25 @@ class Cluster:
                 process.stderr.close()
                 process.wait(timeout=10)
 
+    # --- parts that users have beside the mesh ---------------------------------------------------------------------
+    def images(self, *names):
+        """Makes these test images if needed and loads them into every node."""
+        run(os.path.join(HERE, "cluster", "images"), os.path.join(self.run_dir, "more"), *names, timeout=1200)
+        self.load(*(os.path.join(self.run_dir, "more", f"{name}.tar") for name in names))
+
+    def install_cert_manager(self):
+        """By its own chart, as users do it; its programs are those that `cluster/build` makes."""
+        self.images("cert-manager")
+        at = ["--set", "crds.enabled=true,startupapicheck.enabled=false"]
+        for part, image in (("", "controller"), ("webhook.", "webhook"), ("cainjector.", "cainjector")):
+            at += ["--set-string", f"{part}image.repository=localhost/cert-manager-{image},{part}image.tag=1"]
+        return self.helm("upgrade", "--install", "cert-manager", os.path.join(self.run_dir, "bin/cert-manager-chart"), "-n", "cert-manager",
+                         "--create-namespace", "--wait", "--timeout", "180s", *at)
+
+    def uninstall_cert_manager(self):
+        self.helm("uninstall", "cert-manager", "-n", "cert-manager", "--wait", check=False)
+        self.delete_namespace("cert-manager")
+
     def describe(self, ns):
         """What a person would look at when a case failed."""
         for args in (("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp")):
