@@ -18,9 +18,5 @@ set(CMAKE_C_FLAGS_INIT "-idirafter ${TULLE_ARM64_ROOT}/usr/include")
 set(CMAKE_CXX_FLAGS_INIT "-idirafter ${TULLE_ARM64_ROOT}/usr/include")
 # Boards run ARMv8.0; what newer processors have beyond it is chosen at run time. Programs start with pages of 4 to 64 KiB.
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-z,max-page-size=65536")
-# The page size of a Raspberry Pi 5 unless the environment names another.
-set(page 16384)
-if(DEFINED ENV{TULLE_PAGE_SIZE})
-  set(page $ENV{TULLE_PAGE_SIZE})
-endif()
-set(CMAKE_CROSSCOMPILING_EMULATOR "qemu-aarch64-static;-p;${page}")
+# QEMU_PAGESIZE in the environment tells the page size (16384: a Raspberry Pi 5).
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static)
