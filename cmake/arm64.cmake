@@ -17,6 +17,6 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 set(CMAKE_C_FLAGS_INIT "-idirafter ${TULLE_ARM64_ROOT}/usr/include")
 set(CMAKE_CXX_FLAGS_INIT "-idirafter ${TULLE_ARM64_ROOT}/usr/include")
 # Boards run ARMv8.0; what newer processors have beyond it is chosen at run time. Programs start with pages of 4 to 64 KiB.
-set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-z,max-page-size=65536")
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-L${TULLE_ARM64_ROOT}/usr/lib/aarch64-linux-gnu -Wl,-z,max-page-size=65536")
 # QEMU_PAGESIZE in the environment tells the page size (16384: a Raspberry Pi 5).
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static)
