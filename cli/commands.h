@@ -43,6 +43,10 @@ struct ContainerFlags {
 int local_exec(const ContainerFlags& flags, const std::vector<std::string>& argv);
 int local_logs(const ContainerFlags& flags);
 
+// Makes the images named (`nginx` or `local/nginx`) and prints a JSON line for each: name, layers
+// (folders, topmost first), command, user, group, workingDir.
+int local_images(const std::vector<std::string>& names, const std::string& cache);
+
 struct StatFlags {
   MeshFlags mesh;
   std::string resource = "pod";

@@ -356,4 +356,21 @@ int local_logs(const ContainerFlags& flags) {
   return 0;
 }
 
+int local_images(const std::vector<std::string>& names, const std::string& cache) {
+  std::vector<const local::Image*> images;
+  for (const std::string& name : names) {
+    images.push_back(local::find_image(name.starts_with("local/") ? name : concat("local/", name)));
+    if (images.back() == nullptr) return fail(concat("there is no image ", name));
+  }
+  local::ImageStore store(cache.empty() ? local::ImageStore::default_cache() : fs::absolute(cache).string(),
+                          [](const std::string& line) { std::cerr << line << "\n"; });
+  if (std::string problem = store.ensure(images); !problem.empty()) return fail(problem);
+  for (const local::Image* image : images) {
+    std::cout << Json{{"name", image->name},     {"layers", store.layers(*image)}, {"command", image->command},
+                      {"user", image->user},     {"group", image->group},          {"workingDir", image->working_dir}}
+              << "\n";
+  }
+  return 0;
+}
+
 }  // namespace tulle::cli

@@ -102,6 +102,13 @@ int main(int argc, char** argv) {
   add_container(logs_command, logs);
   logs_command->callback([&] { status = local_logs(logs); });
 
+  std::vector<std::string> image_names;
+  std::string image_cache;
+  CLI::App* const images_command = local->add_subcommand("images", "makes images and tells as JSON where they are");
+  images_command->add_option("names", image_names, "such as nginx")->required();
+  images_command->add_option("--cache", image_cache, "where images are kept; by default ~/.cache/tulle");
+  images_command->callback([&] { status = local_images(image_names, image_cache); });
+
   StatFlags stat_flags;
   std::vector<std::string> stat_words;
   CLI::App* const stat_command = app.add_subcommand("stat", "success rate, requests a second and latency, from the proxies' own metrics");

@@ -82,6 +82,21 @@ class Layer:
         target = target.strip("/")
         self._add(path, tarfile.LNKTYPE, 0o755, link=target, xattrs=self.xattrs[target])
 
+    def folder(self, source):
+        """All of a folder as the root of the image, with modes and owners; what is there already wins."""
+        for root, folders, files in os.walk(source):
+            folders.sort()
+            for name in sorted(folders) + sorted(files):
+                full = os.path.join(root, name)
+                path, state = os.path.relpath(full, source), os.lstat(full)
+                if os.path.islink(full):
+                    self._add(path, tarfile.SYMTYPE, 0o777, link=os.readlink(full))
+                elif os.path.isdir(full):
+                    self._add(path, tarfile.DIRTYPE, state.st_mode & 0o7777, uid=state.st_uid)
+                elif os.path.isfile(full):
+                    with open(full, "rb") as f:
+                        self._add(path, tarfile.REGTYPE, state.st_mode & 0o7777, f.read(), uid=state.st_uid)
+
     def users(self, **names):
         """passwd and group with root, nobody, and these."""
         names = {"root": 0, **names, "nobody": 65534}

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "control/injector/serving_certificate.h"
@@ -348,7 +349,7 @@ TEST_F(InjectorTest, AnswersWithinMilliseconds) {
   std::sort(times.begin(), times.end());
   RecordProperty("median_us", static_cast<int>(times[25] / 1us));
   // The median, both ends of the connection in this process, on machines that do other things, too.
-  EXPECT_LT(times[25], 10ms);
+  EXPECT_LT(times[25], std::getenv("TULLE_EMULATED") != nullptr ? 200ms : 10ms);
 }
 
 }  // namespace

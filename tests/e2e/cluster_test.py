@@ -126,9 +126,27 @@ def a_killed_api_server_comes_back(c):
     wait(lambda: c.kubectl("get", "--raw=/readyz") == "ok", "the API server answers again", 60)
 
 
+def a_killed_node_comes_back(c):
+    """Power cut and boot: its pods are the same and run again."""
+    before = next(p for p in c.get("pods", ns=NS, selector="app=web") if p["spec"]["nodeName"] == "node3")
+    name, ip = before["metadata"]["name"], before["status"]["podIP"]
+
+    def reached(address):
+        return "200" in c.exec(NS, "client", "/testd", "get", "-timeout=1s", f"http://{address}:8080/", check=False)
+    assert reached(ip)
+    c.kill_node(3)
+    assert not reached(ip), "nothing answers on a node that is gone"
+    c.start_node(3)
+
+    def again():
+        pod_now = c.get("pod", name, ns=NS)
+        return pod_now["status"]["containerStatuses"][0]["restartCount"] == 1 and reached(pod_now["status"]["podIP"])
+    wait(again, "its pod runs and answers again", 90)
+
+
 CASES = [pods_run_on_every_node, services_reach_all_their_pods, names_resolve, jobs_end_with_their_own_exit_code, exec_and_logs_work_on_every_node,
          captures_see_what_passes_between_nodes, nothing_leaves_the_machine, webhooks_change_pods, a_load_counts_its_failures,
-         programs_with_file_capabilities_keep_them, a_killed_api_server_comes_back]
+         programs_with_file_capabilities_keep_them, a_killed_api_server_comes_back, a_killed_node_comes_back]
 
 
 def main():

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
+from urllib.parse import quote
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -153,6 +154,37 @@ class Cluster:
     def uninstall_cert_manager(self):
         self.helm("uninstall", "cert-manager", "-n", "cert-manager", "--wait", check=False)
         self.delete_namespace("cert-manager")
+
+    def install_prometheus(self, ns, annotations=None):
+        """One Prometheus that finds pods by their port names, as the mesh's own scrape jobs do; ask it with `query`."""
+        self.images("prometheus")
+        keep = "linkerd-admin|admin-http|dest-admin|metrics"
+        config = {"global": {"scrape_interval": "2s"}, "scrape_configs": [{
+            "job_name": "pods", "kubernetes_sd_configs": [{"role": "pod"}], "relabel_configs": [
+                {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": keep, "action": "keep"},
+                {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+                {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+                {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"}]}]}
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "prometheus", "namespace": ns}}
+        binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": f"prometheus-{ns}"},
+                   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+                   "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": ns}]}
+        settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prometheus", "namespace": ns}, "data": {"prometheus.yml": json.dumps(config)}}
+        program = container("prometheus", "localhost/prometheus:1", args=["--config.file=/config/prometheus.yml", "--storage.tsdb.path=/data"],
+                            ports=[{"containerPort": 9090, "name": "http"}], readinessProbe={"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1},
+                            volumeMounts=[{"name": "config", "mountPath": "/config"}, {"name": "data", "mountPath": "/data"}])
+        self.apply(account, binding, settings, service("prometheus", ns, 9090, 9090),
+                   deployment("prometheus", ns, program, annotations=annotations, serviceAccountName="prometheus", securityContext={"fsGroup": 65534},
+                              volumes=[{"name": "config", "configMap": {"name": "prometheus"}}, {"name": "data", "emptyDir": {}}]))
+        self.rollout(ns, "deploy/prometheus")
+
+    def uninstall_prometheus(self, ns):
+        self.kubectl("delete", "clusterrolebinding", f"prometheus-{ns}", "--ignore-not-found")
+
+    def query(self, ns, expression):
+        """What the Prometheus of a namespace answers: a list of (labels, value)."""
+        text = self.kubectl("get", "--raw", f"/api/v1/namespaces/{ns}/services/prometheus:9090/proxy/api/v1/query?query={quote(expression)}")
+        return [(r["metric"], float(r["value"][1])) for r in json.loads(text)["data"]["result"]]
 
     def describe(self, ns):
         """What a person would look at when a case failed."""
