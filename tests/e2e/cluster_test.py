@@ -101,21 +101,36 @@ def a_load_counts_its_failures(c):
     assert bad["failed"] == bad["requests"] > 0 and any("503" in reason for reason in bad["reasons"]), bad
 
 
-def programs_with_file_capabilities_keep_them(c):
-    """Our layers carry extended attributes through the node's containerd: init may set rules as nobody, with no capability it still starts."""
-    images = c.on(1, "ctr", "-n", "k8s.io", "images", "ls", "-q")
-    image = next((line for line in images.splitlines() if line.startswith("docker.io/tulle/proxy:")), None)
+def proxy_image(c):
+    images = c.on(1, "ctr", "-n", "k8s.io", "images", "ls", "-q").splitlines()
+    image = next((line for line in images if line.startswith("docker.io/tulle/proxy:")), None)
     assert image, "the proxy's image is not loaded"
-    restricted = {"runAsNonRoot": True, "runAsUser": 65534, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-                  "seccompProfile": {"type": "RuntimeDefault"}}
-    c.apply(job("version", NS, container(image=image, command=["/usr/lib/linkerd/linkerd2-proxy-init"], securityContext=restricted,
-                                         args=["-p", "4143", "-o", "4140", "--simulate"])))
-    c.kubectl("-n", NS, "wait", "--for=condition=Complete", "job/version", "--timeout=60s")
-    assert "4143" in c.logs(NS, "job/version")
-    root = c.on(1, "sh", "-c", "for d in /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs; do "
-                "[ ! -e $d/usr/lib/linkerd/linkerd2-proxy-init ] || echo $d/usr/lib/linkerd; done").split()[0]
-    caps = c.on(1, "getcap", "-r", root)
-    assert "linkerd2-proxy-init cap_net_admin,cap_net_raw=p" in caps and "linkerd-await" not in caps, caps
+    return image
+
+
+RESTRICTED = {"runAsNonRoot": True, "runAsUser": 65534, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+              "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def init_starts_without_any_capability(c):
+    """What the file may have it need not have: a container that drops everything still runs the program."""
+    security = {**RESTRICTED, "capabilities": {"drop": ["ALL"]}}
+    c.apply(job("rules", NS, container(image=proxy_image(c), command=["/usr/lib/linkerd/linkerd2-proxy-init"], securityContext=security,
+                                       args=["-p", "4143", "-o", "4140", "--simulate"])))
+    c.kubectl("-n", NS, "wait", "--for=condition=Complete", "job/rules", "--timeout=60s")
+    assert "4143" in c.logs(NS, "job/rules")
+
+
+def init_redirects_as_nobody(c):
+    """The layer's file capabilities reach the node: the rules are set by uid 65534, and a connection to any port comes to 4143."""
+    security = {**RESTRICTED, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}}
+    init = container("init", proxy_image(c), command=["/usr/lib/linkerd/linkerd2-proxy-init"], args=["-p", "4143", "-o", "4140", "-u", "2102"],
+                     securityContext=security)
+    c.apply(pod("redirected", NS, container(args=["serve", "-port=4143"]), initContainers=[init]))
+    c.kubectl("-n", NS, "wait", "--for=condition=Ready", "pod/redirected", "--timeout=60s")
+    ip = c.get("pod", "redirected", ns=NS)["status"]["podIP"]
+    answer = json.loads(c.exec(NS, "client", "wget", "-qO-", f"http://{ip}:8080/"))
+    assert answer["pod"] == "redirected" and answer["port"] == 4143, answer
 
 
 def a_killed_api_server_comes_back(c):
@@ -146,7 +161,7 @@ def a_killed_node_comes_back(c):
 
 CASES = [pods_run_on_every_node, services_reach_all_their_pods, names_resolve, jobs_end_with_their_own_exit_code, exec_and_logs_work_on_every_node,
          captures_see_what_passes_between_nodes, nothing_leaves_the_machine, webhooks_change_pods, a_load_counts_its_failures,
-         programs_with_file_capabilities_keep_them, a_killed_api_server_comes_back, a_killed_node_comes_back]
+         init_starts_without_any_capability, init_redirects_as_nobody, a_killed_api_server_comes_back, a_killed_node_comes_back]
 
 
 def main():
