@@ -284,7 +284,8 @@ std::string Control::missing() const {
     return concat("kubernetes: ", kubernetes_->missing());
   }
   if (!problem_.empty()) return problem_;
-  if (issuers_ != nullptr && issuers_->current() == nullptr) {
+  // Without the identity role nobody waits for certificates of ours, and loopback needs none.
+  if (options_.identity && issuers_ != nullptr && issuers_->current() == nullptr) {
     return issuers_->broken() ? concat("issuer: ", issuers_->problem()) : "issuer";
   }
   if (webhooks_ != nullptr) {

@@ -1,0 +1,263 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The mesh as a user gets it: installed by Helm with no certificate given, the first example meshed by one annotation."""
+import os
+import re
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(HERE, "../netns"))
+from capture import read_flows  # noqa: E402
+from harness import TOP, Cluster, container, deployment, job, pod, report, server, wait  # noqa: E402
+
+MESH, NS, CANARY = "linkerd", "shop", b"canary-7c1f3b2e"
+LIFETIME, SKEW = 10, 2  # seconds: every certificate is renewed many times while the test runs
+# Some values of a Linkerd installation as it is, some to make the test quick.
+VALUES = ["--set", f"identity.issuer.issuanceLifetime={LIFETIME}s,identity.issuer.clockSkewAllowance={SKEW}s",
+          "--set", "imagePullPolicy=IfNotPresent,proxy.logLevel=warn\\,linkerd=info"]
+
+
+def client(c, *command, **options):
+    return c.exec(NS, "deploy/client", *command, container="client", **options)
+
+
+def ready_pods(c, ns, **labels):
+    selector = ",".join(f"{k}={v}" for k, v in labels.items())
+    return [p for p in c.get("pods", ns=ns, selector=selector) if "deletionTimestamp" not in p["metadata"]
+            and any(s["type"] == "Ready" and s["status"] == "True" for s in p["status"].get("conditions", []))]
+
+
+def metric(c, name, pattern):
+    """The sum of a family's samples that match, in the client's proxy."""
+    text = c.exec(NS, "deploy/client", "curl", "-s", "http://localhost:4191/metrics", container="client")
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + "{") and re.search(pattern, line))
+
+
+class Load:
+    """hey from the client, counted: 200 requests a second until it is asked for."""
+
+    def __init__(self, c, seconds):
+        self.text = ""
+        self.thread = threading.Thread(target=self.work, args=(c, seconds))
+        self.thread.start()
+        self.seconds = seconds
+        time.sleep(1)
+
+    def work(self, c, seconds):
+        self.text = client(c, "hey", "-z", f"{seconds}s", "-c", "4", "-q", "50", "http://web/", timeout=seconds + 60)
+
+    def end(self):
+        """(answered with 200, everything else)"""
+        self.thread.join()
+        codes = dict(re.findall(r"\[(\d+)\]\s+(\d+) responses", self.text))
+        errors = sum(map(int, re.findall(r"^\s+\[(\d+)\]\t", self.text.partition("Error distribution")[2], re.M)))
+        good = int(codes.pop("200", 0))
+        return good, errors + sum(map(int, codes.values()))
+
+
+def nothing_failed(load):
+    good, bad = load.end()
+    print(f"# {good} requests, {bad} failed")
+    assert good > load.seconds * 20 and bad == 0, load.text
+
+
+def helm_installs_it(c):
+    c.helm("upgrade", "--install", "linkerd-crds", os.path.join(TOP, "charts/linkerd-crds"), "-n", MESH, "--create-namespace")
+    began = time.monotonic()
+    c.helm("upgrade", "--install", "linkerd-control-plane", os.path.join(TOP, "charts/linkerd-control-plane"), "-n", MESH, "--wait", "--timeout", "90s", *VALUES)
+    print(f"# the control plane is ready after {time.monotonic() - began:.1f} s")
+    for name in ("linkerd-identity-issuer", "linkerd-identity-rotation", "linkerd-proxy-injector-k8s-tls"):
+        assert c.get("secret", name, ns=MESH)["data"], name
+    wait(lambda: all(w["clientConfig"].get("caBundle") for w in c.get("mutatingwebhookconfigurations", "linkerd-proxy-injector-webhook-config")["webhooks"]),
+         "the API server can believe the injector", 15)
+
+
+def one_annotation_meshes_the_first_example(c):
+    c.images("nginx", "redis", "mariadb", "client")
+    c.kubectl("annotate", "namespace", NS, "linkerd.io/inject=enabled", "--overwrite")
+    with open(os.path.join(TOP, "examples/first/kubernetes.yaml"), encoding="utf-8") as f:
+        c.apply(f.read())
+    for name in ("web", "admin", "cache", "db", "client"):
+        c.rollout(NS, f"deploy/{name}")
+    for p in c.get("pods", ns=NS):
+        names = [i["name"] for i in p["spec"].get("initContainers", [])]
+        assert names[:2] == ["linkerd-init", "linkerd-proxy"], (p["metadata"]["name"], names)
+        assert p["metadata"]["labels"]["linkerd.io/control-plane-ns"] == MESH
+
+
+def everything_works_as_before_and_is_mutual_tls(c):
+    assert {client(c, "curl", "-sS", "http://web/").split()[0] for _ in range(10)} == {"hello"}
+    assert client(c, "redis-cli", "-h", "cache", "set", "k", "v").strip() == "OK"
+    assert client(c, "mariadb", "-hdb", "-P13306", "-uapp", "-papp", "--skip-ssl", "-Ne", "SELECT 6*7").strip() == "42"
+    secured = metric(c, "tcp_open_total", r'direction="outbound",peer="dst".*tls="true"')
+    plain = metric(c, "tcp_open_total", r'direction="outbound",peer="dst".*tls="(?!true)')
+    assert secured >= 3 and plain == 0, (secured, plain)
+
+
+def between_nodes_everything_is_tls(c):
+    c.apply(pod("plain", NS, container(image="localhost/client:1", command=["sleep", "3600"]), annotations={"linkerd.io/inject": "disabled"}))
+    c.kubectl("-n", NS, "wait", "--for=condition=Ready", "pod/plain", "--timeout=60s")
+    pods = {p["status"]["podIP"]: p for p in c.get("pods", ns=NS)}
+    meshed = {ip for ip, p in pods.items() if p["metadata"]["name"] != "plain"}
+    with c.capture() as capture:
+        for _ in range(4):
+            client(c, "curl", "-sS", "-H", "X-Canary: canary-7c1f3b2e-request", "http://web/")
+        client(c, "redis-cli", "-h", "cache", "set", "k", "canary-7c1f3b2e")
+        for _ in range(6):
+            c.exec(NS, "plain", "curl", "-sS", "http://web/")
+        flows = read_flows(capture.end())
+    # Connections that were open before the capture begin in the middle of a record: what is in them still must not be readable.
+    between = [f for f in flows if f.client[0] in meshed and f.server[0] in meshed and f.payload()]
+    assert between and not [f for f in between if CANARY in f.payload()], len(between)
+    plain = {ip for ip, p in pods.items() if p["metadata"]["name"] == "plain"}
+    assert [f for f in flows if (f.client[0] in plain or f.server[0] in plain) and CANARY in f.payload()], "the unmeshed pod's canary is found"
+
+
+def jobs_complete_with_their_own_exit_code(c):
+    c.apply(job("good", NS, container(args=["get", "http://web/"])), job("bad", NS, container(command=["sh", "-c", "wget -qO- http://web/ >/dev/null && exit 3"])))
+    c.kubectl("-n", NS, "wait", "--for=condition=Complete", "job/good", "--timeout=60s")
+    c.kubectl("-n", NS, "wait", "--for=condition=Failed", "job/bad", "--timeout=60s")
+    ended = c.get("pods", ns=NS, selector="app=bad")[0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert ended["exitCode"] == 3, ended
+    for p in c.get("pods", ns=NS, selector="app=good"):
+        assert p["status"]["initContainerStatuses"][1]["state"]["terminated"]["exitCode"] == 0, p["status"]
+
+
+def policies_deny_and_allow(c):
+    def status(pod_name):
+        return c.exec(NS, pod_name, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://admin/", container="client" if "client" in pod_name else None)
+    assert status("deploy/client") == "200" and status("plain") == "200"
+    with open(os.path.join(TOP, "examples/first/policy.yaml"), encoding="utf-8") as f:
+        policy = f.read()
+    c.apply(policy)
+    try:
+        wait(lambda: status("plain") == "403", "the unmeshed pod is denied", 10)
+        assert status("deploy/client") == "200"
+        # Probes of the kubelet still come in: the pod stays ready.
+        time.sleep(3)
+        assert ready_pods(c, NS, app="admin")
+    finally:
+        c.kubectl("delete", "-f", "-", stdin=policy)
+    wait(lambda: status("plain") == "200", "everybody is admitted again", 10)
+
+
+def a_bad_policy_is_refused_by_name(c):
+    bad = {"apiVersion": "policy.linkerd.io/v1alpha1", "kind": "AuthorizationPolicy", "metadata": {"name": "bad", "namespace": NS},
+           "spec": {"targetRef": {"group": "policy.linkerd.io", "kind": "Nonsense", "name": "x"}, "requiredAuthenticationRefs": []}}
+    try:
+        c.apply(bad)
+    except RuntimeError as error:
+        assert "linkerd-policy-validator.linkerd.io" in str(error), error
+        return
+    raise AssertionError("a policy that targets nothing known was taken")
+
+
+def a_rolling_restart_loses_no_request(c):
+    load = Load(c, 25)
+    c.kubectl("-n", NS, "rollout", "restart", "deploy/web")
+    c.rollout(NS, "deploy/web")
+    nothing_failed(load)
+
+
+def a_killed_control_plane_loses_no_request(c):
+    load = Load(c, 25)
+    for _ in range(5):
+        for p in c.get("pods", ns=MESH, selector="linkerd.io/control-plane-component=control-plane"):
+            c.kubectl("-n", MESH, "delete", "pod", p["metadata"]["name"], "--force", "--grace-period=0")
+        time.sleep(3)
+    c.rollout(MESH, "deploy/linkerd-control-plane")
+    nothing_failed(load)
+
+
+def an_absent_api_server_loses_no_request(c):
+    load = Load(c, 22)
+    with c.hold("apiserver"):
+        time.sleep(15)
+    nothing_failed(load)
+    wait(lambda: c.get("namespaces"), "the API server is back", 60)
+
+
+def the_anchor_is_replaced_under_load(c):
+    def anchors():
+        return c.get("configmap", "linkerd-identity-trust-roots", ns=MESH)["data"]["ca-bundle.crt"]
+    before = anchors()
+    load = Load(c, 75)
+    c.kubectl("-n", MESH, "annotate", "secret", "linkerd-identity-rotation", "linkerd.io/replace-anchor=now", "--overwrite")
+    wait(lambda: anchors().count("BEGIN") == 2, "the new anchor is announced", 30)
+    wait(lambda: anchors().count("BEGIN") == 1 and before not in anchors(), "the new anchor is alone", 70)
+    nothing_failed(load)
+    # A pod that knows the old anchor only comes back when its containers are started again.
+    p = ready_pods(c, NS, app="client")[0]
+    restarts = p["status"]["initContainerStatuses"][1]["restartCount"]
+    node = int(p["spec"]["nodeName"][4:])
+    container_id = p["status"]["initContainerStatuses"][1]["containerID"].split("//")[1]
+    c.on(node, "ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL", container_id)
+    wait(lambda: (q := ready_pods(c, NS, app="client")) and q[0]["status"]["initContainerStatuses"][1]["restartCount"] > restarts,
+         "the client's proxy was started again and is ready", 60)
+    assert client(c, "curl", "-sS", "http://web/").startswith("hello")
+
+
+def with_the_injector_down_nothing_starts_unmeshed(c):
+    c.kubectl("-n", MESH, "scale", "deploy/linkerd-control-plane", "--replicas=0")
+    wait(lambda: not c.get("pods", ns=MESH, selector="linkerd.io/control-plane-component=control-plane"), "the control plane is gone", 60)
+    try:
+        with c.namespace("outside"):
+            c.apply(deployment("web", "outside", server()))
+            c.rollout("outside", "deploy/web")
+        try:
+            c.apply(pod("late", NS, server()))
+        except RuntimeError as error:
+            assert "namespaces.linkerd-proxy-injector.linkerd.io" in str(error), error
+        else:
+            raise AssertionError("a pod that should be meshed started without its proxy")
+        assert client(c, "curl", "-sS", "http://web/").startswith("hello"), "what runs goes on"
+    finally:
+        c.kubectl("-n", MESH, "scale", "deploy/linkerd-control-plane", "--replicas=1")
+        c.rollout(MESH, "deploy/linkerd-control-plane")
+
+
+def uninstalling_leaves_nothing(c):
+    c.helm("uninstall", "linkerd-control-plane", "-n", MESH, "--wait")
+    c.helm("uninstall", "linkerd-crds", "-n", MESH, "--wait")
+
+    def left():
+        text = ""
+        for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations", "clusterroles", "clusterrolebindings", "crds"):
+            text += run_lines(c, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns")
+        for kind in ("secrets", "configmaps", "services", "deployments", "roles", "rolebindings", "serviceaccounts"):
+            text += run_lines(c, "-n", MESH, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns")
+        return text
+    wait(lambda: not left(), "every object of the mesh is gone", 60)
+
+
+def run_lines(c, *args):
+    return c.kubectl(*args, check=False)
+
+
+CASES = [helm_installs_it, one_annotation_meshes_the_first_example, everything_works_as_before_and_is_mutual_tls, between_nodes_everything_is_tls,
+         jobs_complete_with_their_own_exit_code, policies_deny_and_allow, a_bad_policy_is_refused_by_name, a_rolling_restart_loses_no_request,
+         a_killed_control_plane_loses_no_request, an_absent_api_server_loses_no_request, the_anchor_is_replaced_under_load,
+         with_the_injector_down_nothing_starts_unmeshed, uninstalling_leaves_nothing]
+
+
+def describe(c):
+    c.describe(NS)
+    c.describe(MESH)
+    print(c.kubectl("-n", MESH, "logs", "deploy/linkerd-control-plane", "--tail=30", check=False), file=sys.stderr)
+
+
+def main():
+    cluster = Cluster()
+    with cluster.namespace(NS):
+        try:
+            report(CASES, cluster, on_failure=lambda: describe(cluster))
+        finally:
+            for release in ("linkerd-control-plane", "linkerd-crds"):
+                cluster.helm("uninstall", release, "-n", MESH, "--wait", check=False)
+            cluster.delete_namespace(MESH)
+
+
+main()
