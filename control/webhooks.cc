@@ -231,7 +231,20 @@ net::Task<Result<WebhookStore::Secret>> KubernetesWebhookStore::read_secret(std:
   co_return out;
 }
 
+net::Task<std::string> KubernetesWebhookStore::owner() {
+  if (!owner_.empty()) co_return owner_;
+  const k8s::ObjectPath path{k8s::kDeployments, ns_, "linkerd-control-plane", {}, {}};
+  k8s::ApiRequest request = metadata_only(k8s::get(path));
+  const Deadline by = client_.loop().after(kPatience);
+  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
+  const auto read = response.ok() ? read_json<Named>(response.body) : std::nullopt;
+  if (!read) co_return std::string();
+  owner_ = owner_references(read->metadata.name, read->metadata.uid);
+  co_return owner_;
+}
+
 net::Task<Result<void>> KubernetesWebhookStore::write_secret(std::string name, Secret secret) {
+  const std::string owned_by = co_await owner();
   const bool exists = !secret.version.empty();
   k8s::JsonWriter json;
   json.object([&] {
@@ -248,6 +261,10 @@ net::Task<Result<void>> KubernetesWebhookStore::write_secret(std::string name, S
         json.member("linkerd.io/control-plane-component", "control-plane");
         json.member("linkerd.io/control-plane-ns", ns_);
       });
+      if (!owned_by.empty()) {
+        json.key("ownerReferences");
+        json.raw(owned_by);
+      }
     });
     json.key("data");
     json.object([&] {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/identity/issuer_store.h"
+#include "control/identity/kubernetes_issuer.h"
 #include "control/index/index.h"
 #include "control/injector/cluster.h"
 #include "control/injector/injection.h"
@@ -75,8 +76,12 @@ class KubernetesWebhookStore final : public WebhookStore {
 
  private:
   k8s::ApiClient& client_;
+  // ownerReferences (JSON), so that Secrets go with the Deployment; "" while it is not known.
+  net::Task<std::string> owner();
+
   const std::string ns_;
   const k8s::LeaderElection& election_;
+  std::string owner_;
 };
 
 class Webhooks {

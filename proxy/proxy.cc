@@ -195,7 +195,7 @@ Result<void> Proxy::start() {
     const auto ip = net::IpAddr::parse(service.host);
     const bool loopback = service.host == "localhost." || (ip && ip->is_loopback());
     return std::make_unique<ControlClient>(
-        control_, sockets_, service, loopback ? config_.inbound : config_.outbound, log_, [this] { return credentials_; },
+        control_, sockets_, service, loopback ? config_.inbound : config_.outbound, log_, [this] { return control_credentials(); },
         [this, name](std::string host, std::uint16_t port) { return resolve(name, std::move(host), port); },
         metrics_.control(control_labels(service)), entropy());
   };
@@ -239,6 +239,15 @@ Result<void> Proxy::start() {
   scope_.spawn(identity_->run());
   scope_.spawn(warn_while_uncertified());
   return {};
+}
+
+CredentialsPtr Proxy::control_credentials() {
+  if (!credentials_->has_own()) return credentials_;
+  const WallTime now = wall_now();
+  if (credentials_->leaf().not_before <= now && now < credentials_->leaf().not_after) return credentials_;
+  // A certificate that has ended would be refused, and so the new one never be had: come without.
+  Result<CredentialsPtr> bare = tls::Credentials::make({.anchors = credentials_->anchors(), .alpn = {std::string(kTransportAlpn)}});
+  return bare ? *bare : credentials_;
 }
 
 net::Task<void> Proxy::warn_while_uncertified() {

@@ -46,6 +46,8 @@ class Proxy final : public AdminHost {
   struct WorkerThread;
   // `client`: identity, destination or policy, for metrics.
   net::Task<std::vector<net::SocketAddr>> resolve(std::string_view client, std::string host, std::uint16_t port);
+  // What we show to the control plane.
+  tls::CredentialsPtr control_credentials();
   void on_certified(CredentialsPtr credentials);
   void count_unsupported(std::string_view feature);
   Result<void> bind_worker(WorkerThread& worker, bool shared_ports);

@@ -51,6 +51,19 @@ std::optional<KeyedObject> read_object(std::string_view json) {
 
 }  // namespace
 
+std::string owner_references(std::string_view deployment, std::string_view uid) {
+  k8s::JsonWriter json;
+  json.list([&] {
+    json.object([&] {
+      json.member("apiVersion", "apps/v1");
+      json.member("kind", "Deployment");
+      json.member("name", deployment);
+      json.member("uid", uid);
+    });
+  });
+  return json.take();
+}
+
 // One Secret or ConfigMap, as it is now.
 class KubernetesIssuer::Followed final : public k8s::Receiver {
  public:
@@ -172,16 +185,7 @@ net::Task<std::string> KubernetesIssuer::owner() {
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
   const auto object = response.ok() ? read_object(response.body) : std::nullopt;
   if (!object) co_return std::string();
-  k8s::JsonWriter json;
-  json.list([&] {
-    json.object([&] {
-      json.member("apiVersion", "apps/v1");
-      json.member("kind", "Deployment");
-      json.member("name", options_.deployment);
-      json.member("uid", object->metadata.uid);
-    });
-  });
-  owner_ = json.take();
+  owner_ = owner_references(options_.deployment, object->metadata.uid);
   co_return owner_;
 }
 

@@ -21,6 +21,9 @@
 
 namespace tulle::control {
 
+// ownerReferences as JSON: what is made goes with this Deployment.
+std::string owner_references(std::string_view deployment, std::string_view uid);
+
 class KubernetesIssuer {
  public:
   struct Options {

@@ -17,10 +17,11 @@ constexpr std::size_t kMaxLine = 8000;
 Detected detect(Bytes bytes) noexcept {
   std::string_view text = as_text(bytes);
   if (text.empty()) return Detected::NeedMore;
-  const std::size_t same = std::min(text.size(), kPreface.size());
+  // So many bytes tell the preface from every request of HTTP/1; the rest is the session's to check.
+  constexpr std::size_t kTelling = 14;
+  const std::size_t same = std::min(text.size(), kTelling);
   if (text.substr(0, same) == kPreface.substr(0, same)) {
-    if (text.size() >= 14) return Detected::Http2;
-    return Detected::NeedMore;
+    return same == kTelling ? Detected::Http2 : Detected::NeedMore;
   }
   // Leading empty lines are allowed before a request line.
   while (text.starts_with("\r\n")) text.remove_prefix(2);
@@ -35,7 +36,9 @@ Detected detect(Bytes bytes) noexcept {
   const auto first = static_cast<std::uint8_t>(rest.front());
   if (first <= 0x20 || first >= 0x7F) return Detected::NotHttp;
   const auto end = rest.find_first_of(" \r\n");
-  if (end == std::string_view::npos) return rest.size() > kMaxLine ? Detected::NotHttp : Detected::NeedMore;
+  // The same answer however the bytes come in.
+  if (std::min(end, rest.size()) > kMaxLine) return Detected::NotHttp;
+  if (end == std::string_view::npos) return Detected::NeedMore;
   if (rest[end] != ' ') return Detected::NotHttp;
   constexpr std::string_view kVersion = "HTTP/1.";
   const std::string_view version = rest.substr(end + 1);

@@ -36,7 +36,7 @@ std::string exposition(int series) {
 
 TEST(Gzip, ComesBackAsItWas) {
   std::string bytes;
-  for (int i = 0; i < 70'000; ++i) bytes += static_cast<char>(i * i >> 3);
+  for (int i = 0; i < 70'000; ++i) bytes += static_cast<char>(static_cast<unsigned>(i) * static_cast<unsigned>(i) >> 3);
   std::string noise;
   unsigned state = 1;
   for (int i = 0; i < 50'000; ++i) noise += static_cast<char>((state = state * 1'103'515'245 + 12'345) >> 16);

@@ -95,6 +95,7 @@ net::Task<Result<WallTime>> IdentityWatch::certify() {
 
 net::Task<void> IdentityWatch::run() {
   bool certified = false;
+  unsigned failures = 0;  // in a row
   WallTime expires{};
   auto& refreshes = metrics_.cert_refreshes;
   for (;;) {
@@ -119,8 +120,10 @@ net::Task<void> IdentityWatch::run() {
     if (certified) {
       const Duration left = std::max<Duration>(expires - began, 0s);
       wait = std::clamp<Duration>(Duration{left.count() / 10 * 7}, config_.min_refresh, config_.max_refresh);
-      if (!outcome) wait = std::min(wait, config_.min_refresh);
     }
+    // 1, 2, 4, 8 s, then as often as renewals may be.
+    failures = outcome ? 0 : failures + 1;
+    if (!outcome) wait = std::min<Duration>(config_.min_refresh, 1s * (1U << std::min(failures - 1, 6U)));
     const WallTime due = began + wait;
     const TimePoint due_at = client_.loop().now() + wait;
     while (wall_now() < due && client_.loop().now() < due_at) {

@@ -19,7 +19,7 @@ def client(c, *command, **options):
 
 def everything_rolls_out(c):
     c.images("nginx", "redis", "mariadb", "client")
-    with open(os.path.join(TOP, "examples/first/kubernetes.yaml"), encoding="utf-8") as f:
+    with open(os.path.join(TOP, "examples/kubernetes/first.yaml"), encoding="utf-8") as f:
         c.apply(f.read())
     for name in ("web", "admin", "cache", "db", "client"):
         c.rollout(NS, f"deploy/{name}")

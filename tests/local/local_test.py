@@ -220,6 +220,22 @@ def an_interrupt_while_it_comes_up_leaves_nothing():
     assert after == before, (before, after)
 
 
+def a_mesh_whose_certificates_have_all_ended_heals():
+    """The control plane is stopped until no workload has a certificate that is valid; then it goes on, and so does the mesh."""
+    tulle("local", "up", "--name", NAME, "--cache", CACHE, "-q", "-f", FIRST, "--identity-issuance-lifetime", "8s", "--identity-clock-skew-allowance", "2s")
+    try:
+        pod = next(p for p in status()["pods"] if p["name"] == "linkerd-control-plane")
+        control = pod["containers"][0]["pid"]
+        os.kill(control, signal.SIGSTOP)
+        try:
+            time.sleep(16)
+        finally:
+            os.kill(control, signal.SIGCONT)
+        wait(lambda: run("shop/client", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://web/") == "200", "requests work again", 30)
+    finally:
+        down()
+
+
 def main():
     wanted = sys.argv[3:]
     results = []
@@ -241,6 +257,7 @@ def main():
         check(down_leaves_nothing)
         check(a_crash_leaves_nothing)
         check(an_interrupt_while_it_comes_up_leaves_nothing)
+        check(a_mesh_whose_certificates_have_all_ended_heals)
         if not wanted or any(case.__name__ in wanted for case in IN_FIRST):
             up(FIRST)
             for case in IN_FIRST:
