@@ -121,7 +121,9 @@ net::Task<void> Reflector::run() {
       const End end = co_await list();
       if (end == End::Missing) {
         resource_is_missing();
-        const Duration wait = kMissing / 2 + kMissing * random_.below(1000) / 2000;
+        // A CRD that is being installed is there in a moment; one that is not may take days.
+        const Duration longest = std::min<Duration>(kMissing, 2s + (client_.loop().now() - missing_since_) / 2);
+        const Duration wait = longest / 2 + longest * random_.below(1000) / 2000;
         co_await net::sleep_for(client_.loop(), wait);
         continue;
       }

@@ -366,7 +366,7 @@ class OurHttp2Server(unittest.TestCase):
             slow.kill()
             slow.wait()
         # curl's window is 32 MiB; we make no more than that and what waits for it.
-        self.assertGreater(made, 1_000_000)
+        self.assertGreater(made, 100_000)
         self.assertLess(made, 50_000_000)
 
     def test_h2load(self):
