@@ -130,17 +130,6 @@ Options parse(const Arguments& arguments) {
   return options;
 }
 
-bool wait_for(int fd, short events, TimePoint until) {
-  for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - monotonic_now()).count();
-    if (left <= 0) return false;
-    pollfd wait{fd, events, 0};
-    const int n = ::poll(&wait, 1, static_cast<int>(left));
-    if (n > 0) return true;
-    if (n == 0 || errno != EINTR) return false;
-  }
-}
-
 // The status of one request to the proxy's admin port on this pod's loopback; 0 if there was no answer.
 int request_once(const sockaddr* to, socklen_t size, std::string_view method, std::string_view path, std::uint16_t port, TimePoint until) {
   const net::Fd fd(::socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

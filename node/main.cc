@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // tulle-node: what a pod needs besides its proxy. It answers to the names under which Linkerd's image has its parts
 // (linkerd2-proxy-init, linkerd-await, linkerd2-network-validator, sleep).
+#include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -14,6 +16,17 @@
 namespace tulle::node {
 
 void say(std::string_view text) { std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data()); }
+
+bool wait_for(int fd, short events, TimePoint until) {
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - monotonic_now()).count();
+    if (left <= 0) return false;
+    pollfd wait{fd, events, 0};
+    const int n = ::poll(&wait, 1, static_cast<int>(left));
+    if (n > 0) return true;
+    if (n == 0 || errno != EINTR) return false;
+  }
+}
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) noexcept {
   if (text == "0") return std::chrono::milliseconds(0);

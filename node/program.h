@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/base/time.h"
+
 namespace tulle::node {
 
 using Arguments = std::vector<std::string_view>;
@@ -28,5 +30,8 @@ int validate(const Arguments& arguments);
 
 // "10s", "500ms", "2m", "1h", "1d", "0": a whole number with a unit; nullopt for anything else.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) noexcept;
+
+// Until the descriptor has one of the events (poll(2)): true; false when the time has come first.
+bool wait_for(int fd, short events, TimePoint until);
 
 }  // namespace tulle::node

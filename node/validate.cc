@@ -31,17 +31,6 @@ std::string make_token() {
   return token + '\n';
 }
 
-bool wait_for(int fd, short events, TimePoint until) {
-  for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - monotonic_now()).count();
-    if (left <= 0) return false;
-    pollfd wait{fd, events, 0};
-    const int n = ::poll(&wait, 1, static_cast<int>(left));
-    if (n > 0) return true;
-    if (n == 0 || errno != EINTR) return false;
-  }
-}
-
 int failed(std::string_view what) {
   say(concat("network validation failed: ", what));
   return kNotRedirected;
