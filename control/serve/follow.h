@@ -79,46 +79,55 @@ class Replacing {
   std::optional<std::uint64_t> sent_;  // the fingerprint of what was sent last
 };
 
-// Makes the follower that the client's one message asks for; OK if it did.
+// Makes the follower that the client's one message asks for; otherwise finishes the call.
 template <typename Method, typename Follower, typename Query>
-net::Task<grpc::Status> begin_following(
+net::Task<void> begin_following(
     grpc::ServerCall& call, const MeshConfig& config,
     grpc::StatusOr<Query> (*parse)(const typename Method::Request&, const MeshConfig&),
     std::optional<Follower>& follower) {
   const grpc::StatusOr<std::string> bytes = co_await call.read_one();
-  if (!bytes) co_return bytes.status();
+  if (!bytes) {
+    call.finish(bytes.status());
+    co_return;
+  }
   const auto request = pb::decode_message<typename Method::Request>(as_bytes(*bytes));
-  if (!request) co_return grpc::Status{grpc::Code::Internal, "a malformed request"};
+  if (!request) {
+    call.finish({grpc::Code::Internal, "a malformed request"});
+    co_return;
+  }
   auto query = parse(*request, config);
-  if (!query) co_return query.status();
+  if (!query) {
+    call.finish(query.status());
+    co_return;
+  }
   follower.emplace(config, std::move(*query));
   call.forget_request();
-  co_return grpc::Status{};
+}
+
+// Looks once; false, and the call is finished, if it is to end. No coroutine: what it needs on the
+// way is gone while the stream waits.
+template <typename Follower>
+bool look_once(Follower& follower, grpc::ServerCall& call, Index& index, IndexWatch& watch) {
+  std::optional<grpc::Status> end = follower.look(call, index, watch);
+  if (end) call.finish(std::move(*end));
+  return !end;
 }
 
 // Serves one call of Method: reads the request, then follows the index with a Follower. Nothing of
-// the request is in this coroutine: it is what each of many streams keeps.
+// the request and no status is in this coroutine: it is what each of many streams keeps.
 template <typename Method, typename Follower, typename Query>
 net::Task<void> follow(grpc::ServerCall& call, Index& index, const MeshConfig& config,
                        grpc::StatusOr<Query> (*parse)(const typename Method::Request&,
                                                       const MeshConfig&)) {
   std::optional<Follower> follower;
-  grpc::Status status =
-      co_await begin_following<Method, Follower, Query>(call, config, parse, follower);
-  if (follower) {
-    IndexWatch watch(index, call.loop());
-    for (;;) {
-      const bool there = co_await call.ready();
-      if (!there) co_return;
-      std::optional<grpc::Status> end = follower->look(call, index, watch);
-      if (end) {
-        status = std::move(*end);
-        break;
-      }
-      while (!watch.changed()) co_await watch.wait();
-    }
+  co_await begin_following<Method, Follower, Query>(call, config, parse, follower);
+  if (!follower) co_return;
+  IndexWatch watch(index, call.loop());
+  for (;;) {
+    const bool there = co_await call.ready();
+    if (!there || !look_once(*follower, call, index, watch)) co_return;
+    while (!watch.changed()) co_await watch.wait();
   }
-  call.finish(std::move(status));
 }
 
 // Registers a stream of states with a server. What is borrowed must outlive the server.

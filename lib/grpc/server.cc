@@ -112,6 +112,11 @@ void ServerCall::finish(Status status, std::string frame) {
   changed_.notify_all();
 }
 
+// Not in the coroutines that wait for it: what it needs would be kept there.
+void ServerCall::time_out() {
+  finish({Code::DeadlineExceeded, "the deadline passed on the server"});
+}
+
 void ServerCall::on_consumed(std::size_t n) {
   (void)n;
   if (writer_.buffered() < send_buffer_) drained_.notify_all();
@@ -180,7 +185,7 @@ net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer
   call->task_.spawn(run(*call));
   while (!call->started_ && !call->done_) {
     const bool in_time = co_await call->changed_.wait(call->deadline_);
-    if (!in_time) call->finish({Code::DeadlineExceeded, "the deadline passed on the server"});
+    if (!in_time) call->time_out();
   }
   if (!call->started_) co_return call->complete_response();
   http::Response response = call->streaming_response();
@@ -191,7 +196,7 @@ net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer
 net::Task<void> Server::linger(std::unique_ptr<ServerCall> call) {
   while (!call->done_ && !call->gone_) {
     const bool in_time = co_await call->changed_.wait(call->deadline_);
-    if (!in_time) call->finish({Code::DeadlineExceeded, "the deadline passed on the server"});
+    if (!in_time) call->time_out();
   }
 }
 

@@ -87,6 +87,7 @@ class ServerCall final : public SlabAllocated,
   bool gone() const noexcept { return gone_; }
 
  private:
+  void time_out();
   friend class Server;
   void on_consumed(std::size_t n) override;
   void on_abandoned() override;

@@ -192,7 +192,7 @@ def check_endpoints_move(m):
     def by_web2():
         code, answer = m.get(m.client)
         return code == 200 and m.web2.metric("request_total", direction="inbound", client_id=m.client.identity) > 0
-    m.wait(by_web2, "the other pod answers", seconds=10)
+    m.wait(by_web2, "the other pod answers", seconds=2)
     before = m.web.metric("request_total", direction="inbound", client_id=m.client.identity)
     for _ in range(10):
         assert m.get(m.client)[0] == 200
