@@ -2,6 +2,7 @@
 #include "proxy/worker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/text.h"
 #include "proxy/inbound/local_target.h"
@@ -40,7 +41,7 @@ BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOpt
 BalancedBackend::~BalancedBackend() { endpoints_.unlisten(&on_change_); }
 
 std::shared_ptr<Endpoint> BalancedBackend::make_endpoint(const EndpointPtr& info) {
-  return std::make_shared<Endpoint>(worker_, info, authority_of(path_));
+  return worker_.make_endpoint(info, authority_of(path_));
 }
 
 // Lets go of balancers, endpoints and targets that nothing has used for a while.
@@ -57,6 +58,28 @@ class Worker::Sweep final : public net::Timer {
   Worker& worker_;
 };
 
+class Worker::Retired final : public net::Timer {
+ public:
+  explicit Retired(net::Loop& loop) : loop_(loop) {}
+  void add(std::unique_ptr<Endpoint> endpoint) {
+    endpoints_.push_back(std::move(endpoint));
+    if (!armed()) loop_.arm(*this, loop_.now());
+  }
+  void fire() override {
+    // What ends with them may retire others.
+    const std::vector<std::unique_ptr<Endpoint>> now = std::exchange(endpoints_, {});
+  }
+
+ private:
+  net::Loop& loop_;
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;
+};
+
+std::shared_ptr<Endpoint> Worker::make_endpoint(const EndpointPtr& info, std::string_view authority) {
+  return {new Endpoint(*this, info, authority),
+          [this](Endpoint* endpoint) { retired_->add(std::unique_ptr<Endpoint>(endpoint)); }};
+}
+
 Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
     : parts_(parts),
       loop_(loop),
@@ -68,6 +91,7 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
                        }),
       client_policies_(loop, parts.client_policies, parts.config.outbound.discovery_idle),
       endpoint_sets_(loop, parts.endpoints, parts.config.outbound.discovery_idle),
+      retired_(std::make_unique<Retired>(loop)),
       inbound_targets_(std::make_unique<InboundTargets>(*this)),
       sweep_(std::make_unique<Sweep>(*this)) {}
 
@@ -94,7 +118,7 @@ std::shared_ptr<BalancedBackend> Worker::balanced(const Meta& parent, const Back
 
 std::shared_ptr<Endpoint> Worker::forward(const EndpointPtr& info) {
   auto& kept = forwards_[info->addr];
-  if (!kept.value || !(kept.value->info() == *info)) kept.value = std::make_shared<Endpoint>(*this, info);
+  if (!kept.value || !(kept.value->info() == *info)) kept.value = make_endpoint(info);
   kept.used = loop_.now();
   return kept.value;
 }

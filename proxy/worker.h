@@ -80,12 +80,16 @@ class Worker final {
   // Counted under the parent and the backend that asked first.
   std::shared_ptr<BalancedBackend> balanced(const Meta& parent, const Backend& backend);
   std::shared_ptr<Endpoint> forward(const EndpointPtr& info);
+  // An endpoint that nobody holds any more goes once the loop comes round: the last to let go of it may be
+  // what its own connection calls, when the end of a response gives back the lease.
+  std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info, std::string_view authority = {});
 
   // Adds what live connections have moved to the counters.
   void fold_accounts();
 
  private:
   class Sweep;
+  class Retired;
   void sweep();
   template <typename T>
   struct Kept {
@@ -103,6 +107,7 @@ class Worker final {
   WatchCache<std::uint16_t, ServerPolicy> server_policies_;
   WatchCache<net::SocketAddr, ClientPolicy> client_policies_;
   WatchCache<std::string, EndpointSet> endpoint_sets_;
+  std::unique_ptr<Retired> retired_;  // outlives whoever holds endpoints
   std::map<std::pair<std::string, EwmaOptions>, Kept<BalancedBackend>> balanced_;
   std::map<net::SocketAddr, Kept<Endpoint>> forwards_;
   std::unordered_map<const ClientPolicy*, Kept<Plan>> plans_;  // a plan holds its policy: no address comes twice

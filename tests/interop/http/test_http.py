@@ -310,9 +310,13 @@ class OurHttp2Server(unittest.TestCase):
     def test_resets_and_goaway(self):
         self.assertIn("recv RST_STREAM frame <length=4, flags=0x00, stream_id=13>\n          (error_code=INTERNAL_ERROR(0x02))",
                       self.nghttp("/reset", verbose=True))
-        seen = self.nghttp("/close", verbose=True)
-        self.assertIn("(last_stream_id=2147483647, error_code=NO_ERROR(0x00)", seen)
-        self.assertIn("(last_stream_id=13, error_code=NO_ERROR(0x00)", seen)
+        last = "(last_stream_id=13, error_code=NO_ERROR(0x00)"
+        for _ in range(10):  # nghttp leaves when it has its answer, at times before the second GOAWAY has come
+            seen = self.nghttp("/close", verbose=True)
+            self.assertIn("(last_stream_id=2147483647, error_code=NO_ERROR(0x00)", seen)
+            if last in seen:
+                break
+        self.assertIn(last, seen)
         self.assertIn("bye", seen)
 
     def test_an_early_answer_resets_the_upload(self):
