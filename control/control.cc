@@ -125,6 +125,10 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     webhooks.pod = own_pod(options_);
     webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, drain_, metrics_,
                                            std::move(webhooks), seed + 3);
+    if (options_.policy) {
+      statuses_ = std::make_unique<StatusWriter>(*api_, index_, options_.mesh,
+                                                 webhooks_->election(), log_);
+    }
   }
   return "";
 }
@@ -189,6 +193,7 @@ net::Task<void> Control::serve_when_synced(net::SocketFactory& sockets) {
     log_.error("cannot serve", {{"reason", problem_}});
     co_return;
   }
+  if (statuses_ != nullptr) tasks_.spawn(statuses_->run());
   co_await webhooks_->run();
 }
 
@@ -318,6 +323,18 @@ void Control::collect_kubernetes(std::string& out) const {
          [](const auto& state) { return state.stats.failures; });
   family("tulle_control_kubernetes_stalled_total", "counter", "Watches cut because nothing came",
          [](const auto& state) { return state.stats.stalled; });
+  if (statuses_ != nullptr) {
+    const StatusWriter::Stats& stats = statuses_->stats();
+    const auto counter = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+      out += concat("# HELP ", name, " ", help, "\n# TYPE ", name, " counter\n", name, " ",
+                    std::to_string(value), "\n");
+    };
+    counter("resource_status_patches_total", "Statuses written", stats.patches);
+    counter("resource_status_patch_api_errors_total", "Statuses that the server refused",
+            stats.api_errors);
+    counter("resource_status_patch_timeouts_total", "Statuses that were not answered",
+            stats.timeouts);
+  }
   append_metric(out, "tulle_control_kubernetes_broken_objects",
                 "Objects that could not be read; their last good state stays", "",
                 static_cast<std::int64_t>(kubernetes_->broken_objects()));

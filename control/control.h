@@ -16,6 +16,7 @@
 #include "control/serve/services.h"
 #include "control/source/folder.h"
 #include "control/source/kubernetes.h"
+#include "control/status/writer.h"
 #include "control/webhooks.h"
 #include "lib/grpc/server.h"
 #include "lib/k8s/client.h"
@@ -79,6 +80,7 @@ class Control {
   std::unique_ptr<TokenVerifier> tokens_;
   std::unique_ptr<Certifier> certifier_;
   std::unique_ptr<Webhooks> webhooks_;  // on Kubernetes
+  std::unique_ptr<StatusWriter> statuses_;  // with the webhooks and the policy role
   DestinationService destination_{options_.mesh, index_};
   PolicyService policy_{options_.mesh, index_};
   bool loaded_ = false;

@@ -109,8 +109,8 @@ class Webhooks {
   std::size_t connections() const;
   // What is missing before pods can be injected; "" if nothing is.
   std::string missing() const;
-  // We may write to the cluster.
-  bool leader() const noexcept { return election_.leader(); }
+  // Who may write to the cluster; goes on for as long as run().
+  const k8s::LeaderElection& election() const noexcept { return election_; }
 
  private:
   class NamespaceWatch;

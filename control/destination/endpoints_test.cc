@@ -113,7 +113,7 @@ TEST_F(Endpoints, AnswersAtOnceInEveryState) {
   EXPECT_EQ(text_of(stream.next(get(kWeb))), "+10.0.0.2:8080 | -10.0.0.1:8080");
   add_slice("[]");
   EXPECT_EQ(text_of(stream.next(get(kWeb))), "none");
-  index.erase({"Service", "shop", "web"});
+  index.erase(key_of<k8s::Service>("shop", "web"));
   EXPECT_EQ(text_of(stream.next(get(kWeb))), "unknown");
 }
 

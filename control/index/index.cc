@@ -76,11 +76,14 @@ Topic node(std::string_view name) noexcept { return hash(7, name); }
 Topic namespaces() noexcept { return hash(10, ""); }
 Topic egress() noexcept { return hash(8, ""); }
 Topic ns(std::string_view name) noexcept { return hash(9, name); }
+Topic routes_of(std::string_view ns) noexcept { return hash(11, ns); }
+Topic statuses() noexcept { return hash(12, ""); }
 }  // namespace topics
 
 ObjectKey key_of(const k8s::Object& object) {
   const k8s::ObjectMeta& meta = k8s::meta_of(object);
-  return {k8s::kind_of(object).kind, meta.ns, meta.name};
+  const k8s::KindName& kind = k8s::kind_of(object);
+  return {kind.group, kind.kind, meta.ns, meta.name};
 }
 
 Subscription::Subscription(Index& index) : index_(index) { ++index_.subscriptions_; }
@@ -184,7 +187,8 @@ void Index::erase(const ObjectKey& key) {
   const Name name{key.ns, key.name};
   std::apply(
       [&]<typename... T>(Table<T>&...) {
-        ((T::kKind.kind == key.kind ? erase_from<T>(name) : void()), ...);
+        ((T::kKind.kind == key.kind && T::kKind.group == key.group ? erase_from<T>(name) : void()),
+         ...);
       },
       tables_);
   end_batch();
@@ -193,7 +197,7 @@ void Index::erase(const ObjectKey& key) {
 std::map<std::string_view, std::size_t> Index::counts() const {
   std::map<std::string_view, std::size_t> out;
   std::apply(
-      [&]<typename... T>(const Table<T>&... all) { ((out[T::kKind.kind] = all.size()), ...); },
+      [&]<typename... T>(const Table<T>&... all) { ((out[T::kKind.kind] += all.size()), ...); },
       tables_);
   return out;
 }
@@ -257,6 +261,7 @@ void Index::touch(const k8s::Pod& pod) {
 
 void Index::touch(const k8s::Service& service) {
   publish(topics::service(service.meta.ns, service.meta.name));
+  publish(topics::statuses());
   for (const net::IpAddr& ip : service.addresses()) publish(topics::address(ip));
 }
 
@@ -266,7 +271,10 @@ void Index::touch(const k8s::EndpointSlice& slice) {
 }
 
 void Index::touch(const k8s::Node& node) { publish(topics::node(node.meta.name)); }
-void Index::touch(const k8s::EgressNetwork&) { publish(topics::egress()); }
+void Index::touch(const k8s::EgressNetwork&) {
+  publish(topics::egress());
+  publish(topics::statuses());
+}
 
 template <typename T>
 const T* View::find(std::string_view ns, std::string_view name) const {
@@ -274,6 +282,19 @@ const T* View::find(std::string_view ns, std::string_view name) const {
   const auto at = all.find(Index::Name{std::string(ns), std::string(name)});
   return at != all.end() ? &at->second : nullptr;
 }
+
+namespace {
+// Oldest first, undated ones last; what is of one age stays in its order.
+template <typename T>
+void sort_by_age(std::vector<const T*>& objects) {
+  const auto age = [](const T* object) {
+    return object->meta.created ? object->meta.created->unix_seconds
+                                : std::numeric_limits<std::int64_t>::max();
+  };
+  std::stable_sort(objects.begin(), objects.end(),
+                   [&](const T* a, const T* b) { return age(a) < age(b); });
+}
+}  // namespace
 
 template <typename T>
 std::vector<const T*> View::in_order(std::string_view ns) const {
@@ -284,14 +305,45 @@ std::vector<const T*> View::in_order(std::string_view ns) const {
        at != all.end() && at->first.first == ns; ++at) {
     out.push_back(&at->second);
   }
-  // Undated objects come last.
-  const auto age = [](const T* object) {
-    return object->meta.created ? object->meta.created->unix_seconds
-                                : std::numeric_limits<std::int64_t>::max();
-  };
-  std::stable_sort(out.begin(), out.end(), [&](const T* a, const T* b) { return age(a) < age(b); });
+  sort_by_age(out);
   return out;
 }
+
+template <typename T>
+std::vector<const T*> View::routes_of(std::string_view parent_ns) const {
+  note(topics::routes_of(parent_ns));
+  std::vector<const T*> out;
+  for (const auto& [name, route] : index_.table<T>()) {
+    for (const k8s::ParentRef& parent : route.spec.parents) {
+      if ((parent.ns.empty() ? route.meta.ns : parent.ns) != parent_ns) continue;
+      out.push_back(&route);
+      break;
+    }
+  }
+  sort_by_age(out);
+  return out;
+}
+template std::vector<const k8s::PolicyHttpRoute*> View::routes_of(std::string_view) const;
+template std::vector<const k8s::HttpRoute*> View::routes_of(std::string_view) const;
+template std::vector<const k8s::GrpcRoute*> View::routes_of(std::string_view) const;
+template std::vector<const k8s::TlsRoute*> View::routes_of(std::string_view) const;
+template std::vector<const k8s::TcpRoute*> View::routes_of(std::string_view) const;
+
+template <typename T>
+std::vector<const T*> View::all() const {
+  note(topics::statuses());
+  std::vector<const T*> out;
+  for (const auto& [name, object] : index_.table<T>()) out.push_back(&object);
+  sort_by_age(out);
+  return out;
+}
+template std::vector<const k8s::PolicyHttpRoute*> View::all() const;
+template std::vector<const k8s::HttpRoute*> View::all() const;
+template std::vector<const k8s::GrpcRoute*> View::all() const;
+template std::vector<const k8s::TlsRoute*> View::all() const;
+template std::vector<const k8s::TcpRoute*> View::all() const;
+template std::vector<const k8s::HttpLocalRateLimitPolicy*> View::all() const;
+template std::vector<const k8s::EgressNetwork*> View::all() const;
 template std::vector<const k8s::Server*> View::in_order(std::string_view) const;
 template std::vector<const k8s::ServerAuthorization*> View::in_order(std::string_view) const;
 template std::vector<const k8s::AuthorizationPolicy*> View::in_order(std::string_view) const;

@@ -25,12 +25,17 @@ namespace tulle::control {
 
 // An object's identity in the index.
 struct ObjectKey {
-  std::string_view kind;  // KindName::kind, a literal
+  std::string_view group;  // KindName::group and kind, literals: two kinds may differ by the group
+  std::string_view kind;
   std::string ns;
   std::string name;
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
 };
 ObjectKey key_of(const k8s::Object& object);
+template <typename T>
+ObjectKey key_of(std::string_view ns, std::string_view name) {
+  return {T::kKind.group, T::kKind.kind, std::string(ns), std::string(name)};
+}
 
 class Index;
 
@@ -96,7 +101,9 @@ class Index {
                             Table<k8s::Server>, Table<k8s::ServerAuthorization>,
                             Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
                             Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
-                            Table<k8s::EgressNetwork>>;
+                            Table<k8s::EgressNetwork>, Table<k8s::PolicyHttpRoute>,
+                            Table<k8s::HttpRoute>, Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>,
+                            Table<k8s::TcpRoute>>;
 
   template <typename T>
   Table<T>& table() {
@@ -125,7 +132,17 @@ class Index {
     publish(topics::namespaces());
   }
   void touch(const k8s::ServiceAccount&) {}
-  void touch(const auto& policy) { publish(topics::policies_in(policy.meta.ns)); }
+  void touch(const auto& policy) {
+    publish(topics::policies_in(policy.meta.ns));
+    publish(topics::statuses());
+  }
+  template <typename M, const k8s::KindName& kName>
+  void touch(const k8s::Route<M, kName>& route) {
+    for (const k8s::ParentRef& parent : route.spec.parents) {
+      publish(topics::routes_of(parent.ns.empty() ? route.meta.ns : parent.ns));
+    }
+    publish(topics::statuses());
+  }
   void publish(Topic topic);
 
   // What many objects have in common is kept once.
@@ -155,7 +172,7 @@ void Index::keep_only(const std::set<std::pair<std::string, std::string>>& names
   for (auto at = table<T>().begin(); at != table<T>().end();) {
     const Name name = at->first;
     ++at;
-    if (!names.contains(name)) erase({T::kKind.kind, name.first, name.second});
+    if (!names.contains(name)) erase(key_of<T>(name.first, name.second));
   }
   end_batch();
 }
@@ -203,6 +220,14 @@ class View {
   const k8s::NetworkAuthentication* network_authentication(std::string_view ns,
                                                            std::string_view name) const;
   std::vector<const k8s::EgressNetwork*> egress_networks() const;
+  // Routes of one kind, in the order above, wherever they are, that have a parent in this
+  // namespace (the parents of others among them, too).
+  template <typename T>
+  std::vector<const T*> routes_of(std::string_view parent_ns) const;
+  // All of a kind. Notes topics::statuses(), under which all changes of policies, routes and
+  // Services are told.
+  template <typename T>
+  std::vector<const T*> all() const;
 
  private:
   void note(Topic topic) const {

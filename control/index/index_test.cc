@@ -44,7 +44,7 @@ spec: {clusterIP: 10.96.0.2, ports: [{port: 80}]}
 )");
   EXPECT_TRUE(view.services_at(*net::IpAddr::parse("10.96.0.1")).empty());
   EXPECT_EQ(view.services_at(*net::IpAddr::parse("10.96.0.2")).size(), 1U);
-  index.erase({"Service", "shop", "web"});
+  index.erase(key_of<k8s::Service>("shop", "web"));
   EXPECT_TRUE(view.services_at(*net::IpAddr::parse("10.96.0.2")).empty());
   EXPECT_EQ(index.size(), 1U);
 }
@@ -63,7 +63,7 @@ TEST(Index, TellsOnlyWhoDependsOnTheChange) {
   EXPECT_EQ(a.told, 1);
   EXPECT_EQ(b.told, 0);
   // Told once until it looks again.
-  index.erase({"Service", "shop", "a"});
+  index.erase(key_of<k8s::Service>("shop", "a"));
   EXPECT_EQ(a.told, 1);
   a.depend_on(seen_a);
   put_yaml(index, kA);
@@ -108,10 +108,10 @@ endpoints: [{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}]
   put_yaml(index, "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop}\n");
   EXPECT_EQ(counting.told, 1);
   counting.depend_on(seen);
-  index.erase({"EndpointSlice", "shop", "web-1"});
+  index.erase(key_of<k8s::EndpointSlice>("shop", "web-1"));
   EXPECT_EQ(counting.told, 2);
   counting.depend_on(seen);
-  index.erase({"Pod", "shop", "web-0"});
+  index.erase(key_of<k8s::Pod>("shop", "web-0"));
   EXPECT_EQ(counting.told, 2);
 }
 

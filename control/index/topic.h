@@ -27,6 +27,8 @@ Topic node(std::string_view name) noexcept;
 Topic ns(std::string_view name) noexcept;
 Topic namespaces() noexcept;  // every Namespace
 Topic egress() noexcept;  // every EgressNetwork
+Topic routes_of(std::string_view ns) noexcept;  // routes with a parent in this namespace
+Topic statuses() noexcept;  // whatever the status of a route or policy may depend on
 }  // namespace topics
 
 // A set of topics, small and usually read in whole.

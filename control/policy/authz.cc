@@ -178,6 +178,17 @@ Authz unauthenticated_from(const std::vector<net::Cidr>& networks, std::string_v
   return authz;
 }
 
+std::vector<Authz> route_authorizations(const View& view, const MeshConfig& config,
+                                        const k8s::KindName& kind, const k8s::ObjectMeta& route) {
+  std::vector<Authz> out;
+  for (const auto* const policy : view.authorization_policies(route.ns)) {
+    const k8s::TargetRef& target = policy->spec.target;
+    if (target.group != kind.group || target.kind != kind.kind || target.name != route.name) continue;
+    if (auto authz = from_policy(view, config, *policy)) out.push_back(*std::move(authz));
+  }
+  return out;
+}
+
 std::vector<Authz> server_authorizations(const View& view, const MeshConfig& config,
                                          const k8s::Server& server) {
   std::vector<Authz> out;

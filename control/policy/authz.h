@@ -23,4 +23,9 @@ pb::inbound::Authz unauthenticated_from(const std::vector<net::Cidr>& networks,
 std::vector<pb::inbound::Authz> server_authorizations(const View& view, const MeshConfig& config,
                                                       const k8s::Server& server);
 
+// Those of policies that target one route, besides the Server's.
+std::vector<pb::inbound::Authz> route_authorizations(const View& view, const MeshConfig& config,
+                                                     const k8s::KindName& kind,
+                                                     const k8s::ObjectMeta& route);
+
 }  // namespace tulle::control

@@ -2,9 +2,12 @@
 #include "control/policy/inbound.h"
 
 #include <algorithm>
+#include <limits>
+#include <type_traits>
 
 #include "control/destination/workload_endpoint.h"
 #include "control/policy/authz.h"
+#include "control/policy/routes.h"
 #include "control/wire.h"
 #include "lib/base/text.h"
 #include "proto/message.h"
@@ -54,31 +57,191 @@ std::vector<std::string> probe_paths(const k8s::Pod& pod, std::uint16_t port) {
   return out;
 }
 
-std::vector<HttpRoute> http_routes(const MeshConfig& config, const k8s::Pod& pod,
-                                   std::uint16_t port) {
-  std::vector<HttpRoute> out;
-  HttpRoute& route = out.emplace_back();
-  route.metadata = default_metadata("default");
-  route.rules.emplace_back().matches.emplace_back().path.make().set_prefix("/");
+// What a filter is on the way in; nullopt for one that concerns only responses, which is left out.
+// One that is not known might forbid, so that its rule fails (design rule 9).
+template <typename Filter>
+std::optional<Filter> filter_of(const k8s::RouteFilter& from) {
+  Filter out;
+  if (from.type == "ResponseHeaderModifier") return std::nullopt;
+  if (from.type == "RequestHeaderModifier" && from.request_headers) {
+    out.set_request_header_modifier() = request_modifier(*from.request_headers);
+    return out;
+  }
+  if constexpr (requires { out.set_redirect(); }) {
+    if (from.type == "RequestRedirect" && from.redirect) {
+      out.set_redirect() = redirect(*from.redirect);
+      return out;
+    }
+  }
+  auto& failure = out.set_failure_injector();
+  constexpr bool kGrpc = std::is_same_v<Filter, GrpcRoute_Filter>;
+  if constexpr (kGrpc) {
+    failure.code = static_cast<std::uint32_t>(grpc::Code::Unimplemented);
+  } else {
+    failure.status = 500;
+  }
+  failure.message = concat("the route's filter ", from.type, " is not supported");
+  return out;
+}
 
-  const auto paths = probe_paths(pod, port);
-  if (paths.empty() || config.probe_networks.empty()) return out;
-  HttpRoute& probes = out.emplace_back();
-  probes.metadata = default_metadata("probe");
-  probes.authorizations.push_back(unauthenticated_from(config.probe_networks, "probe"));
-  for (const std::string& path : paths) {
-    auto& match = probes.rules.emplace_back().matches.emplace_back();
-    match.path.make().set_exact(path);
-    match.method.make().set_registered(pb::http_types::HttpMethod::Registered::GET);
+// A route that is attached to the Server, with its own authorizations.
+template <typename Message, typename Object>
+Message attached_route(const View& view, const MeshConfig& config, const Object& object) {
+  Message out;
+  out.metadata = resource_metadata(Object::kKind.group, Object::kKind.kind, "", object.meta.name);
+  out.hosts = host_matches(object.spec.hostnames);
+  out.authorizations = route_authorizations(view, config, Object::kKind, object.meta);
+  for (const auto& from : object.spec.rules) {
+    typename std::decay_t<decltype(out.rules)>::value_type rule;
+    for (const auto& match : from.matches) {
+      auto made = [&] {
+        if constexpr (std::is_same_v<Message, GrpcRoute>) return grpc_match(match);
+        else return http_match(match);
+      }();
+      if (made) rule.matches.push_back(*std::move(made));
+    }
+    // A rule without a match of its own matches everything; one whose matches mean nothing, nothing.
+    if (rule.matches.empty() && !from.matches.empty()) continue;
+    if (rule.matches.empty()) {
+      if constexpr (std::is_same_v<Message, GrpcRoute>) {
+        rule.matches.emplace_back().rpc.make();
+      } else {
+        rule.matches.emplace_back().path.make().set_prefix("/");
+      }
+    }
+    for (const k8s::RouteFilter& filter : from.filters) {
+      using Filter = typename std::decay_t<decltype(rule.filters)>::value_type;
+      if (auto made = filter_of<Filter>(filter)) rule.filters.push_back(*std::move(made));
+    }
+    out.rules.push_back(std::move(rule));
+  }
+  if (object.spec.rules.empty()) {
+    auto& match = out.rules.emplace_back().matches.emplace_back();
+    if constexpr (std::is_same_v<Message, GrpcRoute>) {
+      match.rpc.make();
+    } else {
+      match.path.make().set_prefix("/");
+    }
   }
   return out;
 }
 
-GrpcRoute grpc_route() {
-  GrpcRoute route;
+std::vector<GrpcRoute> attached_grpc_routes(const View& view, const MeshConfig& config,
+                                            const k8s::Server& server) {
+  std::vector<GrpcRoute> out;
+  for (const auto* const route : view.routes_of<k8s::GrpcRoute>(server.meta.ns)) {
+    if (is_attached(route->meta, route->spec.parents, server)) {
+      out.push_back(attached_route<GrpcRoute>(view, config, *route));
+    }
+  }
+  return out;
+}
+
+// HTTPRoutes of both groups, oldest first. Where a GRPCRoute is attached they are in conflict with
+// it and have no effect (control-plane.md §6.8).
+std::vector<HttpRoute> attached_http_routes(const View& view, const MeshConfig& config,
+                                            const k8s::Server& server) {
+  struct Found {
+    std::pair<std::int64_t, std::string_view> order;
+    HttpRoute route;
+  };
+  std::vector<Found> found;
+  const auto collect = [&](const auto& routes) {
+    for (const auto* const route : routes) {
+      if (!is_attached(route->meta, route->spec.parents, server)) continue;
+      const std::int64_t age = route->meta.created ? route->meta.created->unix_seconds
+                                                   : std::numeric_limits<std::int64_t>::max();
+      found.push_back({{age, route->meta.name}, attached_route<HttpRoute>(view, config, *route)});
+    }
+  };
+  for (const auto* const grpc : view.routes_of<k8s::GrpcRoute>(server.meta.ns)) {
+    if (is_attached(grpc->meta, grpc->spec.parents, server)) return {};
+  }
+  collect(view.routes_of<k8s::PolicyHttpRoute>(server.meta.ns));
+  collect(view.routes_of<k8s::HttpRoute>(server.meta.ns));
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Found& a, const Found& b) { return a.order < b.order; });
+  std::vector<HttpRoute> out;
+  for (Found& one : found) out.push_back(std::move(one.route));
+  return out;
+}
+
+// Would the route take a GET of this path, whatever else the request carries?
+bool takes(const HttpRoute& route, std::string_view path) {
+  using Path = pb::http_route::PathMatch::KindCase;
+  using Method = pb::http_types::HttpMethod;
+  const auto matches = [&](const pb::http_route::HttpRouteMatch& match) {
+    if (!match.headers.empty() || !match.query_params.empty()) return false;
+    if (match.method && !(match.method->type_case == Method::TypeCase::registered &&
+                          match.method->registered == Method::Registered::GET)) {
+      return false;
+    }
+    if (match.path->kind_case == Path::exact) return match.path->exact == path;
+    if (match.path->kind_case != Path::prefix) return false;
+    const std::string_view prefix = match.path->prefix;
+    if (!path.starts_with(prefix)) return false;
+    return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
+  };
+  return route.hosts.empty() &&
+         std::any_of(route.rules.begin(), route.rules.end(), [&](const HttpRoute_Rule& rule) {
+           return rule.filters.empty() &&
+                  std::any_of(rule.matches.begin(), rule.matches.end(), matches);
+         });
+}
+
+// The kubelet's probes pass whatever routes are attached: a pod that is not ready helps nobody. Who
+// may ask such a path (the first, if there are several) by a route that is attached may still do so.
+HttpRoute probe_route(const MeshConfig& config, const std::vector<std::string>& paths,
+                      const std::vector<HttpRoute>& attached) {
+  HttpRoute probe;
+  probe.metadata = default_metadata("probe");
+  probe.authorizations.push_back(unauthenticated_from(config.probe_networks, "probe"));
+  for (const HttpRoute& route : attached) {
+    if (!takes(route, paths.front())) continue;
+    probe.authorizations.insert(probe.authorizations.end(), route.authorizations.begin(),
+                                route.authorizations.end());
+    break;
+  }
+  for (const std::string& path : paths) {
+    auto& match = probe.rules.emplace_back().matches.emplace_back();
+    match.path.make().set_exact(path);
+    match.method.make().set_registered(pb::http_types::HttpMethod::Registered::GET);
+  }
+  return probe;
+}
+
+std::vector<HttpRoute> http_routes(const View& view, const MeshConfig& config, const k8s::Pod& pod,
+                                   std::uint16_t port, const k8s::Server* server) {
+  std::vector<HttpRoute> attached;
+  if (server != nullptr) attached = attached_http_routes(view, config, *server);
+  std::vector<HttpRoute> out;
+  if (attached.empty()) {
+    HttpRoute& route = out.emplace_back();
+    route.metadata = default_metadata("default");
+    route.rules.emplace_back().matches.emplace_back().path.make().set_prefix("/");
+  }
+  const auto paths = probe_paths(pod, port);
+  if (!paths.empty() && !config.probe_networks.empty()) {
+    if (attached.empty()) {
+      out.push_back(probe_route(config, paths, attached));
+    } else {
+      for (const std::string& path : paths) out.push_back(probe_route(config, {path}, attached));
+    }
+  }
+  // Of two that match equally well the first counts: the probes.
+  for (HttpRoute& route : attached) out.push_back(std::move(route));
+  return out;
+}
+
+std::vector<GrpcRoute> grpc_routes(const View& view, const MeshConfig& config,
+                                   const k8s::Server* server) {
+  std::vector<GrpcRoute> out;
+  if (server != nullptr) out = attached_grpc_routes(view, config, *server);
+  if (!out.empty()) return out;
+  GrpcRoute& route = out.emplace_back();
   route.metadata = default_metadata("default");
   route.rules.emplace_back().matches.emplace_back().rpc.make();
-  return route;
+  return out;
 }
 
 // The oldest rate limit of the Server, if any.
@@ -120,18 +283,18 @@ ProxyProtocol protocol_of(const View& view, const MeshConfig& config, const k8s:
     out.set_tls();
   } else if (name == "HTTP/1") {
     auto& http1 = out.set_http1();
-    http1.routes = http_routes(config, pod, port);
+    http1.routes = http_routes(view, config, pod, port, server);
     http1.local_rate_limit = rate_limit(view, config, server);
   } else if (name == "HTTP/2") {
     auto& http2 = out.set_http2();
-    http2.routes = http_routes(config, pod, port);
+    http2.routes = http_routes(view, config, pod, port, server);
     http2.local_rate_limit = rate_limit(view, config, server);
   } else if (name == "gRPC") {
-    out.set_grpc().routes.push_back(grpc_route());
+    out.set_grpc().routes = grpc_routes(view, config, server);
   } else {
     auto& detect = out.set_detect();
     detect.timeout = pb::to_pb(kDetectTimeout);
-    detect.http_routes = http_routes(config, pod, port);
+    detect.http_routes = http_routes(view, config, pod, port, server);
     detect.http_local_rate_limit = rate_limit(view, config, server);
   }
   return out;

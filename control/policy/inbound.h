@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may reach a port of a workload, and which protocol to expect there (control-plane.md §6.3 and
-// §6.4, wire-api.md §7). Plain functions over the index. Routes attached to Servers are not read
-// yet: every Server has the default route.
+// §6.4, wire-api.md §7). Plain functions over the index.
 #pragma once
 
 #include "control/config.h"

@@ -371,5 +371,115 @@ TEST_F(Authorizations, RateLimits) {
   EXPECT_FALSE(get(9999).protocol->detect->http_local_rate_limit);
 }
 
+class InboundRoutes : public Inbound {
+ protected:
+  InboundRoutes() {
+    add_policy("Server", "http", "{podSelector: {}, port: http, proxyProtocol: HTTP/1}");
+  }
+  void add_route(std::string_view api, std::string_view kind, std::string_view name,
+                 std::string_view rules, std::string_view more = "", std::string_view parent = "") {
+    add(concat("apiVersion: ", api, "\nkind: ", kind, "\nmetadata: {name: ", name,
+               ", namespace: shop", more, "}\nspec: {parentRefs: [{group: policy.linkerd.io, kind: "
+               "Server, name: http", parent, "}], rules: ", rules, "}\n"));
+  }
+  std::vector<pb::inbound::HttpRoute> routes() { return get().protocol->http1->routes; }
+  std::string names() {
+    std::string out;
+    for (const auto& route : routes()) {
+      const bool resource = route.metadata->kind_case == pb::meta::Metadata::KindCase::resource;
+      out += concat(out.empty() ? "" : " ",
+                    resource ? route.metadata->resource->name : route.metadata->default_);
+    }
+    return out;
+  }
+};
+constexpr std::string_view kLinkerd = "policy.linkerd.io/v1beta3";
+constexpr std::string_view kGateway = "gateway.networking.k8s.io/v1";
+
+TEST_F(InboundRoutes, AttachedOnesReplaceTheDefaultInTheOrderOfAge) {
+  EXPECT_EQ(names(), "default");
+  add_route(kGateway, "HTTPRoute", "young", "[{}]", ", creationTimestamp: '2026-01-02T00:00:00Z'");
+  add_route(kLinkerd, "HTTPRoute", "old", "[{}]", ", creationTimestamp: '2026-01-01T00:00:00Z'");
+  add_route(kLinkerd, "HTTPRoute", "young", "[{}]", ", creationTimestamp: '2026-01-03T00:00:00Z'");
+  EXPECT_EQ(names(), "old young young") << "one name in two groups is two routes";
+  EXPECT_EQ(routes()[1].metadata->resource->group, "gateway.networking.k8s.io");
+  index.erase(key_of<k8s::HttpRoute>("shop", "young"));
+  EXPECT_EQ(names(), "old young");
+}
+
+TEST_F(InboundRoutes, OnlyWholeServersOfTheirNamespaceAreParents) {
+  add_route(kLinkerd, "HTTPRoute", "port", "[{}]", "", ", port: 8080");
+  add_route(kLinkerd, "HTTPRoute", "section", "[{}]", "", ", sectionName: a");
+  add_route(kLinkerd, "HTTPRoute", "elsewhere", "[{}]", "", ", namespace: other");
+  EXPECT_EQ(names(), "default");
+}
+
+TEST_F(InboundRoutes, MatchesAndFiltersAreThoseOfTheRoute) {
+  add_route(kLinkerd, "HTTPRoute", "r",
+            "[{matches: [{path: {type: Exact, value: /a}, method: POST, headers: [{name: x-y, value: z}], "
+            "queryParams: [{type: RegularExpression, name: q, value: 'a+'}]}, {path: {type: Sideways, value: /}}], "
+            "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: b}], remove: [c]}}, "
+            "{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [d]}}, "
+            "{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]}]");
+  const auto rule = routes().at(0).rules.at(0);
+  ASSERT_EQ(rule.matches.size(), 1U) << "what cannot match is left out";
+  EXPECT_EQ(rule.matches[0].path->exact, "/a");
+  EXPECT_EQ(rule.matches[0].method->registered, pb::http_types::HttpMethod::Registered::POST);
+  EXPECT_EQ(rule.matches[0].headers[0].exact, "z");
+  EXPECT_EQ(rule.matches[0].query_params[0].regex, "a+");
+  ASSERT_EQ(rule.filters.size(), 2U) << "responses are not changed on the way in";
+  EXPECT_EQ(rule.filters[0].request_header_modifier->set->headers[0].name, "a");
+  EXPECT_EQ(rule.filters[1].redirect->status, 301U);
+}
+
+TEST_F(InboundRoutes, AFilterThatIsNotKnownFailsTheRule) {
+  add_route(kGateway, "HTTPRoute", "r", "[{filters: [{type: ExtensionRef}]}]");
+  const auto filter = routes().at(0).rules.at(0).filters.at(0);
+  EXPECT_EQ(filter.failure_injector->status, 500U);
+  EXPECT_EQ(filter.failure_injector->message, "the route's filter ExtensionRef is not supported");
+}
+
+TEST_F(InboundRoutes, PoliciesThatTargetARouteAreItsAuthorizations) {
+  add_route(kLinkerd, "HTTPRoute", "r", "[{}]");
+  add_policy("NetworkAuthentication", "net", "{networks: [{cidr: 10.1.0.0/16}]}");
+  for (const auto group : {"policy.linkerd.io", "gateway.networking.k8s.io"}) {
+    add_policy("AuthorizationPolicy", group,
+               concat("{targetRef: {group: ", group, ", kind: HTTPRoute, name: r}, "
+                      "requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: "
+                      "NetworkAuthentication, name: net}]}"));
+  }
+  const auto route = routes().at(0);
+  ASSERT_EQ(route.authorizations.size(), 1U);
+  EXPECT_EQ(text_of(route.authorizations[0]), "authorizationpolicy/policy.linkerd.io: 10.1.0.0/16 anyone");
+  EXPECT_EQ(authorizations(), "") << "the Server itself admits nobody";
+}
+
+TEST_F(InboundRoutes, ProbesPassBesideThem) {
+  config.probe_networks = {*net::Cidr::parse("192.168.0.0/24")};
+  add_pod("", ", readinessProbe: {httpGet: {path: '/ready?x=1', port: http}}");
+  add_route(kLinkerd, "HTTPRoute", "r", "[{matches: [{path: {value: /}}]}]");
+  add_policy("NetworkAuthentication", "net", "{networks: [{cidr: 10.1.0.0/16}]}");
+  add_policy("AuthorizationPolicy", "a",
+             "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, requiredAuthenticationRefs: "
+             "[{group: policy.linkerd.io, kind: NetworkAuthentication, name: net}]}");
+  EXPECT_EQ(names(), "probe r");
+  const auto probe = routes().at(0);
+  EXPECT_EQ(probe.rules.at(0).matches.at(0).path->exact, "/ready");
+  ASSERT_EQ(probe.authorizations.size(), 2U);
+  EXPECT_EQ(text_of(probe.authorizations[0]), "probe: 192.168.0.0/24 anyone");
+  EXPECT_EQ(text_of(probe.authorizations[1]), "authorizationpolicy/a: 10.1.0.0/16 anyone");
+}
+
+TEST_F(InboundRoutes, GrpcRoutesComeFirstAndKeepHttpRoutesOut) {
+  add_route(kLinkerd, "HTTPRoute", "h", "[{}]");
+  add_route(kGateway, "GRPCRoute", "g", "[{matches: [{method: {service: s.S, method: m}}]}]");
+  EXPECT_EQ(names(), "default");
+  add_policy("Server", "http", "{podSelector: {}, port: http, proxyProtocol: gRPC}");
+  const auto grpc = get().protocol->grpc->routes;
+  ASSERT_EQ(grpc.size(), 1U);
+  EXPECT_EQ(grpc[0].metadata->resource->kind, "GRPCRoute");
+  EXPECT_EQ(grpc[0].rules[0].matches[0].rpc->service, "s.S");
+}
+
 }  // namespace
 }  // namespace tulle::control

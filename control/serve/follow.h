@@ -30,7 +30,7 @@ class IndexWatch final : public Subscription {
   }
   bool changed() const noexcept { return changed_; }
   // Ends at some change; ask changed() in a loop around it.
-  net::Signal::Wait wait() { return signal_.wait(); }
+  net::Signal::Wait wait(Deadline by = {}) { return signal_.wait(by); }
 
  private:
   void on_change() override {

@@ -21,10 +21,9 @@ k8s::Reflector::Options core(const k8s::Resource& resource, bool metadata_only =
 }
 
 // A resource of a CRD. The plural names are those of the CRDs in reference control-plane.md §6.1.
-k8s::Reflector::Options custom(std::string_view group, std::string_view plural,
-                               std::string_view versions) {
+k8s::Reflector::Options custom(const k8s::Resource& resource) {
   k8s::Reflector::Options options;
-  options.resource = {group, plural, versions};
+  options.resource = resource;
   options.optional = true;
   return options;
 }
@@ -98,7 +97,7 @@ class KubernetesSource::TypedFeed final : public Feed {
     // What identifies an object comes before what could be wrong with it.
     if (name.second.empty()) return is_broken(name, problem.value_or("has no name"));
     broken_.erase(name);
-    source_.index_.erase({T::kKind.kind, name.first, name.second});
+    source_.index_.erase(key_of<T>(name.first, name.second));
   }
 
  private:
@@ -130,13 +129,18 @@ KubernetesSource::KubernetesSource(k8s::ApiClient& client, Index& index, const l
   add<k8s::Service>(core(k8s::kServices));
   add<k8s::EndpointSlice>(core(k8s::kEndpointSlices));
   add<k8s::Pod>(core(k8s::kPods));
-  add<k8s::Server>(custom(kPolicy, "servers", "v1beta3,v1beta2,v1beta1"));
-  add<k8s::ServerAuthorization>(custom(kPolicy, "serverauthorizations", "v1beta1"));
-  add<k8s::AuthorizationPolicy>(custom(kPolicy, "authorizationpolicies", "v1alpha1"));
-  add<k8s::MeshTlsAuthentication>(custom(kPolicy, "meshtlsauthentications", "v1alpha1"));
-  add<k8s::NetworkAuthentication>(custom(kPolicy, "networkauthentications", "v1alpha1"));
-  add<k8s::HttpLocalRateLimitPolicy>(custom(kPolicy, "httplocalratelimitpolicies", "v1alpha1"));
-  add<k8s::EgressNetwork>(custom(kPolicy, "egressnetworks", "v1alpha1"));
+  add<k8s::Server>(custom({kPolicy, "servers", "v1beta3,v1beta2,v1beta1"}));
+  add<k8s::ServerAuthorization>(custom({kPolicy, "serverauthorizations", "v1beta1"}));
+  add<k8s::AuthorizationPolicy>(custom({kPolicy, "authorizationpolicies", "v1alpha1"}));
+  add<k8s::MeshTlsAuthentication>(custom({kPolicy, "meshtlsauthentications", "v1alpha1"}));
+  add<k8s::NetworkAuthentication>(custom({kPolicy, "networkauthentications", "v1alpha1"}));
+  add<k8s::HttpLocalRateLimitPolicy>(custom(k8s::kRateLimits));
+  add<k8s::EgressNetwork>(custom(k8s::kEgressNetworks));
+  add<k8s::PolicyHttpRoute>(custom(k8s::kPolicyHttpRoutes));
+  add<k8s::HttpRoute>(custom(k8s::kHttpRoutes));
+  add<k8s::GrpcRoute>(custom(k8s::kGrpcRoutes));
+  add<k8s::TlsRoute>(custom(k8s::kTlsRoutes));
+  add<k8s::TcpRoute>(custom(k8s::kTcpRoutes));
 }
 
 KubernetesSource::~KubernetesSource() = default;

@@ -316,6 +316,26 @@ void check(Checker& c, HttpLocalRateLimitPolicy& policy) {
   }
 }
 
+template <typename M>
+void check_route(Checker& c, const RouteSpec<M>& spec) {
+  for (std::size_t i = 0; i < spec.parents.size(); ++i) {
+    c.required(spec.parents[i].name, at("spec.parentRefs", i, "name"));
+    if (spec.parents[i].port) c.port(*spec.parents[i].port, at("spec.parentRefs", i, "port"));
+  }
+  for (std::size_t i = 0; i < spec.rules.size(); ++i) {
+    const std::string backends = at("spec.rules", i, "backendRefs");
+    for (std::size_t k = 0; k < spec.rules[i].backends.size(); ++k) {
+      c.required(spec.rules[i].backends[k].name, at(backends, k, "name"));
+      c.require(spec.rules[i].backends[k].weight >= 0, at(backends, k, "weight"),
+                "must not be negative");
+    }
+  }
+}
+template <typename M, const KindName& kName>
+void check(Checker& c, Route<M, kName>& route) {
+  check_route(c, route.spec);
+}
+
 void check(Checker& c, EgressNetwork& egress) {
   c.one_of(egress.spec.traffic_policy, {"Allow", "Deny"}, "spec.trafficPolicy");
   if (!egress.spec.networks) return;

@@ -10,13 +10,14 @@
 #include <vector>
 
 #include "lib/k8s/objects.h"
-#include "lib/k8s/policy_objects.h"
+#include "lib/k8s/route_objects.h"
 
 namespace tulle::k8s {
 
 using Object = std::variant<Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, Server,
                             ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
-                            NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork>;
+                            NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork,
+                            PolicyHttpRoute, HttpRoute, GrpcRoute, TlsRoute, TcpRoute>;
 
 const ObjectMeta& meta_of(const Object& object) noexcept;
 const KindName& kind_of(const Object& object) noexcept;

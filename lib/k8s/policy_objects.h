@@ -143,10 +143,28 @@ struct HttpLocalRateLimitPolicySpec {
                          const HttpLocalRateLimitPolicySpec&) = default;
 };
 
+// A condition of a status as it is written, so that those of other controllers can be kept.
+struct StatusCondition {
+  std::string type;
+  std::string status;
+  std::string reason;
+  std::string message;
+  std::string last_transition;
+  std::int64_t observed_generation = 0;
+  friend bool operator==(const StatusCondition&, const StatusCondition&) = default;
+};
+
+struct PolicyStatus {
+  std::vector<StatusCondition> conditions;
+  std::optional<TargetRef> target;
+  friend bool operator==(const PolicyStatus&, const PolicyStatus&) = default;
+};
+
 struct HttpLocalRateLimitPolicy {
   static constexpr KindName kKind{kPolicyGroup, "HTTPLocalRateLimitPolicy"};
   ObjectMeta meta;
   HttpLocalRateLimitPolicySpec spec;
+  PolicyStatus status;
   friend bool operator==(const HttpLocalRateLimitPolicy&,
                          const HttpLocalRateLimitPolicy&) = default;
 };
@@ -161,6 +179,7 @@ struct EgressNetwork {
   static constexpr KindName kKind{kPolicyGroup, "EgressNetwork"};
   ObjectMeta meta;
   EgressNetworkSpec spec;
+  PolicyStatus status;
   friend bool operator==(const EgressNetwork&, const EgressNetwork&) = default;
 };
 
@@ -260,6 +279,20 @@ void describe(V& v, RateLimitOverride& x) {
   v.field("clientRefs", x.clients);
 }
 template <typename V>
+void describe(V& v, StatusCondition& x) {
+  v.field("type", x.type);
+  v.field("status", x.status);
+  v.field("reason", x.reason);
+  v.field("message", x.message);
+  v.field("lastTransitionTime", x.last_transition);
+  v.field("observedGeneration", x.observed_generation);
+}
+template <typename V>
+void describe(V& v, PolicyStatus& x) {
+  v.field("conditions", x.conditions);
+  v.field("targetRef", x.target);
+}
+template <typename V>
 void describe(V& v, HttpLocalRateLimitPolicySpec& x) {
   v.field("targetRef", x.target);
   v.field("total", x.total);
@@ -270,6 +303,7 @@ template <typename V>
 void describe(V& v, HttpLocalRateLimitPolicy& x) {
   v.field("metadata", x.meta);
   v.field("spec", x.spec);
+  v.field("status", x.status);
 }
 template <typename V>
 void describe(V& v, EgressNetworkSpec& x) {
@@ -280,6 +314,7 @@ template <typename V>
 void describe(V& v, EgressNetwork& x) {
   v.field("metadata", x.meta);
   v.field("spec", x.spec);
+  v.field("status", x.status);
 }
 
 }  // namespace tulle::k8s

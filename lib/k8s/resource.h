@@ -36,6 +36,15 @@ inline constexpr Resource kSubjectAccessReviews{"authorization.k8s.io", "subject
 inline constexpr Resource kSelfSubjectAccessReviews{"authorization.k8s.io",
                                                     "selfsubjectaccessreviews", "v1", false};
 
+inline constexpr Resource kPolicyHttpRoutes{"policy.linkerd.io", "httproutes",
+                                            "v1beta3,v1beta2,v1beta1,v1alpha1"};
+inline constexpr Resource kRateLimits{"policy.linkerd.io", "httplocalratelimitpolicies", "v1alpha1"};
+inline constexpr Resource kEgressNetworks{"policy.linkerd.io", "egressnetworks", "v1alpha1"};
+inline constexpr Resource kHttpRoutes{"gateway.networking.k8s.io", "httproutes", "v1,v1beta1"};
+inline constexpr Resource kGrpcRoutes{"gateway.networking.k8s.io", "grpcroutes", "v1,v1alpha2"};
+inline constexpr Resource kTlsRoutes{"gateway.networking.k8s.io", "tlsroutes", "v1alpha3,v1alpha2"};
+inline constexpr Resource kTcpRoutes{"gateway.networking.k8s.io", "tcproutes", "v1alpha2"};
+
 // "/api/v1/namespaces/shop/pods/web-0/status". `ns` "" means all namespaces (or none), `name` ""
 // the collection, `version` "" the newest. Everything is percent-encoded.
 std::string path_of(const Resource& resource, std::string_view ns = {}, std::string_view name = {},
