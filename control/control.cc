@@ -126,8 +126,8 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, drain_, metrics_,
                                            std::move(webhooks), seed + 3);
     if (options_.policy) {
-      statuses_ = std::make_unique<StatusWriter>(*api_, index_, options_.mesh,
-                                                 webhooks_->election(), log_);
+      statuses_ =
+          std::make_unique<StatusWriter>(*api_, index_, options_.mesh, webhooks_->election(), log_);
     }
   }
   return "";

@@ -79,7 +79,7 @@ class Control {
   std::unique_ptr<OwnCertificates> own_;
   std::unique_ptr<TokenVerifier> tokens_;
   std::unique_ptr<Certifier> certifier_;
-  std::unique_ptr<Webhooks> webhooks_;  // on Kubernetes
+  std::unique_ptr<Webhooks> webhooks_;      // on Kubernetes
   std::unique_ptr<StatusWriter> statuses_;  // with the webhooks and the policy role
   DestinationService destination_{options_.mesh, index_};
   PolicyService policy_{options_.mesh, index_};

@@ -46,7 +46,8 @@ class KubernetesCluster final : public InjectorCluster {
  private:
   void read_values();
   net::Task<void> ask_version();
-  net::Task<void> record(std::string ns, inject::Owner owner, std::string reason, std::string message);
+  net::Task<void> record(std::string ns, inject::Owner owner, std::string reason,
+                         std::string message);
 
   k8s::ApiClient& client_;
   const Index& index_;
@@ -66,12 +67,14 @@ class KubernetesCluster final : public InjectorCluster {
 // Secrets and webhook configurations through the API server.
 class KubernetesWebhookStore final : public WebhookStore {
  public:
-  KubernetesWebhookStore(k8s::ApiClient& client, std::string ns, const k8s::LeaderElection& election)
+  KubernetesWebhookStore(k8s::ApiClient& client, std::string ns,
+                         const k8s::LeaderElection& election)
       : client_(client), ns_(std::move(ns)), election_(election) {}
   net::Task<Result<Secret>> read_secret(std::string name) override;
   net::Task<Result<void>> write_secret(std::string name, Secret secret) override;
   net::Task<Result<inject::Value>> read_configuration(std::string kind, std::string name) override;
-  net::Task<Result<void>> patch_configuration(std::string kind, std::string name, std::string patch) override;
+  net::Task<Result<void>> patch_configuration(std::string kind, std::string name,
+                                              std::string patch) override;
   bool is_leader() const override { return election_.leader(); }
 
  private:
@@ -87,18 +90,18 @@ class KubernetesWebhookStore final : public WebhookStore {
 class Webhooks {
  public:
   struct Options {
-    std::string ns;             // of the control plane
-    std::string values;         // file
+    std::string ns;      // of the control plane
+    std::string values;  // file
     std::uint16_t injector_port = 8443;
     std::uint16_t profile_port = 8444;
     std::uint16_t policy_port = 9443;
     net::IpAddr listen;
-    std::string pod;            // our name, for the lease
+    std::string pod;  // our name, for the lease
   };
   // All must outlive it.
   Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-           const IssuerStore& issuers, net::Drain& drain, metrics::Registry& metrics, Options options,
-           std::uint64_t seed);
+           const IssuerStore& issuers, net::Drain& drain, metrics::Registry& metrics,
+           Options options, std::uint64_t seed);
   ~Webhooks();
 
   // "" or what has failed.
@@ -120,7 +123,8 @@ class Webhooks {
     std::unique_ptr<WebhookKeeper> keeper;
     std::unique_ptr<WebhookPort> server;
   };
-  void add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept, metrics::Registry& metrics);
+  void add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept,
+           metrics::Registry& metrics);
   std::set<std::string> annotated() const;
 
   net::Loop& loop_;

@@ -96,14 +96,14 @@ class Index {
   using Name = std::pair<std::string, std::string>;  // namespace, name
   template <typename T>
   using Table = std::map<Name, T, std::less<>>;
-  using Tables = std::tuple<Table<k8s::Namespace>, Table<k8s::ServiceAccount>, Table<k8s::Node>,
-                            Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
-                            Table<k8s::Server>, Table<k8s::ServerAuthorization>,
-                            Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
-                            Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
-                            Table<k8s::EgressNetwork>, Table<k8s::PolicyHttpRoute>,
-                            Table<k8s::HttpRoute>, Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>,
-                            Table<k8s::TcpRoute>>;
+  using Tables =
+      std::tuple<Table<k8s::Namespace>, Table<k8s::ServiceAccount>, Table<k8s::Node>,
+                 Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
+                 Table<k8s::Server>, Table<k8s::ServerAuthorization>,
+                 Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
+                 Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
+                 Table<k8s::EgressNetwork>, Table<k8s::PolicyHttpRoute>, Table<k8s::HttpRoute>,
+                 Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>, Table<k8s::TcpRoute>>;
 
   template <typename T>
   Table<T>& table() {

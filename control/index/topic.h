@@ -25,8 +25,8 @@ Topic policies_in(
     std::string_view ns) noexcept;  // Servers, authorizations, authentications, limits
 Topic node(std::string_view name) noexcept;
 Topic ns(std::string_view name) noexcept;
-Topic namespaces() noexcept;  // every Namespace
-Topic egress() noexcept;  // every EgressNetwork
+Topic namespaces() noexcept;                    // every Namespace
+Topic egress() noexcept;                        // every EgressNetwork
 Topic routes_of(std::string_view ns) noexcept;  // routes with a parent in this namespace
 Topic statuses() noexcept;  // whatever the status of a route or policy may depend on
 }  // namespace topics

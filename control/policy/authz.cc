@@ -183,7 +183,8 @@ std::vector<Authz> route_authorizations(const View& view, const MeshConfig& conf
   std::vector<Authz> out;
   for (const auto* const policy : view.authorization_policies(route.ns)) {
     const k8s::TargetRef& target = policy->spec.target;
-    if (target.group != kind.group || target.kind != kind.kind || target.name != route.name) continue;
+    if (target.group != kind.group || target.kind != kind.kind || target.name != route.name)
+      continue;
     if (auto authz = from_policy(view, config, *policy)) out.push_back(*std::move(authz));
   }
   return out;

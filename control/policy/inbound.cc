@@ -95,12 +95,15 @@ Message attached_route(const View& view, const MeshConfig& config, const Object&
     typename std::decay_t<decltype(out.rules)>::value_type rule;
     for (const auto& match : from.matches) {
       auto made = [&] {
-        if constexpr (std::is_same_v<Message, GrpcRoute>) return grpc_match(match);
-        else return http_match(match);
+        if constexpr (std::is_same_v<Message, GrpcRoute>)
+          return grpc_match(match);
+        else
+          return http_match(match);
       }();
       if (made) rule.matches.push_back(*std::move(made));
     }
-    // A rule without a match of its own matches everything; one whose matches mean nothing, nothing.
+    // A rule without a match of its own matches everything; one whose matches mean nothing,
+    // nothing.
     if (rule.matches.empty() && !from.matches.empty()) continue;
     if (rule.matches.empty()) {
       if constexpr (std::is_same_v<Message, GrpcRoute>) {
@@ -190,7 +193,8 @@ bool takes(const HttpRoute& route, std::string_view path) {
 }
 
 // The kubelet's probes pass whatever routes are attached: a pod that is not ready helps nobody. Who
-// may ask such a path (the first, if there are several) by a route that is attached may still do so.
+// may ask such a path (the first, if there are several) by a route that is attached may still do
+// so.
 HttpRoute probe_route(const MeshConfig& config, const std::vector<std::string>& paths,
                       const std::vector<HttpRoute>& attached) {
   HttpRoute probe;

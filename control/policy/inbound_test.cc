@@ -379,8 +379,10 @@ class InboundRoutes : public Inbound {
   void add_route(std::string_view api, std::string_view kind, std::string_view name,
                  std::string_view rules, std::string_view more = "", std::string_view parent = "") {
     add(concat("apiVersion: ", api, "\nkind: ", kind, "\nmetadata: {name: ", name,
-               ", namespace: shop", more, "}\nspec: {parentRefs: [{group: policy.linkerd.io, kind: "
-               "Server, name: http", parent, "}], rules: ", rules, "}\n"));
+               ", namespace: shop", more,
+               "}\nspec: {parentRefs: [{group: policy.linkerd.io, kind: "
+               "Server, name: http",
+               parent, "}], rules: ", rules, "}\n"));
   }
   std::vector<pb::inbound::HttpRoute> routes() { return get().protocol->http1->routes; }
   std::string names() {
@@ -416,9 +418,12 @@ TEST_F(InboundRoutes, OnlyWholeServersOfTheirNamespaceAreParents) {
 
 TEST_F(InboundRoutes, MatchesAndFiltersAreThoseOfTheRoute) {
   add_route(kLinkerd, "HTTPRoute", "r",
-            "[{matches: [{path: {type: Exact, value: /a}, method: POST, headers: [{name: x-y, value: z}], "
-            "queryParams: [{type: RegularExpression, name: q, value: 'a+'}]}, {path: {type: Sideways, value: /}}], "
-            "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: b}], remove: [c]}}, "
+            "[{matches: [{path: {type: Exact, value: /a}, method: POST, headers: [{name: x-y, "
+            "value: z}], "
+            "queryParams: [{type: RegularExpression, name: q, value: 'a+'}]}, {path: {type: "
+            "Sideways, value: /}}], "
+            "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, "
+            "value: b}], remove: [c]}}, "
             "{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [d]}}, "
             "{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]}]");
   const auto rule = routes().at(0).rules.at(0);
@@ -444,13 +449,15 @@ TEST_F(InboundRoutes, PoliciesThatTargetARouteAreItsAuthorizations) {
   add_policy("NetworkAuthentication", "net", "{networks: [{cidr: 10.1.0.0/16}]}");
   for (const auto group : {"policy.linkerd.io", "gateway.networking.k8s.io"}) {
     add_policy("AuthorizationPolicy", group,
-               concat("{targetRef: {group: ", group, ", kind: HTTPRoute, name: r}, "
+               concat("{targetRef: {group: ", group,
+                      ", kind: HTTPRoute, name: r}, "
                       "requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: "
                       "NetworkAuthentication, name: net}]}"));
   }
   const auto route = routes().at(0);
   ASSERT_EQ(route.authorizations.size(), 1U);
-  EXPECT_EQ(text_of(route.authorizations[0]), "authorizationpolicy/policy.linkerd.io: 10.1.0.0/16 anyone");
+  EXPECT_EQ(text_of(route.authorizations[0]),
+            "authorizationpolicy/policy.linkerd.io: 10.1.0.0/16 anyone");
   EXPECT_EQ(authorizations(), "") << "the Server itself admits nobody";
 }
 
@@ -460,7 +467,8 @@ TEST_F(InboundRoutes, ProbesPassBesideThem) {
   add_route(kLinkerd, "HTTPRoute", "r", "[{matches: [{path: {value: /}}]}]");
   add_policy("NetworkAuthentication", "net", "{networks: [{cidr: 10.1.0.0/16}]}");
   add_policy("AuthorizationPolicy", "a",
-             "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, requiredAuthenticationRefs: "
+             "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, "
+             "requiredAuthenticationRefs: "
              "[{group: policy.linkerd.io, kind: NetworkAuthentication, name: net}]}");
   EXPECT_EQ(names(), "probe r");
   const auto probe = routes().at(0);

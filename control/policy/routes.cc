@@ -44,8 +44,7 @@ bool value_match(const k8s::ValueMatch& from, std::vector<Match>& to) {
   return true;
 }
 
-void add_headers(const std::vector<k8s::HeaderValue>& from,
-                 pb::Box<pb::http_types::Headers>& to) {
+void add_headers(const std::vector<k8s::HeaderValue>& from, pb::Box<pb::http_types::Headers>& to) {
   if (from.empty()) return;
   auto& headers = to.make().headers;
   for (const k8s::HeaderValue& header : from) headers.push_back({header.name, header.value});
@@ -54,7 +53,8 @@ void add_headers(const std::vector<k8s::HeaderValue>& from,
 }  // namespace
 
 ParentKind kind_of(const k8s::ParentRef& parent) noexcept {
-  const std::string_view group = parent.group ? std::string_view(*parent.group) : k8s::kGatewayGroup;
+  const std::string_view group =
+      parent.group ? std::string_view(*parent.group) : k8s::kGatewayGroup;
   const std::string_view kind = parent.kind ? std::string_view(*parent.kind) : "Gateway";
   if ((group.empty() || group == "core") && kind == "Service") return ParentKind::Service;
   if (group != k8s::kPolicyGroup) return ParentKind::Other;
@@ -62,8 +62,7 @@ ParentKind kind_of(const k8s::ParentRef& parent) noexcept {
   return kind == "EgressNetwork" ? ParentKind::EgressNetwork : ParentKind::Other;
 }
 
-std::string_view namespace_of(const k8s::ParentRef& parent,
-                              const k8s::ObjectMeta& route) noexcept {
+std::string_view namespace_of(const k8s::ParentRef& parent, const k8s::ObjectMeta& route) noexcept {
   return parent.ns.empty() ? route.ns : parent.ns;
 }
 

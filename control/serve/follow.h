@@ -81,10 +81,10 @@ class Replacing {
 
 // Makes the follower that the client's one message asks for; otherwise finishes the call.
 template <typename Method, typename Follower, typename Query>
-net::Task<void> begin_following(
-    grpc::ServerCall& call, const MeshConfig& config,
-    grpc::StatusOr<Query> (*parse)(const typename Method::Request&, const MeshConfig&),
-    std::optional<Follower>& follower) {
+net::Task<void> begin_following(grpc::ServerCall& call, const MeshConfig& config,
+                                grpc::StatusOr<Query> (*parse)(const typename Method::Request&,
+                                                               const MeshConfig&),
+                                std::optional<Follower>& follower) {
   const grpc::StatusOr<std::string> bytes = co_await call.read_one();
   if (!bytes) {
     call.finish(bytes.status());

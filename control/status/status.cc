@@ -14,7 +14,8 @@ using k8s::StatusCondition;
 
 StatusCondition condition(std::string_view type, bool holds, std::string_view reason,
                           std::string message = "") {
-  return {std::string(type), holds ? "True" : "False", std::string(reason), std::move(message), "", 0};
+  return {
+      std::string(type), holds ? "True" : "False", std::string(reason), std::move(message), "", 0};
 }
 StatusCondition accepted() { return condition("Accepted", true, "Accepted"); }
 StatusCondition not_accepted(std::string_view reason, std::string message) {
@@ -103,7 +104,8 @@ StatusCondition acceptance(const View& view, const MeshConfig& config, const Rou
     case ParentKind::Other: break;
   }
   if (in_conflict(view, route, parent)) {
-    return not_accepted("RouteReasonConflicted", "a route of a kind that comes first has this parent");
+    return not_accepted("RouteReasonConflicted",
+                        "a route of a kind that comes first has this parent");
   }
   return accepted();
 }
@@ -125,19 +127,22 @@ std::optional<StatusCondition> backend_problem(const View& view, const Route& ro
       return problem("BackendNotFound", concat("there is no Service ", ns, "/", backend.name));
     case ParentKind::EgressNetwork: {
       if (egress_network(view, ns, backend.name) == nullptr) {
-        return problem("BackendNotFound", concat("there is no EgressNetwork ", ns, "/", backend.name));
+        return problem("BackendNotFound",
+                       concat("there is no EgressNetwork ", ns, "/", backend.name));
       }
       const auto& parents = route.spec.parents;
-      const bool same = std::all_of(parents.begin(), parents.end(), [&](const k8s::ParentRef& parent) {
-        return kind_of(parent) == ParentKind::EgressNetwork && parent.name == backend.name &&
-               namespace_of(parent, route.meta) == ns;
-      });
+      const bool same =
+          std::all_of(parents.begin(), parents.end(), [&](const k8s::ParentRef& parent) {
+            return kind_of(parent) == ParentKind::EgressNetwork && parent.name == backend.name &&
+                   namespace_of(parent, route.meta) == ns;
+          });
       if (same) return std::nullopt;
       return problem("InvalidKind", "an EgressNetwork can be the backend only of its own routes");
     }
     default:
-      return problem("InvalidKind", concat("a backend must be a Service or an EgressNetwork, not a ",
-                                           backend.kind.value_or("Service")));
+      return problem("InvalidKind",
+                     concat("a backend must be a Service or an EgressNetwork, not a ",
+                            backend.kind.value_or("Service")));
   }
 }
 
@@ -175,11 +180,16 @@ std::vector<k8s::RouteParentStatus> route_status(const View& view, const MeshCon
   }
   return out;
 }
-template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&, const k8s::PolicyHttpRoute&);
-template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&, const k8s::HttpRoute&);
-template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&, const k8s::GrpcRoute&);
-template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&, const k8s::TlsRoute&);
-template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&, const k8s::TcpRoute&);
+template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&,
+                                                          const k8s::PolicyHttpRoute&);
+template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&,
+                                                          const k8s::HttpRoute&);
+template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&,
+                                                          const k8s::GrpcRoute&);
+template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&,
+                                                          const k8s::TlsRoute&);
+template std::vector<k8s::RouteParentStatus> route_status(const View&, const MeshConfig&,
+                                                          const k8s::TcpRoute&);
 
 k8s::PolicyStatus rate_limit_status(const View& view, const k8s::HttpLocalRateLimitPolicy& policy) {
   k8s::PolicyStatus out;
@@ -193,8 +203,9 @@ k8s::PolicyStatus rate_limit_status(const View& view, const k8s::HttpLocalRateLi
   for (const auto* const other : view.rate_limits(policy.meta.ns)) {
     if (other->spec.target.name != policy.spec.target.name) continue;
     if (other->meta.name == policy.meta.name) break;
-    out.conditions.push_back(not_accepted("RateLimitReasonAlreadyExists",
-                                          concat("the older ", other->meta.name, " has this Server")));
+    out.conditions.push_back(
+        not_accepted("RateLimitReasonAlreadyExists",
+                     concat("the older ", other->meta.name, " has this Server")));
     return out;
   }
   out.conditions.push_back(accepted());
@@ -212,16 +223,20 @@ k8s::PolicyStatus egress_status(const MeshConfig& config, const k8s::EgressNetwo
   const auto holes_cover = [&](const k8s::NetworkMatch& match) {
     return std::all_of(config.cluster_networks.begin(), config.cluster_networks.end(),
                        [&](const net::Cidr& cluster) {
-                         if (!cluster.contains(match.cidr.ip) && !match.cidr.contains(cluster.ip)) return true;
-                         return std::any_of(match.except.begin(), match.except.end(), [&](const net::Cidr& hole) {
-                           return hole.contains(cluster.ip) && hole.prefix <= cluster.prefix;
-                         });
+                         if (!cluster.contains(match.cidr.ip) && !match.cidr.contains(cluster.ip))
+                           return true;
+                         return std::any_of(
+                             match.except.begin(), match.except.end(), [&](const net::Cidr& hole) {
+                               return hole.contains(cluster.ip) && hole.prefix <= cluster.prefix;
+                             });
                        });
   };
-  for (const k8s::NetworkMatch& match : network.spec.networks.value_or(std::vector<k8s::NetworkMatch>{})) {
+  for (const k8s::NetworkMatch& match :
+       network.spec.networks.value_or(std::vector<k8s::NetworkMatch>{})) {
     if (!overlaps(match) || holes_cover(match)) continue;
-    out.conditions.push_back(not_accepted("EgressReasonNetworkOverlap",
-                                          concat(match.cidr.to_string(), " is part of the cluster's networks")));
+    out.conditions.push_back(
+        not_accepted("EgressReasonNetworkOverlap",
+                     concat(match.cidr.to_string(), " is part of the cluster's networks")));
     return out;
   }
   out.conditions.push_back(accepted());

@@ -29,7 +29,8 @@ void write_condition(JsonWriter& json, const StatusCondition& condition) {
 }
 
 // The time at which it began to say so: that of before, unless it says something else now.
-void set_times(std::vector<StatusCondition>& conditions, const std::vector<StatusCondition>& before) {
+void set_times(std::vector<StatusCondition>& conditions,
+               const std::vector<StatusCondition>& before) {
   for (StatusCondition& condition : conditions) {
     const auto same = std::find_if(before.begin(), before.end(), [&](const StatusCondition& old) {
       return old.type == condition.type && old.status == condition.status;
@@ -88,10 +89,10 @@ std::optional<std::string> route_patch(const k8s::RouteStatus& there,
     return std::nullopt;
   }
   for (k8s::RouteParentStatus& entry : ours) {
-    const auto same = std::find_if(before.begin(), before.end(), [&](const auto& old) {
-      return old.parent == entry.parent;
-    });
-    set_times(entry.conditions, same != before.end() ? same->conditions : std::vector<StatusCondition>{});
+    const auto same = std::find_if(before.begin(), before.end(),
+                                   [&](const auto& old) { return old.parent == entry.parent; });
+    set_times(entry.conditions,
+              same != before.end() ? same->conditions : std::vector<StatusCondition>{});
   }
   return body_of([&](JsonWriter& json) {
     json.key("parents");
@@ -147,11 +148,13 @@ std::vector<StatusWriter::Patch> StatusWriter::wanted(TopicSet& seen) const {
   add_routes<k8s::TcpRoute>(view, k8s::kTcpRoutes, out);
   for (const auto* const policy : view.all<k8s::HttpLocalRateLimitPolicy>()) {
     auto body = policy_patch(policy->status, rate_limit_status(view, *policy));
-    if (body) out.push_back({k8s::kRateLimits, policy->meta.ns, policy->meta.name, *std::move(body)});
+    if (body)
+      out.push_back({k8s::kRateLimits, policy->meta.ns, policy->meta.name, *std::move(body)});
   }
   for (const auto* const network : view.all<k8s::EgressNetwork>()) {
     auto body = policy_patch(network->status, egress_status(config_, *network));
-    if (body) out.push_back({k8s::kEgressNetworks, network->meta.ns, network->meta.name, *std::move(body)});
+    if (body)
+      out.push_back({k8s::kEgressNetworks, network->meta.ns, network->meta.name, *std::move(body)});
   }
   return out;
 }
@@ -162,8 +165,9 @@ net::Task<void> StatusWriter::write(const Patch& patch) {
   for (std::size_t i = 0; !k8s::version_of(patch.resource, i).empty(); ++i) {
     const k8s::ObjectPath object{patch.resource, patch.ns, patch.name, "status",
                                  k8s::version_of(patch.resource, i)};
-    const k8s::ApiResponse response = co_await client_.call(
-        k8s::merge_patch(object, patch.body, kStatusController), client_.loop().after(kPatchTimeout));
+    const k8s::ApiResponse response =
+        co_await client_.call(k8s::merge_patch(object, patch.body, kStatusController),
+                              client_.loop().after(kPatchTimeout));
     if (response.ok()) {
       ++stats_.patches;
       co_return;

@@ -12,7 +12,8 @@ namespace {
 using k8s::FakeServer;
 
 constexpr std::string_view kRoute =
-    "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r, namespace: shop}\n"
+    "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r, namespace: "
+    "shop}\n"
     "spec: {parentRefs: [{group: policy.linkerd.io, kind: Server, name: http}]}\n";
 
 class Writer : public ::testing::Test {
@@ -27,16 +28,22 @@ class Writer : public ::testing::Test {
         k8s::LeaderElection::Options{.ns = "linkerd", .name = "write", .identity = "me"}, 1);
     server.answer = [this](const FakeServer::Seen& seen) {
       if (seen.path.find("/leases") != std::string::npos) {
-        if (!lead) return FakeServer::Answer{403, FakeServer::status_json(403, "Forbidden"), "", false};
-        return seen.method == "GET" ? FakeServer::Answer{404, FakeServer::status_json(404, "NotFound"), "", false}
-                                    : FakeServer::Answer{201, "{}", "", false};
+        if (!lead)
+          return FakeServer::Answer{403, FakeServer::status_json(403, "Forbidden"), "", false};
+        return seen.method == "GET"
+                   ? FakeServer::Answer{404, FakeServer::status_json(404, "NotFound"), "", false}
+                   : FakeServer::Answer{201, "{}", "", false};
       }
-      return FakeServer::Answer{answer, answer == 200 ? "{}" : FakeServer::status_json(answer, "X"), "", false};
+      return FakeServer::Answer{answer, answer == 200 ? "{}" : FakeServer::status_json(answer, "X"),
+                                "", false};
     };
-    put_yaml(index, "apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata: {name: http, namespace: shop}\nspec: {podSelector: {}, port: 80}\n");
+    put_yaml(index,
+             "apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata: {name: http, "
+             "namespace: shop}\nspec: {podSelector: {}, port: 80}\n");
   }
   void run() {
-    writer = std::make_unique<StatusWriter>(*client, index, config, *election, log::Logger(sink, "test"));
+    writer = std::make_unique<StatusWriter>(*client, index, config, *election,
+                                            log::Logger(sink, "test"));
     scope.spawn(election->run());
     scope.spawn(writer->run());
   }
@@ -68,27 +75,38 @@ TEST_F(Writer, WritesWhatAStatusShouldSayOnce) {
   pass(3s);
   ASSERT_EQ(patches().size(), 1U);
   const auto seen = patches()[0];
-  EXPECT_EQ(seen.path, "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/r/status?fieldManager=linkerd.io%2Fpolicy-controller");
+  EXPECT_EQ(seen.path,
+            "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/r/"
+            "status?fieldManager=linkerd.io%2Fpolicy-controller");
   EXPECT_EQ(seen.content_type, "application/merge-patch+json");
-  EXPECT_NE(seen.body.find(R"("type":"Accepted","status":"True","reason":"Accepted")"), std::string::npos) << seen.body;
+  EXPECT_NE(seen.body.find(R"("type":"Accepted","status":"True","reason":"Accepted")"),
+            std::string::npos)
+      << seen.body;
   // The server tells us what we wrote; nothing is left to do.
-  put_yaml(index, concat(kRoute, "status: ", seen.body.substr(seen.body.find("{\"parents\""), seen.body.size() - seen.body.find("{\"parents\"") - 1), "\n"));
+  put_yaml(index, concat(kRoute, "status: ",
+                         seen.body.substr(seen.body.find("{\"parents\""),
+                                          seen.body.size() - seen.body.find("{\"parents\"") - 1),
+                         "\n"));
   pass(25s);
   EXPECT_EQ(patches().size(), 1U) << patches().back().body;
   EXPECT_EQ(writer->stats().patches, 1U);
 }
 
 TEST_F(Writer, KeepsWhatOtherControllersSay) {
-  put_yaml(index, concat(kRoute,
-                         "status: {parents: [{controllerName: example.com/gateway, parentRef: {name: gw, sectionName: s}, "
-                         "conditions: [{type: Programmed, status: 'True', reason: Programmed, message: m, "
-                         "lastTransitionTime: '2026-01-01T00:00:00Z', observedGeneration: 3}]}]}\n"));
+  put_yaml(index,
+           concat(kRoute,
+                  "status: {parents: [{controllerName: example.com/gateway, parentRef: {name: gw, "
+                  "sectionName: s}, "
+                  "conditions: [{type: Programmed, status: 'True', reason: Programmed, message: m, "
+                  "lastTransitionTime: '2026-01-01T00:00:00Z', observedGeneration: 3}]}]}\n"));
   run();
   pass(3s);
   ASSERT_EQ(patches().size(), 1U);
   const std::string body = patches()[0].body;
-  EXPECT_NE(body.find(R"({"controllerName":"example.com/gateway","parentRef":{"name":"gw","sectionName":"s"},"conditions":[{"type":"Programmed","status":"True","reason":"Programmed","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z","observedGeneration":3}]})"),
-            std::string::npos)
+  EXPECT_NE(
+      body.find(
+          R"({"controllerName":"example.com/gateway","parentRef":{"name":"gw","sectionName":"s"},"conditions":[{"type":"Programmed","status":"True","reason":"Programmed","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z","observedGeneration":3}]})"),
+      std::string::npos)
       << body;
   EXPECT_NE(body.find("linkerd.io/policy-controller"), std::string::npos);
 }

@@ -38,7 +38,8 @@ inline constexpr Resource kSelfSubjectAccessReviews{"authorization.k8s.io",
 
 inline constexpr Resource kPolicyHttpRoutes{"policy.linkerd.io", "httproutes",
                                             "v1beta3,v1beta2,v1beta1,v1alpha1"};
-inline constexpr Resource kRateLimits{"policy.linkerd.io", "httplocalratelimitpolicies", "v1alpha1"};
+inline constexpr Resource kRateLimits{"policy.linkerd.io", "httplocalratelimitpolicies",
+                                      "v1alpha1"};
 inline constexpr Resource kEgressNetworks{"policy.linkerd.io", "egressnetworks", "v1alpha1"};
 inline constexpr Resource kHttpRoutes{"gateway.networking.k8s.io", "httproutes", "v1,v1beta1"};
 inline constexpr Resource kGrpcRoutes{"gateway.networking.k8s.io", "grpcroutes", "v1,v1alpha2"};

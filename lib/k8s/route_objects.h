@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routes as plain structs with their descriptions (see objects.h): HTTPRoute of policy.linkerd.io
-// and of the Gateway API, GRPCRoute, TLSRoute and TCPRoute (control-plane.md §6.1, §6.2; Gateway API
-// v1). All have one shape and differ by what their rules match.
+// and of the Gateway API, GRPCRoute, TLSRoute and TCPRoute (control-plane.md §6.1, §6.2; Gateway
+// API v1). All have one shape and differ by what their rules match.
 #pragma once
 
 #include <optional>
