@@ -114,7 +114,18 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     kubernetes_issuer_ =
         std::make_unique<KubernetesIssuer>(*api_, *issuers_, log_, std::move(issuer), seed + 2);
   }
-  if (options_.injector && !options_.values.empty()) {
+  const bool injector = options_.injector && !options_.values.empty();
+  if (injector || options_.policy) {
+    k8s::LeaderElection::Options lease;
+    lease.ns = options_.mesh.controller_namespace;
+    lease.name = "linkerd-control-plane-write";
+    lease.identity = own_pod(options_);
+    election_ = std::make_unique<k8s::LeaderElection>(*api_, log_, std::move(lease), seed + 5);
+  }
+  if (options_.policy) {
+    statuses_ = std::make_unique<StatusWriter>(*api_, index_, options_.mesh, *election_, log_);
+  }
+  if (injector) {
     Webhooks::Options webhooks;
     webhooks.ns = options_.mesh.controller_namespace;
     webhooks.values = options_.values;
@@ -123,12 +134,8 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     webhooks.policy_port = options_.policy_webhook_port;
     webhooks.listen = options_.listen;
     webhooks.pod = own_pod(options_);
-    webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, drain_, metrics_,
-                                           std::move(webhooks), seed + 3);
-    if (options_.policy) {
-      statuses_ =
-          std::make_unique<StatusWriter>(*api_, index_, options_.mesh, webhooks_->election(), log_);
-    }
+    webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, *election_,
+                                           drain_, metrics_, std::move(webhooks), seed + 3);
   }
   return "";
 }
@@ -187,13 +194,14 @@ net::Task<void> Control::serve_when_synced(net::SocketFactory& sockets) {
     co_return;
   }
   serve_grpc();
+  if (election_ != nullptr) tasks_.spawn(election_->run());
+  if (statuses_ != nullptr) tasks_.spawn(statuses_->run());
   if (webhooks_ == nullptr) co_return;
   problem_ = webhooks_->listen(sockets);
   if (!problem_.empty()) {
     log_.error("cannot serve", {{"reason", problem_}});
     co_return;
   }
-  if (statuses_ != nullptr) tasks_.spawn(statuses_->run());
   co_await webhooks_->run();
 }
 

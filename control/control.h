@@ -20,6 +20,7 @@
 #include "control/webhooks.h"
 #include "lib/grpc/server.h"
 #include "lib/k8s/client.h"
+#include "lib/k8s/lease.h"
 
 namespace tulle::control {
 
@@ -72,6 +73,7 @@ class Control {
   std::unique_ptr<k8s::Dialer> dialer_;
   std::unique_ptr<k8s::ApiClient> api_;
   std::unique_ptr<KubernetesSource> kubernetes_;
+  std::unique_ptr<k8s::LeaderElection> election_;  // on Kubernetes: which replica writes
   net::Signal synced_;
   std::unique_ptr<IssuerStore> issuers_;  // null: no TLS
   std::unique_ptr<FolderIssuer> folder_issuer_;
@@ -80,7 +82,7 @@ class Control {
   std::unique_ptr<TokenVerifier> tokens_;
   std::unique_ptr<Certifier> certifier_;
   std::unique_ptr<Webhooks> webhooks_;      // on Kubernetes
-  std::unique_ptr<StatusWriter> statuses_;  // with the webhooks and the policy role
+  std::unique_ptr<StatusWriter> statuses_;  // the same, with the policy role
   DestinationService destination_{options_.mesh, index_};
   PolicyService policy_{options_.mesh, index_};
   bool loaded_ = false;

@@ -338,17 +338,15 @@ class Webhooks::NamespaceWatch final : public Subscription {
 };
 
 Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-                   const IssuerStore& issuers, net::Drain& drain, metrics::Registry& metrics, Options options,
-                   std::uint64_t seed)
+                   const IssuerStore& issuers, k8s::LeaderElection& election, net::Drain& drain,
+                   metrics::Registry& metrics, Options options, std::uint64_t seed)
     : loop_(loop),
       log_(log),
       index_(index),
       drain_(drain),
       options_(std::move(options)),
-      election_(client, log,
-                k8s::LeaderElection::Options{.ns = options_.ns, .name = "linkerd-control-plane-write", .identity = options_.pod},
-                seed),
-      events_(client, log, k8s::EventRecorder::Options{.component = "linkerd-proxy-injector", .instance = options_.pod}, seed + 1),
+      election_(election),
+      events_(client, log, k8s::EventRecorder::Options{.component = "linkerd-proxy-injector", .instance = options_.pod}, seed),
       cluster_(client, index, issuers, log, options_.values, options_.ns, events_),
       store_(client, options_.ns, election_),
       injection_(cluster_, log, metrics) {
@@ -401,7 +399,6 @@ std::string Webhooks::listen(net::SocketFactory& sockets) {
 }
 
 net::Task<void> Webhooks::run() {
-  tasks_.spawn(election_.run());
   tasks_.spawn(events_.run());
   tasks_.spawn(cluster_.run());
   tasks_.spawn(namespaces_->run());

@@ -96,12 +96,12 @@ class Webhooks {
     std::uint16_t profile_port = 8444;
     std::uint16_t policy_port = 9443;
     net::IpAddr listen;
-    std::string pod;  // our name, for the lease
+    std::string pod;  // our name, for events
   };
-  // All must outlive it.
+  // All must outlive it. Only who leads writes Secrets and webhook configurations.
   Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-           const IssuerStore& issuers, net::Drain& drain, metrics::Registry& metrics,
-           Options options, std::uint64_t seed);
+           const IssuerStore& issuers, k8s::LeaderElection& election, net::Drain& drain,
+           metrics::Registry& metrics, Options options, std::uint64_t seed);
   ~Webhooks();
 
   // "" or what has failed.
@@ -112,8 +112,6 @@ class Webhooks {
   std::size_t connections() const;
   // What is missing before pods can be injected; "" if nothing is.
   std::string missing() const;
-  // Who may write to the cluster; goes on for as long as run().
-  const k8s::LeaderElection& election() const noexcept { return election_; }
 
  private:
   class NamespaceWatch;
@@ -132,7 +130,7 @@ class Webhooks {
   Index& index_;
   net::Drain& drain_;
   const Options options_;
-  k8s::LeaderElection election_;
+  k8s::LeaderElection& election_;
   k8s::EventRecorder events_;
   KubernetesCluster cluster_;
   KubernetesWebhookStore store_;

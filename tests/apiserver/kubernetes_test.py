@@ -23,6 +23,7 @@ from control import Call, Control, Endpoints, load_protos  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WEB = "web.shop.svc.cluster.local:80"
+LINKERD = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "linkerd"}}
 
 
 def kube_node():
@@ -245,6 +246,47 @@ def custom_resources(w):
     web.close()
 
 
+def statuses(w):
+    """Statuses of routes follow what their parents are, and what other controllers say stays."""
+    w.server.apply(LINKERD)  # the lease is there
+    for kind, plural, version in (("Server", "servers", "v1beta3"), ("HTTPRoute", "httproutes", "v1beta1"),
+                                  ("HTTPLocalRateLimitPolicy", "httplocalratelimitpolicies", "v1alpha1")):
+        made = crd("policy.linkerd.io", kind, plural, version)
+        made["spec"]["versions"][0]["subresources"] = {"status": {}}
+        w.server.apply(made)
+    parent = {"group": "policy.linkerd.io", "kind": "Server", "name": "http"}
+    route = {"apiVersion": "policy.linkerd.io/v1beta1", "kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "shop"},
+             "spec": {"parentRefs": [parent], "rules": [{}]}}
+    limit = {"apiVersion": "policy.linkerd.io/v1alpha1", "kind": "HTTPLocalRateLimitPolicy", "metadata": {"name": "l", "namespace": "shop"},
+             "spec": {"targetRef": parent, "total": {"requestsPerSecond": 10}}}
+    for what in (route, limit):
+        until("the CRD is served", lambda what=what: not apply_fails(w, what), 20, 0.5)
+    routes, limits = "httproutes.policy.linkerd.io", "httplocalratelimitpolicies.policy.linkerd.io"
+
+    def status(kind):
+        return json.loads(w.server.kubectl("-n", "shop", "get", kind, "-o", "json"))["items"][0].get("status", {})
+
+    def reasons():
+        return {entry["controllerName"]: [c["reason"] for c in entry["conditions"]] for entry in status(routes).get("parents", [])}
+
+    ours = "linkerd.io/policy-controller"
+    until("not accepted", lambda: reasons() == {ours: ["NoMatchingParent"]}, 90, 0.5)
+    until("no target", lambda: [c["reason"] for c in status(limits).get("conditions", [])] == ["NoMatchingTarget"], 90, 0.5)
+    theirs = {"controllerName": "example.com/other", "parentRef": {"name": "gateway"},
+              "conditions": [{"type": "Programmed", "status": "True", "reason": "Theirs", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    w.server.kubectl("-n", "shop", "patch", routes, "r", "--subresource=status", "--type=merge", "-p",
+                     json.dumps({"status": {"parents": [theirs, *status(routes)["parents"]]}}))
+    w.server.apply({"apiVersion": "policy.linkerd.io/v1beta3", "kind": "Server", "metadata": {"name": "http", "namespace": "shop"},
+                    "spec": {"podSelector": {}, "port": "http"}})
+    until("accepted", lambda: reasons() == {ours: ["Accepted"], "example.com/other": ["Theirs"]}, 30, 0.5)
+    until("accepted", lambda: [c["reason"] for c in status(limits)["conditions"]] == ["Accepted"], 30, 0.5)
+    written = w.control.metric("resource_status_patches_total")
+    time.sleep(12)
+    assert w.control.metric("resource_status_patches_total") == written, "what is said already is not written again"
+    w.server.kubectl("delete", "crd", "servers.policy.linkerd.io", routes, limits)
+    until("their end", lambda: w.control.objects("Server") == 0, 120)
+
+
 def apply_fails(w, what):
     try:
         w.server.apply(what)
@@ -271,7 +313,7 @@ def replaced(w):
 
 def rights(w):
     """Without the right to list, it is not ready and says why; with it, it is; tokens are reviewed."""
-    w.server.kubectl("create", "namespace", "linkerd")
+    w.server.apply(LINKERD)
     w.server.kubectl("-n", "linkerd", "create", "serviceaccount", "linkerd-destination")
     w.server.kubectl("-n", "shop", "create", "serviceaccount", "web")
     token = w.server.kubectl("-n", "linkerd", "create", "token", "linkerd-destination").strip()
@@ -289,7 +331,7 @@ def rights(w):
         until("policies are asked for", lambda: "servers" in control.get("/ready") or control.ready(), 20)
         w.server.kubectl("create", "clusterrole", "mesh-crds", "--verb=list,watch", "--resource=*.policy.linkerd.io")
         w.server.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "mesh-crds"},
-                        "rules": [{"apiGroups": ["policy.linkerd.io"], "resources": ["*"], "verbs": ["list", "watch"]}]})
+                        "rules": [{"apiGroups": ["policy.linkerd.io", "gateway.networking.k8s.io"], "resources": ["*"], "verbs": ["list", "watch"]}]})
         w.server.kubectl("create", "clusterrolebinding", "mesh-crds", "--clusterrole=mesh-crds", "--serviceaccount=linkerd:linkerd-destination")
         until("ready", control.ready, 20)
         good = w.server.kubectl("-n", "shop", "create", "token", "web", "--audience=identity.l5d.io").strip()
@@ -433,7 +475,7 @@ def typical_pod(name, app, namespace):
 
 
 # In this order: the last ones change the cluster for good.
-CASES = [answers, cut, delayed, frozen, garbled, custom_resources, away, rights, library, replaced, memory]
+CASES = [answers, cut, delayed, frozen, garbled, custom_resources, away, rights, statuses, library, replaced, memory]
 
 
 def inside(binaries, names):
