@@ -256,13 +256,14 @@ void check_together(const Options& options, std::vector<std::string>& problems) 
 
 }  // namespace
 
-std::variant<Options, OptionProblems, ShowHelp> parse_options(
+std::variant<Options, OptionProblems, ShowHelp, ShowVersion> parse_options(
     const std::vector<std::string>& arguments, bool in_cluster) {
   Options options;
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     std::string_view argument = arguments[i];
     if (argument == "--help" || argument == "-h") return ShowHelp{};
+    if (argument == "--version" || argument == "-version") return ShowVersion{};
     if (!argument.starts_with('-') || argument == "-" || argument == "--") {
       problems.push_back(concat("unexpected argument: ", argument));
       continue;
@@ -308,6 +309,7 @@ std::string help_text() {
     out += flag.help;
     out += '\n';
   }
+  out += "  --version                               prints the version\n";
   return out;
 }
 

@@ -92,6 +92,7 @@ TEST(Options, ChoosesTheSource) {
 
 TEST(Options, Help) {
   EXPECT_TRUE(std::holds_alternative<ShowHelp>(parse_options({"--nope", "--help"})));
+  EXPECT_TRUE(std::holds_alternative<ShowVersion>(parse_options({"--version"})));
   EXPECT_NE(help_text().find("--manifests=DIR"), std::string::npos);
 }
 

@@ -93,12 +93,13 @@ int run(int argc, char** argv) {
   for (const std::string_view argument : arguments) {
     if (argument == "--" || (verb == "await" && !argument.starts_with("-"))) break;
     if (argument == "--help" || argument == "-h") verb = "--help";
+    if (argument == "--version" || argument == "-V") verb = "--version";
   }
   if (verb == "init") return init(arguments);
   if (verb == "await") return await(arguments);
   if (verb == "validate") return validate(arguments);
   if (verb == "sleep") return sleep_seconds(arguments);
-  if (verb == "--version") {
+  if (verb == "--version" || verb == "-V") {
     std::puts("tulle-node " TULLE_VERSION);
     return 0;
   }

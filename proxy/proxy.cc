@@ -119,16 +119,16 @@ Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sin
                        [this](std::uint16_t port, ServerPolicyHub::Publish publish) {
                          return watch_server_policy({config_, *policy_client_, metrics_, log_, unsupported_}, port, std::move(publish));
                        },
-                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }}),
+                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }, [this] { return policy_client_->away(); }}),
       client_policies_(control,
                        [this](net::SocketAddr target, ClientPolicyHub::Publish publish) {
                          return watch_client_policy({config_, *policy_client_, metrics_, log_, unsupported_},
                                                     *destination_client_, target, std::move(publish));
                        },
-                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }}),
+                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }, [this] { return policy_client_->away(); }}),
       endpoints_(control, [this](std::string path, EndpointHub::Publish publish) {
         return watch_endpoints({config_, *destination_client_, metrics_, log_, unsupported_}, std::move(path), std::move(publish));
-      }, {[this] { return destination_client_->heard_at(); }, [this] { destination_client_->ask(); }}) {}
+      }, {[this] { return destination_client_->heard_at(); }, [this] { destination_client_->ask(); }, [this] { return destination_client_->away(); }}) {}
 
 Proxy::~Proxy() {
   scope_.cancel();
