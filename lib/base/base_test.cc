@@ -29,7 +29,8 @@ TEST(Result, CarriesAValueOrAnError) {
 TEST(Nearest, NamesWhatWasMeantAndNothingFarAway) {
   EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
   EXPECT_EQ(edit_distance("", "abc"), 3);
-  const std::string_view known[] = {"proxy.resources.cpu", "proxy.resources.memory", "proxy.uid", "proxy.gid"};
+  const std::string_view known[] = {"proxy.resources.cpu", "proxy.resources.memory", "proxy.uid",
+                                    "proxy.gid"};
   EXPECT_EQ(nearest("proxy.ressources.cpu", known), "proxy.resources.cpu");
   EXPECT_EQ(nearest("proxy.id", known), "proxy.uid");  // the first of two
   EXPECT_EQ(nearest("something.else", known), "");

@@ -11,12 +11,12 @@
 
 namespace tulle::inject {
 
-// The paths that linkerd-control-plane documents ("proxy.ports.admin"), as its known.txt lists them.
-// "podLabels.*": the members are the user's own.
+// The paths that linkerd-control-plane documents ("proxy.ports.admin"), as its known.txt lists
+// them. "podLabels.*": the members are the user's own.
 std::span<const std::string_view> known_values();
 
 struct UnknownValue {
-  std::string path;      // the outermost that is not known
+  std::string path;       // the outermost that is not known
   std::string_view near;  // the known path that was probably meant; "" if none is near
 };
 // In the order of `values`. What Helm adds itself ("global") is no mistake.

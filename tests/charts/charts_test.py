@@ -38,7 +38,7 @@ OTHER = {"identityTrustAnchorsPEM": PEM + PEM, "identity.issuer.tls.crtPEM": PEM
          "deploymentStrategy": {"rollingUpdate": {"maxUnavailable": 0}}, "tolerations": [{"operator": "Exists"}],
          "podMonitor.controller.namespaceSelector": "matchNames: [other]", "configReaders": [{"name": "a", "namespace": "b"}]}
 # Neither in a manifest nor read by the injector, and why that is right.
-ELSEWHERE = {"highAvailability": "`check` asks for more replicas"}
+ELSEWHERE = {"highAvailability": "`linkerd-config`, for `check`"}
 
 
 def merged(*trees):
@@ -158,6 +158,17 @@ def rendered_twice_it_is_the_same(w):
             assert w.helm.template(chart, values_here) == w.helm.template(chart, values_here)
 
 
+def table_of(places):
+    """Markdown: place → values, in the order of values.yaml."""
+    by_place = {}
+    for path, place in places.items():
+        by_place.setdefault(place, []).append(f"`{path}`")
+    rows = "".join(f"| {place} | {', '.join(paths)} |\n" for place, paths in sorted(by_place.items(), key=lambda item: item[0].lower()))
+    return ("# Where each value takes effect\n\nMade by `tests/charts/charts_test.py`, which changes one value after the other and looks. Every value is in the\n"
+            "ConfigMap `linkerd-config`, too. `Deployment` is `linkerd-control-plane`: flags, resources, placement.\n\n"
+            "| Where | Values of linkerd-control-plane |\n|---|---|\n" + rows)
+
+
 def every_value_does_something(w):
     """…in a manifest, in the injector, or it is warned of. Only a chart's own copy of the values does not count."""
     with open(os.path.join(TOP, "lib/inject/config.cc"), encoding="utf-8") as f:
@@ -172,22 +183,33 @@ def every_value_does_something(w):
         del made["ConfigMap", "linkerd-config"]
         return made
 
-    plain, silent = {}, {}
+    plain, silent, places = {}, {}, {}
     for path, schema in leaves(schema_of("linkerd-control-plane")):
         if injected(path) or path == "enablePSP":
+            places[path] = "pods that are injected" if injected(path) else "refused"
             continue
         value = another(path, schema, default_of(w.helm.defaults, path))
         beside = next((beside for known, beside in BESIDE.items() if path == known or path.startswith(known + ".")), {})
         key = json.dumps(beside, sort_keys=True)
         if key not in plain:
             plain[key] = without_copy(w.helm.template("linkerd-control-plane", beside))
-        if without_copy(w.helm.template("linkerd-control-plane", merged(beside, tree(path, value)))) == plain[key]:
+        made = without_copy(w.helm.template("linkerd-control-plane", merged(beside, tree(path, value))))
+        kinds = {kind for kind, name in {*made, *plain[key]} if made.get((kind, name)) != plain[key].get((kind, name))}
+        places[path] = "every object" if len(kinds) > 8 else ", ".join(sorted(kinds))
+        if not kinds:
             silent[path] = value
     assert "PodSecurityPolicy" in w.helm.refusal("linkerd-control-plane", {"enablePSP": True})
     told = w.notes("linkerd-control-plane", merged(*(tree(path, value) for path, value in silent.items())))
     warned = set(re.findall(r"WARNING: the value (\S+) has no effect", told))
     left = [path for path in silent if path not in warned and path not in ELSEWHERE]
     assert not left, f"no effect and no warning: {left}"
+    places.update({path: "nowhere: a warning says so" if path in warned else ELSEWHERE[path] for path in silent})
+    written = os.path.join(TOP, "docs/values.md")
+    if os.environ.get("TULLE_WRITE"):
+        with open(written, "w", encoding="utf-8") as f:
+            f.write(table_of(places))
+    with open(written, encoding="utf-8") as f:
+        assert f.read() == table_of(places), "docs/values.md is not what was seen: run this case with TULLE_WRITE=1"
     return {"warned": len(warned)}
 
 
