@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/ports.h"
+#include "lib/base/time.h"
 #include "lib/k8s/objects.h"
 #include "lib/net/address.h"
 
@@ -49,6 +50,16 @@ struct MeshConfig {
   // chart does; otherwise only opaque ones.
   bool force_transport_header = true;
   bool ipv6 = true;
+  // Meshed peers speak HTTP/2 to each other also for what applications send as HTTP/1.
+  bool h2_upgrade = true;
+  // How a proxy keeps HTTP/2 connections to another one alive.
+  struct KeepAlive {
+    Duration interval = 10s;
+    Duration timeout = 3s;
+    bool while_idle = true;
+  } meshed_keep_alive;
+  // Its EgressNetworks are for clients of every namespace.
+  std::string global_egress_namespace = "linkerd-egress";
 
   MeshConfig();
 

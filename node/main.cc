@@ -79,8 +79,8 @@ int run(int argc, char** argv) {
   std::string_view verb;
   if (program == "linkerd2-proxy-init" || program == "proxy-init") {
     verb = "init";
-  } else if (program == "linkerd-await") {
-    verb = "await";
+  } else if (program.starts_with("linkerd-await")) {
+    verb = "await";  // also linkerd-await-0.1.0-amd64, as it is published
   } else if (program == "linkerd2-network-validator") {
     verb = "validate";
   } else if (program == "sleep") {

@@ -278,6 +278,21 @@ TEST_F(Endpoints, DescribesAMeshedPod) {
   EXPECT_FALSE(get(kWeb).endpoints.begin()->second.protocol_hint->opaque_transport);
 }
 
+TEST_F(Endpoints, FollowWhatTheOperatorSaysOfHttp2) {
+  using Case = pb::destination::ProtocolHint::ProtocolCase;
+  add_pod("web-0", "10.0.0.1");
+  add_service("{ports: [{port: 80}]}");
+  add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}]");
+  config.h2_upgrade = false;
+  config.meshed_keep_alive = {.interval = 30s, .timeout = 5s, .while_idle = false};
+  const auto endpoint = get(kWeb).endpoints.begin()->second;
+  EXPECT_EQ(endpoint.protocol_hint->protocol_case, Case::none);
+  EXPECT_TRUE(endpoint.protocol_hint->opaque_transport);
+  EXPECT_EQ(endpoint.http2->keep_alive->interval->seconds, 30);
+  EXPECT_EQ(endpoint.http2->keep_alive->timeout->seconds, 5);
+  EXPECT_FALSE(endpoint.http2->keep_alive->while_idle);
+}
+
 TEST_F(Endpoints, NamesOwners) {
   add_service("{ports: [{port: 80}]}");
   add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: p}}]");

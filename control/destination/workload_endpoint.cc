@@ -99,12 +99,12 @@ bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& 
   return false;
 }
 
-pb::destination::Http2ClientParams meshed_http2_params() {
+pb::destination::Http2ClientParams meshed_http2_params(const MeshConfig& config) {
   pb::destination::Http2ClientParams out;
   auto& keep_alive = out.keep_alive.make();
-  keep_alive.interval = pb::to_pb(10s);
-  keep_alive.timeout = pb::to_pb(3s);
-  keep_alive.while_idle = true;
+  keep_alive.interval = pb::to_pb(config.meshed_keep_alive.interval);
+  keep_alive.timeout = pb::to_pb(config.meshed_keep_alive.timeout);
+  keep_alive.while_idle = config.meshed_keep_alive.while_idle;
   return out;
 }
 
@@ -125,7 +125,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   const bool opaque = is_opaque_port(view, config, pod, address.port);
   if (opaque) {
     hint.set_opaque();
-  } else {
+  } else if (config.h2_upgrade) {
     hint.set_h2();
   }
   if ((opaque || config.force_transport_header) && !is_proxy_own_port(pod, address.port)) {
@@ -133,7 +133,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   }
   out.protocol_hint = std::move(hint);
 
-  out.http2 = meshed_http2_params();
+  out.http2 = meshed_http2_params(config);
 
   if (pod.meta.labels.get(kMeshedLabel) == config.controller_namespace) {
     const std::string identity = config.identity_of(service_account_of(pod), pod.meta.ns);

@@ -23,7 +23,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
                                            std::string_view zone, std::string_view client_zone);
 
 // How a proxy is to keep HTTP/2 connections to another one alive.
-pb::destination::Http2ClientParams meshed_http2_params();
+pb::destination::Http2ClientParams meshed_http2_params(const MeshConfig& config);
 
 // Does a Server of the pod's namespace select this pod and port? (Its port may be a name.)
 bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port);
