@@ -31,24 +31,26 @@ std::uint64_t first_serial() {
 
 IssuerStore::IssuerStore(const log::Logger& log) : log_(log), serial_(first_serial()) {}
 
-void IssuerStore::use(IssuerState state, std::string_view origin) {
+bool IssuerStore::use(IssuerState state, std::string_view origin) {
   std::string fingerprint = fingerprint_of(state);
   problem_.clear();
-  if (fingerprint == fingerprint_) return;
+  if (fingerprint == fingerprint_) return false;
   fingerprint_ = std::move(fingerprint);
   log_.info("the issuer is loaded", {{"from", origin},
                                      {"until", format_rfc3339(state.issuer.certificate.not_after)},
                                      {"anchors", state.anchors.size()}});
   current_ = std::make_shared<const IssuerState>(std::move(state));
   for (const auto& call : on_change_) call();
+  return true;
 }
 
-void IssuerStore::refuse(std::string reason, std::string_view origin) {
-  if (reason == problem_) return;
+bool IssuerStore::refuse(std::string reason, std::string_view origin) {
+  if (reason == problem_) return false;
   problem_ = std::move(reason);
   log_.error(current_ ? "the issuer cannot be read; the last good one stays"
                       : "the issuer cannot be read",
              {{"from", origin}, {"reason", problem_}});
+  return true;
 }
 
 bool FolderIssuer::load() {
