@@ -19,7 +19,7 @@ LIFETIME, FIRST = 40, 100  # seconds: of leaves, of the first issuer
 def answers(c):
     """Does a request by a new connection reach the server?"""
     try:
-        return c.exec(NS, "deploy/client", "wget", "-q", "-T", "4", "-O", "-", "http://web/", container="app", timeout=20).startswith("{")
+        return c.exec(NS, "deploy/client", "/testd", "get", "-timeout=4s", "http://web/", container="app", timeout=20).startswith("200 {")
     except Failed:
         return False
 
@@ -46,10 +46,7 @@ def restarts(c):
 
 class Test:
     def __init__(self, cluster, folder):
-        self.c, self.authority = cluster, Authority(folder)
-
-    def __getattr__(self, name):
-        return getattr(self.c, name)
+        self.c, self.authority, self.ends = cluster, Authority(folder), 0.0
 
 
 def it_runs_on_an_issuer_that_ends_soon(t):
