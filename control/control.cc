@@ -109,6 +109,7 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     KubernetesIssuer::Options issuer;
     issuer.ns = options_.mesh.controller_namespace;
     issuer.generate = options_.generate_issuer;
+    issuer.pod = own_pod(options_);
     issuer.policy.name = issuer_name(options_.mesh);
     issuer.policy.leaf_lifetime = options_.issuance_lifetime + options_.clock_skew;
     kubernetes_issuer_ =

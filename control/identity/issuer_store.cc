@@ -21,6 +21,9 @@ std::string fingerprint_of(const IssuerState& state) {
   return tls::sha256_hex(out);
 }
 
+// A reason may tell what time it is; it is the same one a second later.
+std::string_view without_time(std::string_view reason) { return reason.substr(0, reason.find(" (it is now ")); }
+
 // Random, so that serials of restarts and replicas do not meet; positive as X.509 wants it.
 std::uint64_t first_serial() {
   std::random_device device;
@@ -31,24 +34,27 @@ std::uint64_t first_serial() {
 
 IssuerStore::IssuerStore(const log::Logger& log) : log_(log), serial_(first_serial()) {}
 
-void IssuerStore::use(IssuerState state, std::string_view origin) {
+bool IssuerStore::use(IssuerState state, std::string_view origin) {
   std::string fingerprint = fingerprint_of(state);
   problem_.clear();
-  if (fingerprint == fingerprint_) return;
+  if (fingerprint == fingerprint_) return false;
   fingerprint_ = std::move(fingerprint);
   log_.info("the issuer is loaded", {{"from", origin},
                                      {"until", format_rfc3339(state.issuer.certificate.not_after)},
                                      {"anchors", state.anchors.size()}});
   current_ = std::make_shared<const IssuerState>(std::move(state));
   for (const auto& call : on_change_) call();
+  return true;
 }
 
-void IssuerStore::refuse(std::string reason, std::string_view origin) {
-  if (reason == problem_) return;
+bool IssuerStore::refuse(std::string reason, std::string_view origin) {
+  const bool told = broken() && without_time(reason) == without_time(problem_);
   problem_ = std::move(reason);
+  if (told) return false;
   log_.error(current_ ? "the issuer cannot be read; the last good one stays"
                       : "the issuer cannot be read",
              {{"from", origin}, {"reason", problem_}});
+  return true;
 }
 
 bool FolderIssuer::load() {

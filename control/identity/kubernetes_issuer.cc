@@ -128,7 +128,12 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
 
 KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, const log::Logger& log,
                                    Options options, std::uint64_t seed)
-    : client_(client), store_(store), log_(log), options_(std::move(options)), changed_(client.loop()) {
+    : client_(client),
+      store_(store),
+      log_(log),
+      options_(std::move(options)),
+      changed_(client.loop()),
+      events_(client, log, {.component = "linkerd-identity", .instance = options_.pod}, seed + 3) {
   issuer_ = std::make_unique<Followed>(*this, k8s::kSecrets, kIssuerSecret, seed);
   roots_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kTrustRoots, seed + 1);
   if (options_.generate) {
@@ -142,11 +147,33 @@ std::optional<Rotation::Stage> KubernetesIssuer::stage() const {
   return state_ ? std::optional(state_->stage()) : std::nullopt;
 }
 
+net::Task<void> KubernetesIssuer::tell(k8s::EventRecorder::Type type, std::string_view reason,
+                                       std::string message) {
+  const std::string known = co_await owner();
+  if (known.empty()) co_return;  // the log has it
+  events_.record({"apps/v1", "Deployment", options_.ns, options_.deployment, owner_uid_}, type, reason,
+                 message);
+}
+
+void KubernetesIssuer::use(IssuerState state, std::string_view origin) {
+  const std::string until = format_rfc3339(state.issuer.certificate.not_after);
+  const bool first = store_.current() == nullptr;
+  if (!store_.use(std::move(state), origin) || first) return;
+  tasks_.spawn(tell(k8s::EventRecorder::Type::Normal, "IssuerUpdated",
+                    concat("certificates come from a new issuer, which is valid until ", until)));
+}
+
+void KubernetesIssuer::refuse(std::string reason, std::string_view origin) {
+  std::string message = concat(store_.current() ? "the last good issuer stays: " : "there is no issuer yet: ", reason);
+  if (!store_.refuse(std::move(reason), origin)) return;
+  tasks_.spawn(tell(k8s::EventRecorder::Type::Warning, "IssuerUpdateSkipped", std::move(message)));
+}
+
 // What somebody brought, in either layout.
 void KubernetesIssuer::load() {
   if (!issuer_->synced() || !roots_->synced()) return;
   const std::string title = issuer_->title();
-  if (!issuer_->object()) return store_.refuse(concat("there is no ", title), title);
+  if (!issuer_->object()) return refuse(concat("there is no ", title), title);
   IssuerParts parts;
   const bool theirs = issuer_->value("tls.crt").has_value();
   const std::string_view certificate = theirs ? "tls.crt" : "crt.pem";
@@ -155,14 +182,14 @@ void KubernetesIssuer::load() {
   parts.key_name = concat(title, ", ", key);
   const auto certificate_pem = issuer_->value(certificate);
   const auto key_pem = issuer_->value(key);
-  if (!certificate_pem) return store_.refuse(concat(title, " has neither tls.crt nor crt.pem"), title);
-  if (!key_pem) return store_.refuse(concat(title, " has no ", key), title);
+  if (!certificate_pem) return refuse(concat(title, " has neither tls.crt nor crt.pem"), title);
+  if (!key_pem) return refuse(concat(title, " has no ", key), title);
   auto anchors = roots_->value(kTrustRootsKey);
   parts.anchors_name = concat(roots_->title(), ", ", kTrustRootsKey);
   if (!anchors) {
     anchors = issuer_->value("ca.crt");
     if (!anchors) {
-      return store_.refuse(concat("the trust anchors are missing: ", parts.anchors_name), title);
+      return refuse(concat("the trust anchors are missing: ", parts.anchors_name), title);
     }
     parts.anchors_name = concat(title, ", ca.crt");
   }
@@ -171,22 +198,22 @@ void KubernetesIssuer::load() {
   parts.anchors_pem = *anchors;
   auto made = make_issuer_state(parts);
   if (auto* const refused = std::get_if<IssuerProblem>(&made)) {
-    return store_.refuse(std::move(refused->reason), title);
+    return refuse(std::move(refused->reason), title);
   }
-  store_.use(std::get<IssuerState>(std::move(made)), title);
+  use(std::get<IssuerState>(std::move(made)), title);
 }
 
 // ownerReferences, so that what we make goes with the Deployment; "" while it is not known.
 net::Task<std::string> KubernetesIssuer::owner() {
-  if (!owner_.empty()) co_return owner_;
+  if (!owner_uid_.empty()) co_return owner_references(options_.deployment, owner_uid_);
   const k8s::ObjectPath path{k8s::kDeployments, options_.ns, options_.deployment, {}, {}};
   k8s::ApiRequest request = k8s::get(path);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
   const auto object = response.ok() ? read_object(response.body) : std::nullopt;
   if (!object) co_return std::string();
-  owner_ = owner_references(options_.deployment, object->metadata.uid);
-  co_return owner_;
+  owner_uid_ = object->metadata.uid;
+  co_return owner_references(options_.deployment, owner_uid_);
 }
 
 // Creates or replaces one of our objects. `data` is JSON. False if it must be tried again, after a look at
@@ -277,7 +304,7 @@ net::Task<bool> KubernetesIssuer::step() {
   const auto text = rotation_->value(kRotationKey);
   Result<Rotation> state = text ? Rotation::from_text(*text) : Result<Rotation>(Error{Errc::Invalid, "read the state of the rotation"});
   if (!state) {
-    store_.refuse(concat("cannot ", state.error().where, "; delete the Secret to begin anew"), title);
+    refuse(concat("cannot ", state.error().where, "; delete the Secret to begin anew"), title);
     co_return true;
   }
   const bool asked = rotation_->object()->metadata.annotations.contains(kReplaceAnnotation);
@@ -295,7 +322,7 @@ net::Task<bool> KubernetesIssuer::step() {
     co_return false;
   }
   state_ = *state;
-  store_.use(IssuerState{state->signer(), state->bundle(), state->bundle_pem()}, title);
+  use(IssuerState{state->signer(), state->bundle(), state->bundle_pem()}, title);
   const Rotation published = *std::move(state);
   co_return co_await publish(published);
 }
@@ -315,6 +342,7 @@ net::Task<void> KubernetesIssuer::generate() {
 }
 
 net::Task<void> KubernetesIssuer::run() {
+  tasks_.spawn(events_.run());
   for (Followed* const object : {issuer_.get(), roots_.get(), rotation_.get()}) {
     if (object != nullptr) tasks_.spawn(object->reflector().run());
   }

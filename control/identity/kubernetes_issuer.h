@@ -7,7 +7,8 @@
 // `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever reads
 // them as Linkerd's. Several replicas may do that at once: a write names the version that it
 // replaces, and who comes second reads again. What is made here is owned by the Deployment and goes
-// with it. The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken
+// with it. When the issuer becomes another, or cannot be used, an Event on the Deployment says so
+// (control-plane.md §4.3: IssuerUpdated, IssuerUpdateSkipped). The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken
 // away when the rotation has begun.
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "control/identity/issuer_store.h"
 #include "control/identity/rotation.h"
 #include "lib/k8s/client.h"
+#include "lib/k8s/events.h"
 #include "lib/log/log.h"
 
 namespace tulle::control {
@@ -31,6 +33,7 @@ class KubernetesIssuer {
     bool generate = false;
     RotationPolicy policy;   // with `generate`
     std::string deployment = "linkerd-control-plane";  // owner of what is made
+    std::string pod;                                   // for Events: who says it
   };
   static constexpr std::string_view kIssuerSecret = "linkerd-identity-issuer";
   static constexpr std::string_view kRotationSecret = "linkerd-identity-rotation";
@@ -56,6 +59,9 @@ class KubernetesIssuer {
   net::Task<bool> write(const Followed& object, std::string_view kind, std::string data);
   net::Task<std::string> owner();
   void load();
+  void use(IssuerState state, std::string_view origin);
+  void refuse(std::string reason, std::string_view origin);
+  net::Task<void> tell(k8s::EventRecorder::Type type, std::string_view reason, std::string message);
   void notify() {
     ++changes_;
     changed_.notify_all();
@@ -70,7 +76,8 @@ class KubernetesIssuer {
   std::unique_ptr<Followed> issuer_;
   std::unique_ptr<Followed> roots_;
   std::unique_ptr<Followed> rotation_;  // with generate
-  std::string owner_;                   // ownerReferences as JSON, once known
+  std::string owner_uid_;               // of the Deployment, once known
+  k8s::EventRecorder events_;
   std::optional<Rotation> state_;
   net::TaskScope tasks_;  // destroyed first
 };
