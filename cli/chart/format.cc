@@ -38,7 +38,7 @@ std::string integer(const Verb& verb, std::int64_t number) {
 }
 
 std::string real(const Verb& verb, double number) {
-  if (verb.letter == 'v' || (verb.letter == 'g' && verb.precision < 0)) return concat(verb.plus && number >= 0 ? "+" : "", format_float(number, 21));
+  if (verb.letter == 'v' || (verb.letter == 'g' && verb.precision < 0)) return concat(verb.plus && number >= 0 ? "+" : "", format_float(number));
   char text[500];
   const auto format = verb.letter == 'f' || verb.letter == 'F' ? std::chars_format::fixed : verb.letter == 'e' ? std::chars_format::scientific : std::chars_format::general;
   const auto end = std::to_chars(text, text + sizeof text, number, format, std::min(verb.precision < 0 ? 6 : verb.precision, 100));
@@ -68,7 +68,7 @@ std::string one(const Verb& verb, const Value& value) {
     case Kind::Float: return std::string_view("vfFeg").find(verb.letter) != std::string_view::npos ? real(verb, value.as_float()) : misfit(verb, value);
     case Kind::List: {
       std::string out = "[";
-      for (const Value& item : value.items()) out += concat(out.size() > 1 ? " " : "", one(verb, item));
+      for (const Value& item : value.items()) out += concat(&item == value.items().data() ? "" : " ", one(verb, item));
       return out + "]";
     }
     case Kind::Map: {

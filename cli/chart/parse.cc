@@ -281,6 +281,13 @@ class Lexer {
   std::string problem_;
 };
 
+bool is_blank(const std::vector<Node>& body) {
+  for (const Node& node : body) {
+    if (node.kind != Node::Kind::Text || node.text.find_first_not_of(kSpaces) != std::string::npos) return false;
+  }
+  return true;
+}
+
 class Parser {
  public:
   using Add = std::map<std::string, std::vector<Node>>;
@@ -457,7 +464,12 @@ class Parser {
     if (problem_.empty() && end != "end") fail(concat("{{define}} of line ", std::to_string(line), " has no {{end}}"));
     variables_ = std::move(outer);
     ranges_ = ranges;
-    (*defined_)[name] = std::move(body);
+    std::vector<Node>& known = (*defined_)[name];
+    if (is_blank(known)) {
+      known = std::move(body);
+    } else if (!is_blank(body)) {
+      fail(concat("multiple definition of template ", quote_go(name)));
+    }
   }
 
   Pipeline pipeline(bool is_range) {
@@ -569,13 +581,6 @@ class Parser {
   Add* defined_ = nullptr;
   std::string problem_;
 };
-
-bool is_blank(const std::vector<Node>& body) {
-  for (const Node& node : body) {
-    if (node.kind != Node::Kind::Text || node.text.find_first_not_of(kSpaces) != std::string::npos) return false;
-  }
-  return true;
-}
 
 }  // namespace
 

@@ -112,7 +112,7 @@ std::string Value::print() const {
     case Kind::Bool: return int_ != 0 ? "true" : "false";
     case Kind::Int:
     case Kind::Int64: return std::to_string(int_);
-    case Kind::Float: return format_float(float_, 21);
+    case Kind::Float: return format_float(float_);
     case Kind::String: return text_;
     case Kind::List:
     case Kind::Map: break;
@@ -120,7 +120,7 @@ std::string Value::print() const {
   std::string out;
   if (list_) {
     out = "[";
-    for (const Value& item : *list_) out += concat(out.size() > 1 ? " " : "", item.is_null() ? "<nil>" : item.print());
+    for (const Value& item : *list_) out += concat(&item == list_->data() ? "" : " ", item.is_null() ? "<nil>" : item.print());
     return out + "]";
   }
   // What has a String method in Go prints as that says.

@@ -85,7 +85,7 @@ class Value {
 };
 
 // How Go writes a float64 with as many digits as it needs: with an exponent below 1e-4 and from 10^`big` on.
-std::string format_float(double number, int big);
+std::string format_float(double number, int big = 6);
 // Go's %q: quoted as a Go string.
 std::string quote_go(std::string_view text);
 

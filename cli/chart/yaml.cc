@@ -127,7 +127,7 @@ std::string yaml_number(const Value& value) {
   if (value.is_int()) return std::to_string(value.as_int());
   const double number = value.as_float();
   const bool whole = number == std::floor(number) && std::abs(number) < 1.8e19;
-  return whole ? json_number(number) : format_float(number, 21 - 15);
+  return whole ? json_number(number) : format_float(number);
 }
 
 int append(void* data, unsigned char* bytes, std::size_t size) {
@@ -256,7 +256,7 @@ bool is_base60(std::string_view text) {
 }
 
 bool Writer::must_quote(std::string_view text) {
-  return k8s::plain_type(text) != Token::Type::String || text == "<<" || is_timestamp(text) || is_base60(text);
+  return k8s::plain_type(text) != Token::Type::String || is_timestamp(text) || is_base60(text);
 }
 
 bool is_letter(char c) { return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (static_cast<unsigned char>(c) & 0x80) != 0; }
