@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/inject/names.h"
 
-#include <algorithm>
-#include <vector>
 
 namespace tulle::inject {
 namespace {
@@ -59,21 +57,6 @@ constexpr ConfigKey kKeys[] = {
     {"config.linkerd.io/proxy-additional-env", true},
 };
 
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t k = 0; k <= b.size(); ++k) row[k] = k;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t k = 1; k <= b.size(); ++k) {
-      const std::size_t above = row[k];
-      row[k] = std::min({row[k] + 1, row[k - 1] + 1, diagonal + (a[i - 1] == b[k - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const ConfigKey> config_keys() noexcept { return kKeys; }
@@ -90,7 +73,7 @@ std::string_view nearest_config_key(std::string_view name) noexcept {
   std::string_view best;
   std::size_t least = 5;
   for (const ConfigKey& key : kKeys) {
-    const std::size_t away = distance(name, key.name);
+    const std::size_t away = edit_distance(name, key.name);
     if (away < least) {
       least = away;
       best = key.name;
