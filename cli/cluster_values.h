@@ -5,13 +5,9 @@
 
 #include <string>
 
-namespace tulle::cli {
+#include "cli/cluster.h"
 
-struct ClusterFlags {
-  std::string kubeconfig;  // "": $KUBECONFIG, else ~/.kube/config
-  std::string context;     // "": the current one
-  std::string ns = "linkerd";
-};
+namespace tulle::cli {
 
 struct ClusterValues {
   std::string values;         // Helm values as YAML: linkerd-config

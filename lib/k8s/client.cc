@@ -153,6 +153,9 @@ http::Request ApiClient::encode(const ApiRequest& request, bool http2) {
   }
   out.headers.add("accept", request.accept);
   out.headers.add("user-agent", options_.user_agent);
+  for (const auto& [name, value] : options_.headers) {
+    if (http::is_field_value(value)) out.headers.add(name, value);
+  }
   std::string_view token = access_.token.text;
   if (token_ != nullptr) {
     token_->refresh();

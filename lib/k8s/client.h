@@ -13,6 +13,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lib/base/time.h"
 #include "lib/dns/files.h"
@@ -66,6 +68,8 @@ class ApiClient {
  public:
   struct Options {
     std::string user_agent = "tulle";
+    // Sent with every request: who the user wants to be taken for (Impersonate-User, Impersonate-Group).
+    std::vector<std::pair<std::string, std::string>> headers;
     Duration dial_timeout = 10s;
     std::size_t max_body = std::size_t{8} * 1024 * 1024;  // of a whole answer
     // Ask each new connection whether it leads to the same cluster at a later time (see epoch()).
