@@ -4,6 +4,7 @@
 
 The server closes its listener at once on TERM and has no preStop hook; the client sends nothing twice."""
 import datetime
+import json
 import os
 import subprocess
 import sys
@@ -95,15 +96,15 @@ class Endpoints(threading.Thread):
     def __init__(self, c, name):
         super().__init__(daemon=True)
         self.gone, self.known, self.ever = {}, set(), set()
-        self.process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{c.name}-n1", os.path.join(c.run_dir, "bin/kubectl"), f"--kubeconfig={c.kubeconfig}", "-n", NS, "get", "endpointslices",
-             "-l", f"kubernetes.io/service-name={name}", "-w", "-o", r'jsonpath={range .endpoints[*]}{.addresses[0]}={.conditions.ready} {end}{"\n"}'],
-            stdout=subprocess.PIPE, text=True)
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{NS}/endpointslices?watch=1&timeoutSeconds=1800&labelSelector=kubernetes.io/service-name%3D{name}"
+        self.process = subprocess.Popen(["nsenter", f"--net=/run/netns/{c.name}-n1", os.path.join(c.run_dir, "bin/kubectl"), f"--kubeconfig={c.kubeconfig}",
+                                         "get", "--raw", path], stdout=subprocess.PIPE, text=True)
         self.start()
 
     def run(self):
         for line in self.process.stdout:
-            now = {word.split("=")[0] for word in line.split() if word.endswith("=true")}
+            endpoints = json.loads(line)["object"].get("endpoints") or []
+            now = {e["addresses"][0] for e in endpoints if e["conditions"].get("ready")}
             for address in self.known - now:
                 self.gone[address] = time.time()
             for address in now:

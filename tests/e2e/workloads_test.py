@@ -107,10 +107,9 @@ def row_5_2_a_job_that_stays_out_ends(c):
 
 def row_5_3_a_command_wrapped_in_linkerd_await(c):
     """On a native sidecar and on one in classic order, where the wrapper ends the proxy. The misspelt form of the row says what it is."""
+    c.images("await")
     for name, classic in (("await-native", {}), ("await-classic", {"config.linkerd.io/proxy-enable-native-sidecar": "false"})):
-        copy = container("copy", "tulle/proxy:0.1.0", command=["/usr/lib/linkerd/linkerd-await", "--copy", "/tools/linkerd-await"], volumeMounts=[{"name": "tools", "mountPath": "/tools"}])
-        wrapped = job(name, NS, container(command=["/tools/linkerd-await", "--shutdown", "--", "/testd", "get", "http://web/status/200"], volumeMounts=[{"name": "tools", "mountPath": "/tools"}]),
-                      initContainers=[copy], volumes=[{"name": "tools", "emptyDir": {}}])
+        wrapped = job(name, NS, container(image="localhost/await:1", command=["/linkerd-await", "--shutdown", "--", "/testd", "get", "http://web/"]))
         wrapped["spec"]["template"]["metadata"]["annotations"] = classic
         c.apply(wrapped)
         c.kubectl("-n", NS, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s")
