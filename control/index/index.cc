@@ -41,6 +41,7 @@ void reduce(k8s::Pod& pod) {
   }
   std::erase_if(pod.status.conditions.edit(),
                 [](const k8s::Condition& condition) { return condition.type != "Ready"; });
+  if (!pod.meta.labels.contains("linkerd.io/control-plane-ns")) pod.status.containers = {};
 }
 
 template <typename Map, typename Key>
@@ -168,6 +169,7 @@ void Index::share(auto& object) {
     shared_containers_.unify(object.spec.containers);
     shared_containers_.unify(object.spec.init_containers);
     shared_conditions_.unify(object.status.conditions);
+    shared_statuses_.unify(object.status.containers);
   }
 }
 

@@ -151,6 +151,7 @@ class Index {
   k8s::SharedPool<k8s::OwnerReference> shared_owners_;
   k8s::SharedPool<k8s::Container> shared_containers_;
   k8s::SharedPool<k8s::Condition> shared_conditions_;
+  k8s::SharedPool<k8s::ContainerStatus> shared_statuses_;
 
   Tables tables_;
   std::size_t size_ = 0;
