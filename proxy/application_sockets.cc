@@ -4,12 +4,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
 
 #include "lib/base/text.h"
-#include "lib/net/fd.h"
+#include "lib/net/socket.h"
 
 namespace tulle::proxy {
 namespace {

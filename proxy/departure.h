@@ -30,7 +30,7 @@ class Departure {
   enum class State : std::uint8_t { Serving, InboundDrained, Drained };
 
   // An application that had sockets and has none has ended, if it stays so for this long …
-  static constexpr Duration kGone = 1s;
+  static constexpr Duration kGone = 2s;
   // … and one that had none when we were told to terminate, after this.
   static constexpr Duration kSilent = 5s;
 
@@ -40,7 +40,7 @@ class Departure {
   State terminate(TimePoint now);
   // Somebody asks who knows that the application has ended (POST /shutdown).
   State leave();
-  // While InboundDrained: has the application sockets?
+  // While InboundDrained: has the application sockets, or had some since the last time?
   State saw_sockets(bool any, TimePoint now);
 
   State state() const noexcept { return state_; }

@@ -49,6 +49,7 @@ void IssuerStore::refuse(std::string reason, std::string_view origin) {
   log_.error(current_ ? "the issuer cannot be read; the last good one stays"
                       : "the issuer cannot be read",
              {{"from", origin}, {"reason", problem_}});
+  for (const auto& call : on_refuse_) call(problem_);
 }
 
 bool FolderIssuer::load() {

@@ -98,7 +98,7 @@ class Index {
   using Table = std::map<Name, T, std::less<>>;
   using Tables =
       std::tuple<Table<k8s::Namespace>, Table<k8s::ServiceAccount>, Table<k8s::Node>,
-                 Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
+                 Table<k8s::ReplicaSet>, Table<k8s::Job>, Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
                  Table<k8s::Server>, Table<k8s::ServerAuthorization>,
                  Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
                  Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
@@ -126,6 +126,8 @@ class Index {
   void touch(const k8s::Service& service);
   void touch(const k8s::EndpointSlice& slice);
   void touch(const k8s::Node& node);
+  void touch(const k8s::ReplicaSet& set);
+  void touch(const k8s::Job& job);
   void touch(const k8s::EgressNetwork&);
   void touch(const k8s::Namespace& ns) {
     publish(topics::ns(ns.meta.name));
@@ -191,10 +193,18 @@ class View {
                                                 std::string_view service) const;
   const k8s::Pod* pod_of(std::string_view ns, std::string_view name) const;
   std::vector<const k8s::Pod*> pods_in(std::string_view ns) const;
+  // Every pod there is. Notes nothing: for those who look now and then.
+  template <typename Call>
+  void for_each_pod(const Call& call) const {
+    for (const auto& [name, pod] : index_.table<k8s::Pod>()) call(pod);
+  }
   std::vector<const k8s::Service*> services_at(const net::IpAddr& ip) const;
   std::vector<const k8s::Pod*> pods_at(const net::IpAddr& ip) const;
   // Pods with a host port on the node of this address.
   std::vector<const k8s::Pod*> pods_on_host(const net::IpAddr& ip) const;
+  // Whose a ReplicaSet or Job is: its one owner; null if it has none or several, or is not known.
+  const k8s::OwnerReference* owner_of(std::string_view kind, std::string_view ns,
+                                      std::string_view name) const;
   // An annotation of the object, or else of its namespace; null if neither has it. What the
   // injector copies from the namespace onto pods counts for pods that were written by hand, too.
   const std::string* inherited_annotation(const k8s::ObjectMeta& meta, std::string_view key) const;

@@ -126,6 +126,8 @@ KubernetesSource::KubernetesSource(k8s::ApiClient& client, Index& index, const l
   constexpr std::string_view kPolicy = k8s::kPolicyGroup;
   add<k8s::Namespace>(core(k8s::kNamespaces, true));
   add<k8s::Node>(core(k8s::kNodes, true));
+  add<k8s::ReplicaSet>(core(k8s::kReplicaSets, true));
+  add<k8s::Job>(core(k8s::kJobs, true));
   add<k8s::Service>(core(k8s::kServices));
   add<k8s::EndpointSlice>(core(k8s::kEndpointSlices));
   add<k8s::Pod>(core(k8s::kPods));

@@ -14,7 +14,7 @@
 
 namespace tulle::k8s {
 
-using Object = std::variant<Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, Server,
+using Object = std::variant<Namespace, ServiceAccount, Node, ReplicaSet, Job, Pod, Service, EndpointSlice, Server,
                             ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
                             NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork,
                             PolicyHttpRoute, HttpRoute, GrpcRoute, TlsRoute, TcpRoute>;

@@ -41,6 +41,19 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
+// What stands between a pod and the workload that it belongs to: only whose they are is of interest.
+struct ReplicaSet {
+  static constexpr KindName kKind{"apps", "ReplicaSet"};
+  ObjectMeta meta;
+  friend bool operator==(const ReplicaSet&, const ReplicaSet&) = default;
+};
+
+struct Job {
+  static constexpr KindName kKind{"batch", "Job"};
+  ObjectMeta meta;
+  friend bool operator==(const Job&, const Job&) = default;
+};
+
 struct ContainerPort {
   std::string name;
   std::int32_t container_port = 0;
@@ -272,6 +285,14 @@ void describe(V& v, ServiceAccount& x) {
 }
 template <typename V>
 void describe(V& v, Node& x) {
+  v.field("metadata", x.meta);
+}
+template <typename V>
+void describe(V& v, ReplicaSet& x) {
+  v.field("metadata", x.meta);
+}
+template <typename V>
+void describe(V& v, Job& x) {
   v.field("metadata", x.meta);
 }
 template <typename V>
