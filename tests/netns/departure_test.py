@@ -120,6 +120,8 @@ def who_was_told_nothing_drains_at_once(w):
 
 def with_no_control_plane_the_end_of_the_applications_sockets_tells(w):
     """The kubelet reports nothing of a pod that terminates, and the control plane is away."""
+    for pod in (w.gone, w.deaf):  # a target that was never seen would be refused
+        assert w.outbound(pod) == "200"
     w.mesh.kill(w.mesh.control_process)
     w.gone.proxy.send_signal(signal.SIGTERM)
     w.stays(w.gone, 2)
