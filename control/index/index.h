@@ -103,7 +103,8 @@ class Index {
                  Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
                  Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
                  Table<k8s::EgressNetwork>, Table<k8s::PolicyHttpRoute>, Table<k8s::HttpRoute>,
-                 Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>, Table<k8s::TcpRoute>>;
+                 Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>, Table<k8s::TcpRoute>,
+                 Table<k8s::ServiceProfile>, Table<k8s::ExternalWorkload>>;
 
   template <typename T>
   Table<T>& table() {
@@ -134,6 +135,8 @@ class Index {
     publish(topics::namespaces());
   }
   void touch(const k8s::ServiceAccount&) {}
+  void touch(const k8s::ServiceProfile&) {}    // kept for later: nobody reads it yet
+  void touch(const k8s::ExternalWorkload&) {}  // the same
   void touch(const auto& policy) {
     publish(topics::policies_in(policy.meta.ns));
     publish(topics::statuses());
