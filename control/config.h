@@ -34,6 +34,7 @@ inline constexpr std::string_view kDefaultPolicyAnnotation =
     "config.linkerd.io/default-inbound-policy";
 inline constexpr std::string_view kRequireIdentityAnnotation =
     "config.linkerd.io/proxy-require-identity-inbound-ports";
+inline constexpr std::string_view kTrustRootAnnotation = "linkerd.io/trust-root-sha256";
 inline constexpr std::string_view kProxyContainer = "linkerd-proxy";
 
 struct MeshConfig {

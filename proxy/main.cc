@@ -35,7 +35,7 @@ net::Task<void> drain_on_signal(net::Loop& loop, int fd, Proxy& proxy) {
   for (;;) {
     signalfd_siginfo info{};
     if (::read(fd, &info, sizeof info) == sizeof info) {
-      proxy.shut_down();  // later signals add nothing
+      proxy.terminate();  // later signals add nothing
       continue;
     }
     io.readable = false;

@@ -12,6 +12,14 @@
 
 namespace tulle::control {
 
+// The workload behind a pod, what dashboards group by (control-plane.md §1.5, owner resolution): the
+// Deployment of its ReplicaSet, the CronJob of its Job, the pod itself if it has none.
+struct WorkloadName {
+  std::string kind;  // lower case
+  std::string name;
+};
+WorkloadName workload_of(const View& view, const k8s::Pod& pod);
+
 // Does the pod's annotation, or the default list in its absence, or a Server that selects the port
 // with proxyProtocol opaque, say that this port carries opaque bytes?
 bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,

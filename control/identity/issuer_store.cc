@@ -34,27 +34,26 @@ std::uint64_t first_serial() {
 
 IssuerStore::IssuerStore(const log::Logger& log) : log_(log), serial_(first_serial()) {}
 
-bool IssuerStore::use(IssuerState state, std::string_view origin) {
+void IssuerStore::use(IssuerState state, std::string_view origin) {
   std::string fingerprint = fingerprint_of(state);
   problem_.clear();
-  if (fingerprint == fingerprint_) return false;
+  if (fingerprint == fingerprint_) return;
   fingerprint_ = std::move(fingerprint);
   log_.info("the issuer is loaded", {{"from", origin},
                                      {"until", format_rfc3339(state.issuer.certificate.not_after)},
                                      {"anchors", state.anchors.size()}});
   current_ = std::make_shared<const IssuerState>(std::move(state));
   for (const auto& call : on_change_) call();
-  return true;
 }
 
-bool IssuerStore::refuse(std::string reason, std::string_view origin) {
+void IssuerStore::refuse(std::string reason, std::string_view origin) {
   const bool told = broken() && without_time(reason) == without_time(problem_);
   problem_ = std::move(reason);
-  if (told) return false;
+  if (told) return;
   log_.error(current_ ? "the issuer cannot be read; the last good one stays"
                       : "the issuer cannot be read",
              {{"from", origin}, {"reason", problem_}});
-  return true;
+  for (const auto& call : on_refuse_) call(problem_);
 }
 
 bool FolderIssuer::load() {

@@ -23,12 +23,15 @@ class IssuerStore {
   IssuerStore(const IssuerStore&) = delete;
   IssuerStore& operator=(const IssuerStore&) = delete;
 
-  // From now on this one, whose `origin` is for the log; the same as before changes nothing. True if it is another.
-  bool use(IssuerState state, std::string_view origin);
-  // What is there now cannot be used; the last good one stays. The log says it once: true if that was now.
-  bool refuse(std::string reason, std::string_view origin);
+  // From now on this one, whose `origin` is for the log; the same as before changes nothing.
+  void use(IssuerState state, std::string_view origin);
+  // What is there now cannot be used; the last good one stays. The log says it once.
+  void refuse(std::string reason, std::string_view origin);
   // Called after each change, e.g. to issue the control plane's own certificates anew.
   void on_change(std::function<void()> call) { on_change_.push_back(std::move(call)); }
+
+  // Called with each new reason for which something could not be used, for the same one once.
+  void on_refuse(std::function<void(const std::string&)> call) { on_refuse_.push_back(std::move(call)); }
 
   // Null while there is none.
   std::shared_ptr<const IssuerState> current() const noexcept { return current_; }
@@ -44,6 +47,7 @@ class IssuerStore {
   std::string fingerprint_;  // of what current_ was made from
   std::string problem_;
   std::vector<std::function<void()>> on_change_;
+  std::vector<std::function<void(const std::string&)>> on_refuse_;
   std::uint64_t serial_;
 };
 

@@ -90,6 +90,13 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
     return is_secret() ? base64_decode(*found) : std::optional(*found);
   }
 
+  // All values of a ConfigMap.
+  AnchorBundles texts() const {
+    AnchorBundles out;
+    if (object_) out.insert(object_->data.begin(), object_->data.end());
+    return out;
+  }
+
   void after() override { owner_.notify(); }
   void list_begin() override { seen_ = false; }
   void list_end() override {
@@ -128,16 +135,13 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
 
 KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, const log::Logger& log,
                                    Options options, std::uint64_t seed)
-    : client_(client),
-      store_(store),
-      log_(log),
-      options_(std::move(options)),
-      changed_(client.loop()),
-      events_(client, log, {.component = "linkerd-identity", .instance = options_.pod}, seed + 3) {
+    : client_(client), store_(store), log_(log), options_(std::move(options)), changed_(client.loop()) {
   issuer_ = std::make_unique<Followed>(*this, k8s::kSecrets, kIssuerSecret, seed);
   roots_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kTrustRoots, seed + 1);
   if (options_.generate) {
     rotation_ = std::make_unique<Followed>(*this, k8s::kSecrets, kRotationSecret, seed + 2);
+  } else if (options_.anchor_users) {
+    known_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kKnownRoots, seed + 3);
   }
 }
 
@@ -147,33 +151,12 @@ std::optional<Rotation::Stage> KubernetesIssuer::stage() const {
   return state_ ? std::optional(state_->stage()) : std::nullopt;
 }
 
-net::Task<void> KubernetesIssuer::tell(k8s::EventRecorder::Type type, std::string_view reason,
-                                       std::string message) {
-  const std::string known = co_await owner();
-  if (known.empty()) co_return;  // the log has it
-  events_.record({"apps/v1", "Deployment", options_.ns, options_.deployment, owner_uid_}, type, reason,
-                 message);
-}
-
-void KubernetesIssuer::use(IssuerState state, std::string_view origin) {
-  const std::string until = format_rfc3339(state.issuer.certificate.not_after);
-  const bool first = store_.current() == nullptr;
-  if (!store_.use(std::move(state), origin) || first) return;
-  tasks_.spawn(tell(k8s::EventRecorder::Type::Normal, "IssuerUpdated",
-                    concat("certificates come from a new issuer, which is valid until ", until)));
-}
-
-void KubernetesIssuer::refuse(std::string reason, std::string_view origin) {
-  std::string message = concat(store_.current() ? "the last good issuer stays: " : "there is no issuer yet: ", reason);
-  if (!store_.refuse(std::move(reason), origin)) return;
-  tasks_.spawn(tell(k8s::EventRecorder::Type::Warning, "IssuerUpdateSkipped", std::move(message)));
-}
-
 // What somebody brought, in either layout.
 void KubernetesIssuer::load() {
-  if (!issuer_->synced() || !roots_->synced()) return;
+  // Before the known bundles are there, anchors that are in use would be forgotten for a moment.
+  if (!issuer_->synced() || !roots_->synced() || (known_ != nullptr && !known_->synced())) return;
   const std::string title = issuer_->title();
-  if (!issuer_->object()) return refuse(concat("there is no ", title), title);
+  if (!issuer_->object()) return store_.refuse(concat("there is no ", title), title);
   IssuerParts parts;
   const bool theirs = issuer_->value("tls.crt").has_value();
   const std::string_view certificate = theirs ? "tls.crt" : "crt.pem";
@@ -182,14 +165,14 @@ void KubernetesIssuer::load() {
   parts.key_name = concat(title, ", ", key);
   const auto certificate_pem = issuer_->value(certificate);
   const auto key_pem = issuer_->value(key);
-  if (!certificate_pem) return refuse(concat(title, " has neither tls.crt nor crt.pem"), title);
-  if (!key_pem) return refuse(concat(title, " has no ", key), title);
+  if (!certificate_pem) return store_.refuse(concat(title, " has neither tls.crt nor crt.pem"), title);
+  if (!key_pem) return store_.refuse(concat(title, " has no ", key), title);
   auto anchors = roots_->value(kTrustRootsKey);
   parts.anchors_name = concat(roots_->title(), ", ", kTrustRootsKey);
   if (!anchors) {
     anchors = issuer_->value("ca.crt");
     if (!anchors) {
-      return refuse(concat("the trust anchors are missing: ", parts.anchors_name), title);
+      return store_.refuse(concat("the trust anchors are missing: ", parts.anchors_name), title);
     }
     parts.anchors_name = concat(title, ", ca.crt");
   }
@@ -198,22 +181,47 @@ void KubernetesIssuer::load() {
   parts.anchors_pem = *anchors;
   auto made = make_issuer_state(parts);
   if (auto* const refused = std::get_if<IssuerProblem>(&made)) {
-    return refuse(std::move(refused->reason), title);
+    return store_.refuse(std::move(refused->reason), title);
   }
-  use(std::get<IssuerState>(std::move(made)), title);
+  IssuerState state = std::get<IssuerState>(std::move(made));
+  if (known_ != nullptr) trust_known(state.anchors, known_->texts(), wall_now());
+  store_.use(std::move(state), title);
+}
+
+// Stores the bundles that are to be known, and tells for whose sake.
+net::Task<void> KubernetesIssuer::keep_known() {
+  const std::shared_ptr<const IssuerState> state = store_.current();
+  if (known_ == nullptr || !known_->synced() || state == nullptr || store_.broken()) co_return;
+  const std::optional<AnchorUsers> users = options_.anchor_users();
+  if (!users) co_return;
+  const AnchorBundles known = known_->texts();
+  std::string stale = who_must_restart(known, state->anchors_pem, *users);
+  if (stale != told_) {
+    told_ = std::move(stale);
+    if (!told_.empty()) log_.warn("replaced trust anchors are in use", {{"reason", told_}});
+    if (!told_.empty() && options_.on_stale_anchors) options_.on_stale_anchors(told_);
+  }
+  const AnchorBundles next = next_bundles(known, state->anchors_pem, *users);
+  if (next == known) co_return;
+  k8s::JsonWriter json;
+  json.object([&] {
+    for (const auto& [hash, pem] : next) json.member(hash, pem);
+  });
+  std::string data = json.take();
+  [[maybe_unused]] const bool done = co_await write(*known_, "", std::move(data));
 }
 
 // ownerReferences, so that what we make goes with the Deployment; "" while it is not known.
 net::Task<std::string> KubernetesIssuer::owner() {
-  if (!owner_uid_.empty()) co_return owner_references(options_.deployment, owner_uid_);
+  if (!owner_.empty()) co_return owner_;
   const k8s::ObjectPath path{k8s::kDeployments, options_.ns, options_.deployment, {}, {}};
   k8s::ApiRequest request = k8s::get(path);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
   const auto object = response.ok() ? read_object(response.body) : std::nullopt;
   if (!object) co_return std::string();
-  owner_uid_ = object->metadata.uid;
-  co_return owner_references(options_.deployment, owner_uid_);
+  owner_ = owner_references(options_.deployment, object->metadata.uid);
+  co_return owner_;
 }
 
 // Creates or replaces one of our objects. `data` is JSON. False if it must be tried again, after a look at
@@ -304,7 +312,7 @@ net::Task<bool> KubernetesIssuer::step() {
   const auto text = rotation_->value(kRotationKey);
   Result<Rotation> state = text ? Rotation::from_text(*text) : Result<Rotation>(Error{Errc::Invalid, "read the state of the rotation"});
   if (!state) {
-    refuse(concat("cannot ", state.error().where, "; delete the Secret to begin anew"), title);
+    store_.refuse(concat("cannot ", state.error().where, "; delete the Secret to begin anew"), title);
     co_return true;
   }
   const bool asked = rotation_->object()->metadata.annotations.contains(kReplaceAnnotation);
@@ -322,7 +330,7 @@ net::Task<bool> KubernetesIssuer::step() {
     co_return false;
   }
   state_ = *state;
-  use(IssuerState{state->signer(), state->bundle(), state->bundle_pem()}, title);
+  store_.use(IssuerState{state->signer(), state->bundle(), state->bundle_pem()}, title);
   const Rotation published = *std::move(state);
   co_return co_await publish(published);
 }
@@ -342,8 +350,7 @@ net::Task<void> KubernetesIssuer::generate() {
 }
 
 net::Task<void> KubernetesIssuer::run() {
-  tasks_.spawn(events_.run());
-  for (Followed* const object : {issuer_.get(), roots_.get(), rotation_.get()}) {
+  for (Followed* const object : {issuer_.get(), roots_.get(), rotation_.get(), known_.get()}) {
     if (object != nullptr) tasks_.spawn(object->reflector().run());
   }
   if (options_.generate) {
@@ -351,7 +358,10 @@ net::Task<void> KubernetesIssuer::run() {
     co_return;
   }
   for (;;) {
+    const std::uint64_t before = changes_;
     load();
+    co_await keep_known();
+    if (changes_ != before) continue;
     // An issuer that is not valid yet may become so without an event.
     const Deadline by = client_.loop().after(store_.broken() ? kRetry : kLook);
     [[maybe_unused]] const bool told = co_await changed_.wait(by);

@@ -292,10 +292,10 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     options.max_pending_resets = config.h2_max_pending_reset;
     options.send_buffer = config.h2_send_buffer;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
-    co_await h2::serve(std::move(session.stream), handler, options, session.worker.drain());
+    co_await h2::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   } else {
     const http1::ServerOptions options;
-    co_await http1::serve(std::move(session.stream), handler, options, session.worker.drain());
+    co_await http1::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   }
 }
 
