@@ -183,12 +183,14 @@ def every_value_does_something(w):
         del made["ConfigMap", "linkerd-config"]
         return made
 
-    plain, silent, places = {}, {}, {}
+    plain, silent, idle, places = {}, {}, {}, {}
     for path, schema in leaves(schema_of("linkerd-control-plane")):
+        value = another(path, schema, default_of(w.helm.defaults, path))
         if injected(path) or path == "enablePSP":
+            if path != "enablePSP":
+                idle[path] = value
             places[path] = "pods that are injected" if injected(path) else "refused"
             continue
-        value = another(path, schema, default_of(w.helm.defaults, path))
         beside = next((beside for known, beside in BESIDE.items() if path == known or path.startswith(known + ".")), {})
         key = json.dumps(beside, sort_keys=True)
         if key not in plain:
@@ -199,11 +201,11 @@ def every_value_does_something(w):
         if not kinds:
             silent[path] = value
     assert "PodSecurityPolicy" in w.helm.refusal("linkerd-control-plane", {"enablePSP": True})
-    told = w.notes("linkerd-control-plane", merged(*(tree(path, value) for path, value in silent.items())))
-    warned = set(re.findall(r"WARNING: the value (\S+) has no effect", told))
+    everything = merged(*(tree(path, value) for path, value in {**silent, **idle}.items()), ISSUER)
+    warned = set(re.findall(r"WARNING: the value (\S+) has no effect", w.notes("linkerd-control-plane", everything)))
     left = [path for path in silent if path not in warned and path not in ELSEWHERE]
     assert not left, f"no effect and no warning: {left}"
-    places.update({path: "nowhere: a warning says so" if path in warned else ELSEWHERE[path] for path in silent})
+    places.update({**ELSEWHERE, **{path: "nowhere: a warning says so" for path in warned}})
     written = os.path.join(TOP, "docs/values.md")
     if os.environ.get("TULLE_WRITE"):
         with open(written, "w", encoding="utf-8") as f:
@@ -238,9 +240,10 @@ def contradictions_are_refused(w):
         for chart in ("linkerd-control-plane", "linkerd2"):
             errors = w.helm.refusal(chart, values)
             assert told in errors, errors
-    for values in ({"installGatewayAPI": True}, {"enableTlsRoutes": True}):
-        assert "kubectl apply -f" in w.helm.refusal("linkerd-crds", values)
-    w.helm.template("linkerd-crds", {"installGatewayAPI": True, "enableHttpRoutes": False, "enableTlsRoutes": False, "enableTcpRoutes": False})
+    for chart in ("linkerd-crds", "linkerd2"):
+        for values in ({"installGatewayAPI": True}, {"enableTlsRoutes": True}):
+            assert "kubectl apply -f" in w.helm.refusal(chart, values)
+        w.helm.template(chart, {"installGatewayAPI": True, "enableHttpRoutes": False, "enableTlsRoutes": False, "enableTcpRoutes": False})
 
 
 def numbers_do_where_text_holds_them(w):
@@ -290,7 +293,6 @@ def the_umbrella_is_the_two_charts(w):
             if key[1] == "linkerd-config":
                 ours, theirs = (yaml.safe_load(made[key]["data"].pop("values")) for made in (one, dict(both)))
                 both[key]["data"]["values"] = yaml.safe_dump(theirs)
-                ours = {k: v for k, v in ours.items() if k not in ("installGatewayAPI", "enableHttpRoutes", "enableTlsRoutes", "enableTcpRoutes")}
                 assert ours == theirs, sorted(set(ours) ^ set(theirs))
                 one[key]["data"]["values"] = both[key]["data"]["values"]
             assert one.get(key) == both.get(key), (key, one.get(key), both.get(key))
@@ -325,6 +327,7 @@ def unknown_values_are_warned_of_at_every_depth(w):
 
 def an_api_server_takes_them(w):
     """Installed, changed and taken away: with high availability, and the umbrella as users of 2.11 did."""
+    assert w.server
     crds, plane = (os.path.join(CHARTS, c) for c in NAMES[:2])
     w.helm.ok("install", "linkerd-crds", crds, "-n", "linkerd", "--create-namespace")
     w.helm.ok("install", "linkerd-control-plane", plane, "-n", "linkerd")
@@ -351,11 +354,20 @@ class World:
     def __init__(self, folder):
         self.helm = Helm(folder)
         program = run(os.path.join(TOP, "tests/e2e/cluster/build"), "kube-node").split()[1]
-        self.server = ApiServer(program, Pki(folder + "/pki"), folder + "/server")
-        self.server.start()
-        self.helm.kubeconfig = self.server.pki.kubeconfig(self.server.port)
+        self.stopped = ApiServer(program, Pki(folder + "/pki"), folder + "/server")
+        self.started = False
+
+    @property
+    def server(self):
+        """The API server; runs from the first use on."""
+        if not self.started:
+            self.stopped.start()
+            self.started = True
+            self.helm.kubeconfig = self.stopped.pki.kubeconfig(self.stopped.port)
+        return self.stopped
 
     def notes(self, chart, values):
+        assert self.server
         return self.helm.ok("install", "mesh", os.path.join(CHARTS, chart), "-n", "default", "--dry-run=client", values=values).partition("NOTES:")[2]
 
 
@@ -377,7 +389,7 @@ def main():
             w = World(folder)
             for case in CASES:
                 cases.check(case, w)
-            w.server.stop()
+            w.stopped.stop()
         finally:
             run("umount", "--lazy", folder)
     cases.end()

@@ -157,7 +157,8 @@ true
 {{- $values := index . 0 }}
 {{- $longest := 1 }}
 {{- range list $values.identity $values.destinationController $values.policyController $values.proxyInjector $values.spValidator }}
-{{- $longest = max $longest (int (index . (index $ 1)).timeoutSeconds) }}
+{{- $probe := default dict (index . (index $ 1)) }}
+{{- $longest = max $longest (int $probe.timeoutSeconds) }}
 {{- end }}
 {{- $longest }}
 {{- end }}
@@ -213,7 +214,7 @@ WARNING: the value {{ $path }} is not known and has no effect.
 {{- range $step := splitList "." (index . 0) }}
 {{- $value = index (default dict $value) $step }}
 {{- end }}
-{{- if ne (toJson $value) (index . 1) }}
+{{- if and (not (kindIs "invalid" $value)) (ne (toJson $value) (index . 1)) }}
 WARNING: the value {{ index . 0 }} has no effect: {{ index . 2 }}.
 {{- end }}
 {{- end }}
@@ -224,6 +225,7 @@ WARNING: the value {{ index . 0 }} has no effect: {{ index . 2 }}.
 {{- $nobody := "tulle reports to nobody" }}
 {{- $no_proxy := "the pod of the control plane has no proxy" }}
 {{- $no_flags := "its flags are those of tulle-control, which the other values set" }}
+{{- $one_line := "the program says one line, in plain text" }}
 {{- $polite := "the control plane watches, and asks for little" }}
 {{- $no_traces := "nothing sends traces in this version" }}
 {{- template "tulle.without-effect" (list .Values (list
@@ -249,6 +251,12 @@ WARNING: the value {{ index . 0 }} has no effect: {{ index . 2 }}.
   (list "destinationProxyResources" "null" $no_proxy)
   (list "proxyInjectorProxyResources" "null" $no_proxy)
   (list "proxyInit.kubeAPIServerPorts" "\"443,6443\"" $no_proxy)
+  (list "proxyInit.iptablesMode" "\"nft\"" "rules are set over netlink where the kernel can, in either mode")
+  (list "proxyInit.logLevel" "\"\"" $one_line)
+  (list "proxyInit.logFormat" "\"\"" $one_line)
+  (list "networkValidator.logLevel" "\"debug\"" $one_line)
+  (list "networkValidator.logFormat" "\"plain\"" $one_line)
+  (list "proxy.enableExternalProfiles" "false" "proxies ask for no service profiles in this version")
   (list "proxyInit.xtMountPath.mountPath" "\"/run\"" "rules are set without the lock of another program")
   (list "proxyInit.xtMountPath.name" "\"linkerd-proxy-init-xtables-lock\"" "rules are set without the lock of another program")
 )) }}

@@ -11,15 +11,22 @@
 {{- end }}
 {{- end }}
 
-{{- /* What the templates of the two charts find as their root, as JSON: values under the names of today. */ -}}
+{{- /* What the templates of linkerd-control-plane find as their root, as JSON: values under the names of today. CrdsValues are those
+that linkerd-crds finds. */ -}}
 {{- define "linkerd2.root" -}}
 {{- $values := .Files.Get "parts/linkerd-control-plane/values.yaml" | fromYaml }}
-{{- template "linkerd2.overlay" (list $values (.Files.Get "parts/linkerd-crds/values.yaml" | fromYaml)) }}
+{{- $crds := .Files.Get "parts/linkerd-crds/values.yaml" | fromYaml }}
 {{- $given := deepCopy .Values }}
 {{- $global := default dict $given.global }}
 {{- $_ := unset $given "global" }}
 {{- template "linkerd2.overlay" (list $values $given) }}
 {{- template "linkerd2.overlay" (list $values $global) }}
+{{- range $key, $_ := $crds }}
+{{- if hasKey $values $key }}
+{{- $_ := set $crds $key (index $values $key) }}
+{{- $_ := unset $values $key }}
+{{- end }}
+{{- end }}
 {{- $namespace := $values.namespace | default .Release.Namespace }}
 {{- with $values.policyController.defaultAllowPolicy }}
 {{- $_ := set $values.proxy "defaultInboundPolicy" . }}
@@ -30,5 +37,5 @@
 {{- end }}
 {{- end }}
 {{- $release := dict "Name" .Release.Name "Namespace" $namespace "Service" .Release.Service }}
-{{- toJson (dict "Values" $values "Release" $release "Chart" (dict "Name" .Chart.Name "Version" .Chart.Version "AppVersion" .Chart.AppVersion) "Template" (dict "BasePath" .Template.BasePath "Name" .Template.Name)) }}
+{{- toJson (dict "Values" $values "CrdsValues" $crds "Release" $release "Chart" (dict "Name" .Chart.Name "Version" .Chart.Version "AppVersion" .Chart.AppVersion) "Template" (dict "BasePath" .Template.BasePath "Name" .Template.Name)) }}
 {{- end }}
