@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "lib/base/text.h"
+
 namespace tulle::inject {
 namespace {
 
@@ -67,7 +69,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
     row[0] = i;
     for (std::size_t k = 1; k <= b.size(); ++k) {
       const std::size_t above = row[k];
-      row[k] = std::min({row[k] + 1, row[k - 1] + 1, diagonal + (a[i - 1] == b[k - 1] ? 0 : 1)});
+      row[k] = std::min({row[k] + 1, row[k - 1] + 1, diagonal + (ascii_lower(a[i - 1]) == ascii_lower(b[k - 1]) ? 0 : 1)});
       diagonal = above;
     }
   }
@@ -85,18 +87,24 @@ const ConfigKey* find_config_key(std::string_view name) noexcept {
   return nullptr;
 }
 
-std::string_view nearest_config_key(std::string_view name) noexcept {
+std::string_view nearest_of(std::string_view name, std::span<const std::string_view> known) {
   if (name.size() > 200) return "";
   std::string_view best;
   std::size_t least = 5;
-  for (const ConfigKey& key : kKeys) {
-    const std::size_t away = distance(name, key.name);
+  for (const std::string_view each : known) {
+    const std::size_t away = distance(name, each);
     if (away < least) {
       least = away;
-      best = key.name;
+      best = each;
     }
   }
   return best;
+}
+
+std::string_view nearest_config_key(std::string_view name) noexcept {
+  std::vector<std::string_view> known;
+  for (const ConfigKey& key : kKeys) known.push_back(key.name);
+  return nearest_of(name, known);
 }
 
 }  // namespace tulle::inject
