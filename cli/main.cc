@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 
+#include "cli/check_commands.h"
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
 
@@ -47,7 +49,8 @@ void set_resource(StatFlags& flags, const std::vector<std::string>& what) {
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
-  CLI::App app("tulle: an ultra-light service mesh", "tulle");
+  const bool linkerd = std::filesystem::path(argv[0]).filename() == "linkerd";  // the same program under a known name
+  CLI::App app("tulle: an ultra-light service mesh", linkerd ? "linkerd" : "tulle");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("tulle ") + TULLE_VERSION);
   int status = 0;
@@ -130,6 +133,7 @@ int main(int argc, char** argv) {
   });
 
   add_inject_commands(app, TULLE_VERSION, status);
+  add_check_command(app, TULLE_VERSION, status);
 
   try {
     app.parse(argc, argv);
