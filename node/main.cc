@@ -59,8 +59,10 @@ constexpr std::string_view kHelp =
     "      --ipv6=BOOL                  IPv6, too (true)\n"
     "      --simulate                   prints the rules, changes nothing\n"
     "      --timeout-close-wait-secs N  sets nf_conntrack_tcp_timeout_close_wait\n"
-    "      --log-format, --log-level, -w, --iptables-mode, --firewall-bin-path, --firewall-save-bin-path\n"
-    "                                   accepted; rules are always made over netlink\n";
+    "      --iptables-mode MODE         legacy: the nat tables of iptables; nft, plain: nf_tables. The other one\n"
+    "                                   where the kernel does not have that one. No program is run for either\n"
+    "      --firewall-bin-path NAME     the same by iptables-legacy, iptables-nft, iptables\n"
+    "      --log-format, --log-level, -w, --firewall-save-bin-path    accepted\n";
 
 int sleep_seconds(const Arguments& arguments) {
   const auto seconds = arguments.size() == 1 ? parse_number<unsigned>(arguments[0]) : std::nullopt;
