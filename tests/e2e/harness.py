@@ -175,6 +175,7 @@ class Cluster:
         config = {"global": {"scrape_interval": "2s"}, "scrape_configs": [{
             "job_name": "pods", "kubernetes_sd_configs": [{"role": "pod"}], "relabel_configs": [
                 {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": keep, "action": "keep"},
+                {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Pending|Succeeded|Failed", "action": "drop"},
                 {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
                 {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
                 {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"}]}]}
