@@ -15,8 +15,8 @@
 namespace tulle::proxy {
 namespace {
 
-// Fields of a line, separated by any number of spaces (proc_net_tcp): sl local remote st queues timer
-// retransmits uid timeout inode …
+// Fields of a line, separated by any number of spaces (proc_net_tcp): sl local remote st queues
+// timer retransmits uid timeout inode …
 constexpr int kUid = 7;
 constexpr int kInode = 9;
 

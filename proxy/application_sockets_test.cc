@@ -13,20 +13,26 @@ namespace {
 
 constexpr uid_t kProxy = 2102;
 constexpr std::string_view kHead =
-    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+    "inode\n";
 constexpr std::string_view kOwn =
-    "   0: 00000000:102F 00000000:0000 0A 00000000:00000000 00:00000000 00000000  2102        0 4711 1 0000000000000000 100 0 0 10 0\n";
+    "   0: 00000000:102F 00000000:0000 0A 00000000:00000000 00:00000000 00000000  2102        0 "
+    "4711 1 0000000000000000 100 0 0 10 0\n";
 constexpr std::string_view kTimeWait =
-    "   1: 0100007F:1F90 0100007F:A3C2 06 00000000:00000000 03:00001388 00000000     0        0 0 3 0000000000000000\n";
+    "   1: 0100007F:1F90 0100007F:A3C2 06 00000000:00000000 03:00001388 00000000     0        0 0 "
+    "3 0000000000000000\n";
 constexpr std::string_view kForeign =
-    "   2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000000000000000 100 0 0 10 0\n";
+    "   2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+    "4712 1 0000000000000000 100 0 0 10 0\n";
 
 TEST(ApplicationSockets, OnlyThoseThatAnotherUserHolds) {
   EXPECT_FALSE(holds_foreign_socket("", kProxy));
   EXPECT_FALSE(holds_foreign_socket(kHead, kProxy));
   EXPECT_FALSE(holds_foreign_socket(std::string(kHead) + std::string(kOwn), kProxy));
-  EXPECT_FALSE(holds_foreign_socket(std::string(kHead) + std::string(kOwn) + std::string(kTimeWait), kProxy));
-  EXPECT_TRUE(holds_foreign_socket(std::string(kHead) + std::string(kOwn) + std::string(kForeign), kProxy));
+  EXPECT_FALSE(holds_foreign_socket(std::string(kHead) + std::string(kOwn) + std::string(kTimeWait),
+                                    kProxy));
+  EXPECT_TRUE(
+      holds_foreign_socket(std::string(kHead) + std::string(kOwn) + std::string(kForeign), kProxy));
   EXPECT_TRUE(holds_foreign_socket(std::string(kHead) + std::string(kOwn), 0));
   EXPECT_FALSE(holds_foreign_socket(std::string(kHead) + "  0: cut off 1 2\n\n", kProxy));
 }

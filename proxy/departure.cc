@@ -13,7 +13,8 @@ Departure::State Departure::told(PodLife life) {
 Departure::State Departure::terminate(TimePoint now) {
   if (state_ != State::Serving) return state_;
   silent_since_ = now;
-  return forward(life_.sidecar == PodLife::Sidecar::Classic ? State::InboundDrained : State::Drained);
+  return forward(life_.sidecar == PodLife::Sidecar::Classic ? State::InboundDrained
+                                                            : State::Drained);
 }
 
 Departure::State Departure::leave() { return forward(State::Drained); }

@@ -34,8 +34,8 @@ WorkloadName named(std::string_view kind, std::string_view name) {
   return out;
 }
 
-void add_labels(const View& view, const k8s::Pod& pod, std::string_view zone, std::string_view client_zone,
-                std::map<std::string, std::string>& labels) {
+void add_labels(const View& view, const k8s::Pod& pod, std::string_view zone,
+                std::string_view client_zone, std::map<std::string, std::string>& labels) {
   const WorkloadName owner = workload_of(view, pod);
   labels["pod"] = pod.meta.name;
   labels[owner.kind == "job" ? "k8s_job" : owner.kind] = owner.name;

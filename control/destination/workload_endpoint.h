@@ -12,8 +12,8 @@
 
 namespace tulle::control {
 
-// The workload behind a pod, what dashboards group by (control-plane.md §1.5, owner resolution): the
-// Deployment of its ReplicaSet, the CronJob of its Job, the pod itself if it has none.
+// The workload behind a pod, what dashboards group by (control-plane.md §1.5, owner resolution):
+// the Deployment of its ReplicaSet, the CronJob of its Job, the pod itself if it has none.
 struct WorkloadName {
   std::string kind;  // lower case
   std::string name;

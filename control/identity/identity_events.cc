@@ -2,9 +2,9 @@
 #include "control/identity/identity_events.h"
 
 #include "lib/base/text.h"
-#include "lib/k8s/objects.h"
 #include "lib/k8s/json_source.h"
 #include "lib/k8s/manifest.h"
+#include "lib/k8s/objects.h"
 #include "lib/k8s/write.h"
 
 namespace tulle::control {
@@ -27,9 +27,10 @@ IdentityEvents::IdentityEvents(k8s::ApiClient& client, IssuerStore& store, const
                                std::string ns, std::string deployment, std::string pod,
                                std::uint64_t seed)
     : client_(client),
-      events_(client, log,
-              k8s::EventRecorder::Options{.component = "linkerd-identity", .instance = std::move(pod)},
-              seed),
+      events_(
+          client, log,
+          k8s::EventRecorder::Options{.component = "linkerd-identity", .instance = std::move(pod)},
+          seed),
       target_{"apps/v1", "Deployment", std::move(ns), std::move(deployment), ""} {
   store.on_change([this, &store] {
     // The first one is no update.
@@ -38,9 +39,8 @@ IdentityEvents::IdentityEvents(k8s::ApiClient& client, IssuerStore& store, const
          concat("the issuer is replaced; it ends ",
                 format_rfc3339(store.current()->issuer.certificate.not_after)));
   });
-  store.on_refuse([this](const std::string& reason) {
-    tell(Type::Warning, "IssuerUpdateSkipped", reason);
-  });
+  store.on_refuse(
+      [this](const std::string& reason) { tell(Type::Warning, "IssuerUpdateSkipped", reason); });
 }
 
 void IdentityEvents::validation_failed(std::string_view reason) {

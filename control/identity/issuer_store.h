@@ -31,7 +31,9 @@ class IssuerStore {
   void on_change(std::function<void()> call) { on_change_.push_back(std::move(call)); }
 
   // Called with each new reason for which something could not be used, for the same one once.
-  void on_refuse(std::function<void(const std::string&)> call) { on_refuse_.push_back(std::move(call)); }
+  void on_refuse(std::function<void(const std::string&)> call) {
+    on_refuse_.push_back(std::move(call));
+  }
 
   // Null while there is none.
   std::shared_ptr<const IssuerState> current() const noexcept { return current_; }

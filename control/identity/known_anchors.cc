@@ -40,9 +40,8 @@ void trust_known(std::vector<tls::Certificate>& anchors, const AnchorBundles& kn
     const auto bundle = tls::Certificate::from_pem(pem);
     if (!bundle) continue;
     for (const tls::Certificate& anchor : *bundle) {
-      const bool there = std::any_of(anchors.begin(), anchors.end(), [&](const auto& other) {
-        return other.der == anchor.der;
-      });
+      const bool there = std::any_of(anchors.begin(), anchors.end(),
+                                     [&](const auto& other) { return other.der == anchor.der; });
       if (!there && now < anchor.not_after) anchors.push_back(anchor);
     }
   }

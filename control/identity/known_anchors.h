@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Anchors that somebody else replaces (design.md §5): pods that were injected with the bundle before
-// show leaves of the anchors in it, and trust no others when they start. So each bundle stays known,
-// and its anchors trusted, until no living pod was injected with it: pods say that in the annotation
-// linkerd.io/trust-root-sha256. Only bundles that were once the mesh's own are known; what a pod
-// says can prolong the trust in one of those, and nothing else. Plain functions.
+// Anchors that somebody else replaces (design.md §5): pods that were injected with the bundle
+// before show leaves of the anchors in it, and trust no others when they start. So each bundle
+// stays known, and its anchors trusted, until no living pod was injected with it: pods say that in
+// the annotation linkerd.io/trust-root-sha256. Only bundles that were once the mesh's own are
+// known; what a pod says can prolong the trust in one of those, and nothing else. Plain functions.
 #pragma once
 
 #include <map>
@@ -23,7 +23,8 @@ std::string bundle_hash(std::string_view pem);
 
 // Bundles by their hash.
 using AnchorBundles = std::map<std::string, std::string>;
-// The workloads ("deployment shop/web") of living pods, by the hash of the bundle they were injected with.
+// The workloads ("deployment shop/web") of living pods, by the hash of the bundle they were
+// injected with.
 using AnchorUsers = std::map<std::string, std::set<std::string>, std::less<>>;
 
 AnchorUsers anchor_users(const View& view);

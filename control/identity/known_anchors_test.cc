@@ -19,7 +19,8 @@ TEST(KnownAnchors, LivingMeshedPodsSayWhichBundleTheyHave) {
                            "]}\nstatus: {phase: ", phase, "}\n"));
   };
   constexpr std::string_view kOfSet =
-      ", labels: {linkerd.io/control-plane-ns: linkerd}, ownerReferences: [{kind: ReplicaSet, name: web-1}]";
+      ", labels: {linkerd.io/control-plane-ns: linkerd}, ownerReferences: [{kind: ReplicaSet, "
+      "name: web-1}]";
   put_yaml(index,
            "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, namespace: shop, "
            "ownerReferences: [{kind: Deployment, name: web}]}\n");
@@ -29,7 +30,8 @@ TEST(KnownAnchors, LivingMeshedPodsSayWhichBundleTheyHave) {
   pod("done", "cc", "Succeeded");
   pod("broken", "cc", "Failed");
   pod("unlabelled", "cc", "Running", "");
-  pod("no-proxy", "cc", "Running", ", labels: {linkerd.io/control-plane-ns: linkerd}", "{name: app}");
+  pod("no-proxy", "cc", "Running", ", labels: {linkerd.io/control-plane-ns: linkerd}",
+      "{name: app}");
   const AnchorUsers expected{{"aa", {"deployment shop/web"}}, {"bb", {"pod shop/lone"}}};
   EXPECT_EQ(anchor_users(View(index)), expected);
 }
@@ -42,13 +44,15 @@ TEST(KnownAnchors, ABundleIsKnownWhileItIsUsed) {
   EXPECT_EQ(known, (AnchorBundles{{a, "A"}, {b, "B"}}));
   EXPECT_EQ(next_bundles(known, "B", {{b, {"pod x/z"}}}), (AnchorBundles{{b, "B"}}));
   // What a pod says of a bundle that was never ours makes nothing known.
-  EXPECT_EQ(next_bundles({{b, "B"}}, "B", {{bundle_hash("C"), {"pod x/evil"}}}), (AnchorBundles{{b, "B"}}));
+  EXPECT_EQ(next_bundles({{b, "B"}}, "B", {{bundle_hash("C"), {"pod x/evil"}}}),
+            (AnchorBundles{{b, "B"}}));
 }
 
 TEST(KnownAnchors, TheirAnchorsAreTrustedUntilTheyEnd) {
   const tls::Certificate present = tls::make_anchor("new", 24h * 365).certificate;
   const tls::Certificate before = tls::make_anchor("old", 24h * 30).certificate;
-  const AnchorBundles known{{"1", before.to_pem() + present.to_pem()}, {"2", "no PEM"}, {"3", before.to_pem()}};
+  const AnchorBundles known{
+      {"1", before.to_pem() + present.to_pem()}, {"2", "no PEM"}, {"3", before.to_pem()}};
   std::vector<tls::Certificate> anchors{present};
   trust_known(anchors, known, wall_now());
   ASSERT_EQ(anchors.size(), 2U);
@@ -61,9 +65,12 @@ TEST(KnownAnchors, TheirAnchorsAreTrustedUntilTheyEnd) {
 
 TEST(KnownAnchors, WhoMustRestartIsNamed) {
   const AnchorBundles known{{bundle_hash("A"), "A"}, {bundle_hash("B"), "B"}};
-  EXPECT_EQ(who_must_restart(known, "B", {{bundle_hash("B"), {"pod x/z"}}, {"ff", {"pod x/y"}}}), "");
-  EXPECT_EQ(who_must_restart(known, "B", {{bundle_hash("A"), {"deployment shop/web", "pod shop/x"}}}),
-            "trust anchors that were replaced stay trusted until these are restarted: deployment shop/web, pod shop/x");
+  EXPECT_EQ(who_must_restart(known, "B", {{bundle_hash("B"), {"pod x/z"}}, {"ff", {"pod x/y"}}}),
+            "");
+  EXPECT_EQ(
+      who_must_restart(known, "B", {{bundle_hash("A"), {"deployment shop/web", "pod shop/x"}}}),
+      "trust anchors that were replaced stay trusted until these are restarted: deployment "
+      "shop/web, pod shop/x");
   std::set<std::string> many;
   for (char c = 'a'; c < 'a' + 15; ++c) many.insert(std::string("pod shop/") + c);
   const std::string said = who_must_restart(known, "B", {{bundle_hash("A"), many}});

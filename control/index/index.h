@@ -98,8 +98,8 @@ class Index {
   using Table = std::map<Name, T, std::less<>>;
   using Tables =
       std::tuple<Table<k8s::Namespace>, Table<k8s::ServiceAccount>, Table<k8s::Node>,
-                 Table<k8s::ReplicaSet>, Table<k8s::Job>, Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
-                 Table<k8s::Server>, Table<k8s::ServerAuthorization>,
+                 Table<k8s::ReplicaSet>, Table<k8s::Job>, Table<k8s::Pod>, Table<k8s::Service>,
+                 Table<k8s::EndpointSlice>, Table<k8s::Server>, Table<k8s::ServerAuthorization>,
                  Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
                  Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
                  Table<k8s::EgressNetwork>, Table<k8s::PolicyHttpRoute>, Table<k8s::HttpRoute>,

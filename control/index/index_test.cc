@@ -90,7 +90,8 @@ TEST(Index, ABatchTellsOnceAtItsEnd) {
   EXPECT_EQ(counting.told, 1);
 }
 
-// Of ReplicaSets and Jobs there are more than pods: only name and owner stay, and only of those that have one.
+// Of ReplicaSets and Jobs there are more than pods: only name and owner stay, and only of those
+// that have one.
 TEST(Index, KeepsOfReplicaSetsAndJobsWhoseTheyAre) {
   Index index;
   constexpr std::string_view kSet = R"(
@@ -111,7 +112,8 @@ metadata:
   EXPECT_EQ(view.owner_of("ReplicaSet", "shop", "web-1")->name, "web");
   EXPECT_EQ(view.owner_of("Job", "shop", "web-1"), nullptr);
   counting.depend_on(seen);
-  put_yaml(index, "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, namespace: shop}\n");
+  put_yaml(index,
+           "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, namespace: shop}\n");
   EXPECT_EQ(counting.told, 2);
   EXPECT_EQ(index.size(), 0U);
 }

@@ -11,8 +11,9 @@ namespace {
 constexpr std::string_view kDebugContainer = "linkerd-debug";
 
 const k8s::Container* named(const k8s::Shared<k8s::Container>& list, std::string_view name) {
-  const auto at = std::find_if(list.begin(), list.end(),
-                               [&](const k8s::Container& container) { return container.name == name; });
+  const auto at = std::find_if(list.begin(), list.end(), [&](const k8s::Container& container) {
+    return container.name == name;
+  });
   return at != list.end() ? &*at : nullptr;
 }
 

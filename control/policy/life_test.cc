@@ -62,8 +62,9 @@ TEST_F(PodLife, TheApplicationHasEndedWhenNothingIsStartedAgain) {
 TEST_F(PodLife, AllContainersCountButThoseOfTheMesh) {
   const std::string two = classic("Never", ", {name: side}, {name: linkerd-debug}");
   EXPECT_EQ(life(two, concat(kDone, ", {name: side, state: {running: {}}}")), "classic");
-  EXPECT_EQ(life(two, concat(kDone, ", {name: side, state: {terminated: {exitCode: 1}}}"
-                                    ", {name: linkerd-debug, state: {running: {}}}")),
+  EXPECT_EQ(life(two, concat(kDone,
+                             ", {name: side, state: {terminated: {exitCode: 1}}}"
+                             ", {name: linkerd-debug, state: {running: {}}}")),
             "classic ended");
   // A container's own restart policy stands above the pod's.
   EXPECT_EQ(life(classic("Never", ", {name: side, restartPolicy: Always}"),

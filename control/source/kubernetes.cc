@@ -144,7 +144,8 @@ KubernetesSource::KubernetesSource(k8s::ApiClient& client, Index& index, const l
   add<k8s::TlsRoute>(custom(k8s::kTlsRoutes));
   add<k8s::TcpRoute>(custom(k8s::kTcpRoutes));
   add<k8s::ServiceProfile>(custom({"linkerd.io", "serviceprofiles", "v1alpha2,v1alpha1"}));
-  add<k8s::ExternalWorkload>(custom({"workload.linkerd.io", "externalworkloads", "v1beta1,v1alpha1"}));
+  add<k8s::ExternalWorkload>(
+      custom({"workload.linkerd.io", "externalworkloads", "v1beta1,v1alpha1"}));
 }
 
 KubernetesSource::~KubernetesSource() = default;

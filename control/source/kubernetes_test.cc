@@ -24,7 +24,8 @@ class KubernetesSourceTest : public ::testing::Test {
   KubernetesSourceTest() {
     access.host = "api";
     server.answer = [this](const FakeServer::Seen& seen) { return answer(seen); };
-    for (const std::string_view core : {"namespaces", "nodes", "services", "pods", "replicasets", "jobs", "endpointslices"}) {
+    for (const std::string_view core :
+         {"namespaces", "nodes", "services", "pods", "replicasets", "jobs", "endpointslices"}) {
       resources[std::string(core)];
     }
     int ends[2] = {};
@@ -42,10 +43,12 @@ class KubernetesSourceTest : public ::testing::Test {
     source->start([this] { ++synced; });
     loop.advance(1s);
   }
-  void put(const std::string& resource, const std::string& name, std::string_view more = "", std::string_view ns = "shop") {
+  void put(const std::string& resource, const std::string& name, std::string_view more = "",
+           std::string_view ns = "shop") {
     const bool known = resources[resource].contains(name);
     const std::string version = std::to_string(++version_);
-    resources[resource][name] = concat(R"({"metadata":{"name":")", name, R"(","namespace":")", ns, R"(","resourceVersion":")", version, R"("})", more, "}");
+    resources[resource][name] = concat(R"({"metadata":{"name":")", name, R"(","namespace":")", ns,
+                                       R"(","resourceVersion":")", version, R"("})", more, "}");
     tell(resource, known ? "MODIFIED" : "ADDED", resources[resource][name]);
   }
   void erase(const std::string& resource, const std::string& name) {
@@ -65,7 +68,8 @@ class KubernetesSourceTest : public ::testing::Test {
   std::string logged() {
     std::string out;
     char block[65536];
-    for (ssize_t n = 0; (n = ::read(log_read.get(), block, sizeof block)) > 0;) out.append(block, static_cast<std::size_t>(n));
+    for (ssize_t n = 0; (n = ::read(log_read.get(), block, sizeof block)) > 0;)
+      out.append(block, static_cast<std::size_t>(n));
     return out;
   }
 
@@ -86,11 +90,14 @@ class KubernetesSourceTest : public ::testing::Test {
   static std::string resource_of(std::string_view path) {
     path = path.substr(0, path.find('?'));
     std::string out(path.substr(path.rfind('/') + 1));
-    return path.find("policy.linkerd.io") != std::string_view::npos && out == "httproutes" ? "policyhttproutes" : out;
+    return path.find("policy.linkerd.io") != std::string_view::npos && out == "httproutes"
+               ? "policyhttproutes"
+               : out;
   }
   void tell(const std::string& resource, std::string_view type, std::string_view object) {
     FakeServer::Watch* const to = silent ? nullptr : watch(resource);
-    if (to != nullptr) to->writer.write(as_bytes(concat(R"({"type":")", type, R"(","object":)", object, "}\n")));
+    if (to != nullptr)
+      to->writer.write(as_bytes(concat(R"({"type":")", type, R"(","object":)", object, "}\n")));
     loop.advance(100ms);
   }
   FakeServer::Answer answer(const FakeServer::Seen& seen) {
@@ -98,7 +105,10 @@ class KubernetesSourceTest : public ::testing::Test {
     if (at == resources.end()) return {404, FakeServer::status_json(404, "NotFound"), "", false};
     std::string items;
     for (const auto& [name, object] : at->second) items += concat(items.empty() ? "" : ",", object);
-    return {200, concat(R"({"kind":"List","metadata":{"resourceVersion":")", std::to_string(version_), R"("},"items":[)", items, "]}"), "", false};
+    return {200,
+            concat(R"({"kind":"List","metadata":{"resourceVersion":")", std::to_string(version_),
+                   R"("},"items":[)", items, "]}"),
+            "", false};
   }
   int version_ = 100;
 };
@@ -129,8 +139,10 @@ TEST_F(KubernetesSourceTest, AsksForMetadataOfOwnersOnly) {
   start();
   for (const auto& seen : server.requests) {
     const bool partial = seen.accept.find("PartialObjectMetadata") != std::string::npos;
-    const bool metadata_only = seen.path.find("replicasets") != std::string::npos || seen.path.find("jobs") != std::string::npos ||
-                               seen.path.find("nodes") != std::string::npos || seen.path.find("/namespaces") != std::string::npos;
+    const bool metadata_only = seen.path.find("replicasets") != std::string::npos ||
+                               seen.path.find("jobs") != std::string::npos ||
+                               seen.path.find("nodes") != std::string::npos ||
+                               seen.path.find("/namespaces") != std::string::npos;
     EXPECT_EQ(partial, metadata_only) << seen.path;
   }
 }
@@ -145,7 +157,9 @@ TEST_F(KubernetesSourceTest, AfterAGapWhatHasGoneGoes) {
   silent = false;
   FakeServer::Watch* const pods = watch("pods");
   ASSERT_NE(pods, nullptr);
-  pods->writer.write(as_bytes(R"({"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}})" "\n"));
+  pods->writer.write(
+      as_bytes(R"({"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}})"
+               "\n"));
   loop.advance(5s);
   EXPECT_EQ(index.count<k8s::Pod>(), 3U);
   EXPECT_EQ(View(index).pod("shop", "b"), nullptr);
@@ -192,8 +206,10 @@ TEST_F(KubernetesSourceTest, KeepsTheKindsWhoseUseComesLater) {
   resources["serviceprofiles"]["web"] =
       R"({"metadata":{"name":"web.shop.svc.cluster.local","namespace":"shop"},"spec":{"routes":[{"name":"r","isRetryable":true,)"
       R"("condition":{"all":[{"method":"GET"}]}}],"dstOverrides":[{"authority":"a.b","weight":"500m"}]}})";
-  for (const char* const kind : {"httproutes", "grpcroutes", "tlsroutes", "tcproutes", "policyhttproutes"}) {
-    resources[kind]["r"] = R"({"metadata":{"name":"r","namespace":"shop"},"spec":{"parentRefs":[{"name":"web","kind":"Service","group":""}],"rules":[]}})";
+  for (const char* const kind :
+       {"httproutes", "grpcroutes", "tlsroutes", "tcproutes", "policyhttproutes"}) {
+    resources[kind]["r"] =
+        R"({"metadata":{"name":"r","namespace":"shop"},"spec":{"parentRefs":[{"name":"web","kind":"Service","group":""}],"rules":[]}})";
   }
   start();
   EXPECT_EQ(index.count<k8s::ExternalWorkload>(), 1U);
@@ -226,23 +242,29 @@ TEST_F(KubernetesSourceTest, AMalformedObjectIsNamedAndTheOthersAreNotAffected) 
   EXPECT_EQ(source->broken_objects(), 0U);
 }
 
-// design.md §4: 4 KiB a pod, its part of ReplicaSets with it. Pods as API servers write them, ten a ReplicaSet.
+// design.md §4: 4 KiB a pod, its part of ReplicaSets with it. Pods as API servers write them, ten a
+// ReplicaSet.
 TEST_F(KubernetesSourceTest, PodsCostLittle) {
   start();
   constexpr int kPods = 2000;
   std::string managed = R"("managedFields":[{"manager":"kubelet","fieldsV1":{)";
-  for (int i = 0; i < 60; ++i) managed += concat(i > 0 ? "," : "", R"("f:field)", std::to_string(i), R"(":{"f:inner":{}})");
+  for (int i = 0; i < 60; ++i)
+    managed += concat(i > 0 ? "," : "", R"("f:field)", std::to_string(i), R"(":{"f:inner":{}})");
   managed += "}}]";
   const auto pod = [&](int i) {
     const std::string n = std::to_string(i), set = std::to_string(i / 10);
     return concat(
-        R"({"metadata":{"name":"shop-front-)", set, "-", n, R"(","namespace":"shop","uid":"00000000-0000-0000-0000-0000000)", n, R"(",)", managed,
-        R"(,"labels":{"app":"front-)", set, R"(","pod-template-hash":"h)", set, R"(","linkerd.io/control-plane-ns":"linkerd"},)",
+        R"({"metadata":{"name":"shop-front-)", set, "-", n,
+        R"(","namespace":"shop","uid":"00000000-0000-0000-0000-0000000)", n, R"(",)", managed,
+        R"(,"labels":{"app":"front-)", set, R"(","pod-template-hash":"h)", set,
+        R"(","linkerd.io/control-plane-ns":"linkerd"},)",
         R"("annotations":{"linkerd.io/trust-root-sha256":"7cc358aa45100f42d57b76e9b235253bfc6fc830b3e45858d2bc473657aae3f7","other":"dropped"},)",
-        R"("ownerReferences":[{"kind":"ReplicaSet","name":"shop-front-)", set, R"(","controller":true}]},)",
+        R"("ownerReferences":[{"kind":"ReplicaSet","name":"shop-front-)", set,
+        R"(","controller":true}]},)",
         R"("spec":{"nodeName":"node-1","serviceAccountName":"front","restartPolicy":"Always","containers":[{"name":"linkerd-proxy"},)",
         R"({"name":"app","ports":[{"containerPort":8080}],"env":[{"name":"A","value":"dropped"}]}]},)",
-        R"("status":{"phase":"Running","podIP":"10.1.)", std::to_string(i / 250), ".", std::to_string(i % 250),
+        R"("status":{"phase":"Running","podIP":"10.1.)", std::to_string(i / 250), ".",
+        std::to_string(i % 250),
         R"(","hostIP":"192.0.2.1","conditions":[{"type":"Ready","status":"True"},{"type":"Initialized","status":"True"}],)",
         R"("containerStatuses":[{"name":"linkerd-proxy","state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}},)",
         R"({"name":"app","containerID":"containerd://)", n, R"(","state":{"running":{}}}]}})");
@@ -255,8 +277,10 @@ TEST_F(KubernetesSourceTest, PodsCostLittle) {
   for (int i = 0; i < kPods; ++i) {
     if (i % 10 == 0) {
       const std::string set = std::to_string(i / 10);
-      sets->writer.write(as_bytes(concat(R"({"type":"ADDED","object":{"metadata":{"name":"shop-front-)", set,
-                                         R"(","namespace":"shop","labels":{"a":"b"},"ownerReferences":[{"kind":"Deployment","name":"shop-front"}]}}})", "\n")));
+      sets->writer.write(as_bytes(concat(
+          R"({"type":"ADDED","object":{"metadata":{"name":"shop-front-)", set,
+          R"(","namespace":"shop","labels":{"a":"b"},"ownerReferences":[{"kind":"Deployment","name":"shop-front"}]}}})",
+          "\n")));
     }
     pods->writer.write(as_bytes(concat(R"({"type":"ADDED","object":)", pod(i), "}\n")));
     loop.advance(1ms);

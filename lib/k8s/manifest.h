@@ -15,11 +15,11 @@
 
 namespace tulle::k8s {
 
-using Object = std::variant<Namespace, ServiceAccount, Node, ReplicaSet, Job, Pod, Service, EndpointSlice, Server,
-                            ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
-                            NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork,
-                            PolicyHttpRoute, HttpRoute, GrpcRoute, TlsRoute, TcpRoute,
-                            ServiceProfile, ExternalWorkload>;
+using Object =
+    std::variant<Namespace, ServiceAccount, Node, ReplicaSet, Job, Pod, Service, EndpointSlice,
+                 Server, ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
+                 NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork, PolicyHttpRoute,
+                 HttpRoute, GrpcRoute, TlsRoute, TcpRoute, ServiceProfile, ExternalWorkload>;
 
 const ObjectMeta& meta_of(const Object& object) noexcept;
 const KindName& kind_of(const Object& object) noexcept;

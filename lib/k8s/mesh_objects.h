@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kinds of linkerd.io and workload.linkerd.io, as plain structs with their descriptions (see objects.h). Of
-// ServiceProfiles the conditions of routes and responses are not read yet.
+// The kinds of linkerd.io and workload.linkerd.io, as plain structs with their descriptions (see
+// objects.h). Of ServiceProfiles the conditions of routes and responses are not read yet.
 #pragma once
 
 #include <string>

@@ -41,7 +41,8 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
-// What stands between a pod and the workload that it belongs to: only whose they are is of interest.
+// What stands between a pod and the workload that it belongs to: only whose they are is of
+// interest.
 struct ReplicaSet {
   static constexpr KindName kKind{"apps", "ReplicaSet"};
   ObjectMeta meta;
