@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
+#include "cli/install_commands.h"
 
 namespace {
 
@@ -130,6 +131,7 @@ int main(int argc, char** argv) {
   });
 
   add_inject_commands(app, TULLE_VERSION, status);
+  add_install_commands(app, TULLE_VERSION, status);
 
   try {
     app.parse(argc, argv);
