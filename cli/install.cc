@@ -2,6 +2,7 @@
 #include "cli/install.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "cli/chart/embedded.h"
 #include "cli/chart/set.h"
@@ -9,7 +10,6 @@
 #include "lib/base/check.h"
 #include "lib/base/nearest.h"
 #include "lib/base/text.h"
-#include "lib/k8s/yaml_source.h"
 
 namespace tulle::cli {
 
@@ -29,7 +29,7 @@ std::string_view chart_name(bool crds) { return crds ? kCrds : kControlPlane; }
 
 // Its place comes before everything else; no pod of the control plane needs more than "restricted" gives.
 Manifest namespace_of(const InstallOptions& options) {
-  Manifest out{{}, {}, "v1", "Namespace", options.ns};
+  Manifest out{{}, {}, "v1", "Namespace", options.ns, {}};
   out.text = concat("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: ", options.ns,
                     "\n  annotations:\n    linkerd.io/inject: disabled\n  labels:\n    config.linkerd.io/admission-webhooks: disabled\n"
                     "    linkerd.io/control-plane-ns: ", options.ns,
@@ -38,7 +38,7 @@ Manifest namespace_of(const InstallOptions& options) {
 }
 
 Manifest secret_of(const InstallOptions& options, const Value& overrides) {
-  Manifest out{{}, {}, "v1", "Secret", std::string(kOverrides)};
+  Manifest out{{}, {}, "v1", "Secret", std::string(kOverrides), options.ns};
   out.text = concat("apiVersion: v1\nkind: Secret\nmetadata:\n  name: ", kOverrides, "\n  namespace: ", options.ns,
                     "\n  annotations:\n    linkerd.io/created-by: linkerd/cli ", options.version,
                     "\n  labels:\n    linkerd.io/control-plane-ns: ", options.ns, "\ndata:\n  ", kOverrides, ": ",

@@ -9,6 +9,7 @@
 #include "cli/check_commands.h"
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
+#include "cli/install_commands.h"
 
 namespace {
 
@@ -134,6 +135,7 @@ int main(int argc, char** argv) {
 
   add_inject_commands(app, TULLE_VERSION, status);
   add_check_command(app, TULLE_VERSION, status);
+  add_install_commands(app, TULLE_VERSION, status);
 
   try {
     app.parse(argc, argv);

@@ -162,10 +162,13 @@ bool sort_file(const std::string& file, const std::string& text, Rendered& into,
       problem = concat("YAML parse error on ", file, ": ", head ? "not an object" : why);
       return false;
     }
-    Manifest manifest{file, std::move(document), text_of(*head, "apiVersion"), text_of(*head, "kind"), {}};
+    Manifest manifest{file, std::move(document), text_of(*head, "apiVersion"), text_of(*head, "kind"), {}, {}};
     const Value* const metadata = head->find("metadata");
     const Value* const annotations = metadata != nullptr ? metadata->find("annotations") : nullptr;
-    if (metadata != nullptr) manifest.name = text_of(*metadata, "name");
+    if (metadata != nullptr) {
+      manifest.name = text_of(*metadata, "name");
+      manifest.ns = text_of(*metadata, "namespace");
+    }
     const bool hook = annotations != nullptr && annotations->find("helm.sh/hook") != nullptr;
     (hook ? into.hooks : into.manifests).push_back(std::move(manifest));
   }

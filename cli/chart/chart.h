@@ -49,6 +49,7 @@ struct Manifest {
   std::string file;  // CHART/templates/FILE
   std::string text;
   std::string api_version, kind, name;
+  std::string ns;  // as it is written; "" if it is not
 };
 
 struct Rendered {
