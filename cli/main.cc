@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/check_commands.h"
+#include "cli/cluster_commands.h"
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
 
@@ -146,6 +147,7 @@ int main(int argc, char** argv) {
 
   add_inject_commands(app, TULLE_VERSION, status);
   add_check_command(app, TULLE_VERSION, status);
+  add_cluster_commands(app, TULLE_VERSION, status);
 
   try {
     app.parse(argc, argv);
