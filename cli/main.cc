@@ -11,6 +11,7 @@
 #include "cli/cluster_commands.h"
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
+#include "cli/install_commands.h"
 
 namespace {
 
@@ -148,6 +149,7 @@ int main(int argc, char** argv) {
   add_inject_commands(app, TULLE_VERSION, status);
   add_check_command(app, TULLE_VERSION, status);
   add_cluster_commands(app, TULLE_VERSION, status);
+  add_install_commands(app, TULLE_VERSION, status);
 
   try {
     app.parse(argc, argv);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/ports.h"
+#include "lib/base/time.h"
 #include "lib/k8s/objects.h"
 #include "lib/net/address.h"
 
@@ -33,6 +34,7 @@ inline constexpr std::string_view kDefaultPolicyAnnotation =
     "config.linkerd.io/default-inbound-policy";
 inline constexpr std::string_view kRequireIdentityAnnotation =
     "config.linkerd.io/proxy-require-identity-inbound-ports";
+inline constexpr std::string_view kTrustRootAnnotation = "linkerd.io/trust-root-sha256";
 inline constexpr std::string_view kProxyContainer = "linkerd-proxy";
 
 struct MeshConfig {
@@ -49,6 +51,16 @@ struct MeshConfig {
   // chart does; otherwise only opaque ones.
   bool force_transport_header = true;
   bool ipv6 = true;
+  // Meshed peers speak HTTP/2 to each other also for what applications send as HTTP/1.
+  bool h2_upgrade = true;
+  // How a proxy keeps HTTP/2 connections to another one alive.
+  struct KeepAlive {
+    Duration interval = 10s;
+    Duration timeout = 3s;
+    bool while_idle = true;
+  } meshed_keep_alive;
+  // Its EgressNetworks are for clients of every namespace.
+  std::string global_egress_namespace = "linkerd-egress";
 
   MeshConfig();
 

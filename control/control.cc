@@ -105,8 +105,22 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
   api_ = std::make_unique<k8s::ApiClient>(loop_, *dialer_, cluster, log_,
                                           k8s::ApiClient::Options{.user_agent = "tulle-control"});
   kubernetes_ = std::make_unique<KubernetesSource>(*api_, index_, log_, seed + 1);
+  if (options_.identity) {
+    identity_events_ = std::make_unique<IdentityEvents>(
+        *api_, *issuers_, log_, options_.mesh.controller_namespace,
+        KubernetesIssuer::Options{}.deployment, own_pod(options_), seed + 8);
+  }
   if (folder_issuer_ == nullptr) {
     KubernetesIssuer::Options issuer;
+    if (options_.identity && !options_.generate_issuer) {
+      issuer.anchor_users = [this]() -> std::optional<AnchorUsers> {
+        if (!kubernetes_->synced()) return std::nullopt;
+        return anchor_users(View(index_));
+      };
+      issuer.on_stale_anchors = [this](const std::string& who) {
+        identity_events_->anchors_in_use(who);
+      };
+    }
     issuer.ns = options_.mesh.controller_namespace;
     issuer.generate = options_.generate_issuer;
     issuer.policy.name = issuer_name(options_.mesh);
@@ -217,7 +231,10 @@ std::string Control::start(net::SocketFactory& sockets) {
     }
     certifier_ = std::make_unique<Certifier>(
         options_.mesh, *issuers_, *tokens_, log_,
-        Certifier::Options{options_.issuance_lifetime, options_.clock_skew});
+        Certifier::Options{options_.issuance_lifetime, options_.clock_skew,
+                           [this](std::string_view reason) {
+                             if (identity_events_) identity_events_->validation_failed(reason);
+                           }});
     grpc::add_unary<pb::identity::Identity::Certify>(identity_server_, *certifier_,
                                                      &Certifier::certify);
   }
@@ -241,6 +258,7 @@ std::string Control::start(net::SocketFactory& sockets) {
   if (source_ != nullptr) tasks_.spawn(source_->run());
   if (folder_issuer_ != nullptr) tasks_.spawn(folder_issuer_->run());
   if (kubernetes_issuer_ != nullptr) tasks_.spawn(kubernetes_issuer_->run());
+  if (identity_events_ != nullptr) tasks_.spawn(identity_events_->run());
   if (own_ != nullptr) tasks_.spawn(own_->run());
   serve_grpc();
   tasks_.spawn(admin_port_->run());

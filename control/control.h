@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "control/identity/certify.h"
+#include "control/identity/identity_events.h"
 #include "control/identity/kubernetes_issuer.h"
 #include "control/identity/own_certificates.h"
 #include "control/index/index.h"
@@ -78,6 +79,7 @@ class Control {
   std::unique_ptr<IssuerStore> issuers_;  // null: no TLS
   std::unique_ptr<FolderIssuer> folder_issuer_;
   std::unique_ptr<KubernetesIssuer> kubernetes_issuer_;
+  std::unique_ptr<IdentityEvents> identity_events_;  // on Kubernetes, with the identity role
   std::unique_ptr<OwnCertificates> own_;
   std::unique_ptr<TokenVerifier> tokens_;
   std::unique_ptr<Certifier> certifier_;

@@ -93,6 +93,10 @@ int main(int argc, char** argv) {
     std::fputs(control::help_text().c_str(), stdout);
     return 0;
   }
+  if (std::holds_alternative<control::ShowVersion>(options)) {
+    std::puts("tulle-control " TULLE_VERSION);
+    return 0;
+  }
   if (const auto* const bad = std::get_if<control::OptionProblems>(&options)) {
     for (const std::string& problem : bad->problems) {
       std::fputs(concat("tulle-control: ", problem, "\n").c_str(), stderr);

@@ -143,6 +143,25 @@ constexpr std::array kFlags{
          }},
     Flag{"enable-ipv6", "BOOL", "give out IPv6 endpoints (true)",
          [](Options& o, std::string_view v) { return take_bool(o.mesh.ipv6, v); }},
+    Flag{"enable-h2-upgrade", "BOOL", "proxies carry HTTP/1 over HTTP/2 to each other (true)",
+         [](Options& o, std::string_view v) { return take_bool(o.mesh.h2_upgrade, v); }},
+    Flag{"meshed-keep-alive-interval", "DURATION", "between PINGs of proxies to each other (10s)",
+         [](Options& o, std::string_view v) {
+           return take_duration(o.mesh.meshed_keep_alive.interval, v, 1s);
+         }},
+    Flag{"meshed-keep-alive-timeout", "DURATION", "how long such a PING may take (3s)",
+         [](Options& o, std::string_view v) {
+           return take_duration(o.mesh.meshed_keep_alive.timeout, v, 1ms);
+         }},
+    Flag{"meshed-keep-alive-while-idle", "BOOL", "PINGs also on connections without streams (true)",
+         [](Options& o, std::string_view v) {
+           return take_bool(o.mesh.meshed_keep_alive.while_idle, v);
+         }},
+    Flag{"global-egress-network-namespace", "NAME",
+         "whose EgressNetworks are for every namespace (linkerd-egress)",
+         [](Options& o, std::string_view v) {
+           return take_domain(o.mesh.global_egress_namespace, v);
+         }},
     Flag{"issuer", "DIR",
          "issuer: tls.crt, tls.key, ca.crt, or crt.pem, key.pem; on Kubernetes it is found through "
          "the API server without",
@@ -256,13 +275,14 @@ void check_together(const Options& options, std::vector<std::string>& problems) 
 
 }  // namespace
 
-std::variant<Options, OptionProblems, ShowHelp> parse_options(
+std::variant<Options, OptionProblems, ShowHelp, ShowVersion> parse_options(
     const std::vector<std::string>& arguments, bool in_cluster) {
   Options options;
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     std::string_view argument = arguments[i];
     if (argument == "--help" || argument == "-h") return ShowHelp{};
+    if (argument == "--version" || argument == "-version") return ShowVersion{};
     if (!argument.starts_with('-') || argument == "-" || argument == "--") {
       problems.push_back(concat("unexpected argument: ", argument));
       continue;
@@ -308,6 +328,7 @@ std::string help_text() {
     out += flag.help;
     out += '\n';
   }
+  out += "  --version                               prints the version\n";
   return out;
 }
 

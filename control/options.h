@@ -55,10 +55,11 @@ struct OptionProblems {
   std::vector<std::string> problems;
 };
 struct ShowHelp {};
+struct ShowVersion {};
 
 // `in_cluster`: we run in a pod (KUBERNETES_SERVICE_HOST is set), which makes Kubernetes the source
 // where nothing else is said.
-std::variant<Options, OptionProblems, ShowHelp> parse_options(
+std::variant<Options, OptionProblems, ShowHelp, ShowVersion> parse_options(
     const std::vector<std::string>& arguments, bool in_cluster = false);
 std::string help_text();
 

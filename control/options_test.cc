@@ -20,7 +20,9 @@ TEST(Options, TakesFlagsInEveryForm) {
        "--identity-generate", "--identity-issuance-lifetime=20s",
        "--cluster-networks=10.0.0.0/8,fd00::/8", "--default-inbound-policy=deny",
        "--default-opaque-ports=", "--listen=127.0.0.1", "--policy-port=0",
-       "--identity-trust-domain=example.org.", "--outbound-transport-mode=transparent"});
+       "--identity-trust-domain=example.org.", "--outbound-transport-mode=transparent",
+       "--enable-h2-upgrade=false", "--meshed-keep-alive-interval=20s",
+       "--global-egress-network-namespace=egress"});
   const auto* const options = std::get_if<Options>(&parsed);
   ASSERT_NE(options, nullptr);
   EXPECT_TRUE(options->identity);
@@ -36,6 +38,9 @@ TEST(Options, TakesFlagsInEveryForm) {
   EXPECT_EQ(options->policy_port, 0);
   EXPECT_EQ(options->mesh.trust_domain, "example.org");
   EXPECT_FALSE(options->mesh.force_transport_header);
+  EXPECT_FALSE(options->mesh.h2_upgrade);
+  EXPECT_EQ(options->mesh.meshed_keep_alive.interval, 20s);
+  EXPECT_EQ(options->mesh.global_egress_namespace, "egress");
 }
 
 TEST(Options, HasLinkerdsDefaults) {
@@ -92,6 +97,7 @@ TEST(Options, ChoosesTheSource) {
 
 TEST(Options, Help) {
   EXPECT_TRUE(std::holds_alternative<ShowHelp>(parse_options({"--nope", "--help"})));
+  EXPECT_TRUE(std::holds_alternative<ShowVersion>(parse_options({"--version"})));
   EXPECT_NE(help_text().find("--manifests=DIR"), std::string::npos);
 }
 

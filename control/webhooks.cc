@@ -179,7 +179,7 @@ void KubernetesCluster::read_values() {
   std::vector<inject::ConfigProblem> problems;
   auto config = std::make_shared<inject::Config>(inject::read_config_yaml(values_.text(), problems));
   for (const inject::ConfigProblem& problem : problems) {
-    log_.warn("a value cannot be used; its default is",
+    log_.warn("a value of the chart has no effect",
               {{"file", values_file_}, {"value", problem.path}, {"reason", problem.reason}});
   }
   config->control_namespace = ns_;

@@ -34,6 +34,8 @@ struct InitOptions {
   redirect::Rules rules;
   std::string netns;
   std::string close_wait;
+  redirect::Backend backend = redirect::Backend::NfTables;  // to begin with
+  bool by_mode = false;  // --iptables-mode is given, which overrides the bin paths
   bool simulate = false;
   std::vector<std::string> problems;
 };
@@ -97,8 +99,15 @@ void set_flag(InitOptions& options, std::string_view name, std::string_view valu
     if (name == "ipv6") options.rules.ipv6 = on;
     if (name == "simulate") options.simulate = on;
   } else if (name == "iptables-mode") {
-    if (value != "legacy" && value != "nft" && value != "plain") wrong("legacy, nft or plain");
-  } else if (name != "firewall-bin-path" && name != "firewall-save-bin-path" && name != "log-format" && name != "log-level") {
+    if (value != "legacy" && value != "nft" && value != "plain") return wrong("legacy, nft or plain");
+    options.backend = value == "legacy" ? redirect::Backend::XTables : redirect::Backend::NfTables;
+    options.by_mode = true;
+  } else if (name == "firewall-bin-path") {
+    if (value != "iptables-legacy" && value != "iptables-nft" && value != "iptables") {
+      return wrong("iptables-legacy, iptables-nft or iptables");
+    }
+    if (!options.by_mode && value == "iptables-legacy") options.backend = redirect::Backend::XTables;
+  } else if (name != "firewall-save-bin-path" && name != "log-format" && name != "log-level") {
     options.problems.push_back(concat("unknown flag --", name));
   }
 }
@@ -147,7 +156,12 @@ int init(const Arguments& arguments) {
     return kUsage;
   }
   if (options.simulate) {
-    std::fputs(redirect::to_nft(options.rules).c_str(), stdout);
+    if (options.backend == redirect::Backend::NfTables) {
+      std::fputs(redirect::to_nft(options.rules).c_str(), stdout);
+    } else {
+      std::fputs(redirect::to_iptables(options.rules, false).c_str(), stdout);
+      if (options.rules.ipv6) std::fputs(("# IPv6\n" + redirect::to_iptables(options.rules, true)).c_str(), stdout);
+    }
     return 0;
   }
   raise_capabilities();
@@ -158,11 +172,13 @@ int init(const Arguments& arguments) {
       return 1;
     }
   }
-  const Result<void> installed = redirect::install(options.rules);
+  const Result<redirect::Backend> installed = redirect::install(options.rules, options.backend);
   if (!installed) {
     const int code = installed.error().os_errno;
     say(concat("tulle-node init: cannot ", installed.error().where, ": ", code != 0 ? std::strerror(code) : "they are not as asked",
-               code == EPERM ? " (CAP_NET_ADMIN is needed)" : code == EOPNOTSUPP || code == EPROTONOSUPPORT ? " (this kernel has no nf_tables)" : ""));
+               code == EPERM ? " (CAP_NET_ADMIN is needed)"
+               : installed.error().code == Errc::Unsupported ? " (this kernel has neither nf_tables with nat nor the nat table of iptables)"
+                                                             : ""));
     return 1;
   }
   if (!options.close_wait.empty()) {
@@ -172,7 +188,7 @@ int init(const Arguments& arguments) {
       return 1;
     }
   }
-  say("connections are redirected");
+  say(*installed == redirect::Backend::NfTables ? "connections are redirected (nf_tables)" : "connections are redirected (iptables)");
   return 0;
 }
 

@@ -59,8 +59,10 @@ constexpr std::string_view kHelp =
     "      --ipv6=BOOL                  IPv6, too (true)\n"
     "      --simulate                   prints the rules, changes nothing\n"
     "      --timeout-close-wait-secs N  sets nf_conntrack_tcp_timeout_close_wait\n"
-    "      --log-format, --log-level, -w, --iptables-mode, --firewall-bin-path, --firewall-save-bin-path\n"
-    "                                   accepted; rules are always made over netlink\n";
+    "      --iptables-mode MODE         legacy: the nat tables of iptables; nft, plain: nf_tables. The other one\n"
+    "                                   where the kernel does not have that one. No program is run for either\n"
+    "      --firewall-bin-path NAME     the same by iptables-legacy, iptables-nft, iptables\n"
+    "      --log-format, --log-level, -w, --firewall-save-bin-path    accepted\n";
 
 int sleep_seconds(const Arguments& arguments) {
   const auto seconds = arguments.size() == 1 ? parse_number<unsigned>(arguments[0]) : std::nullopt;
@@ -79,8 +81,8 @@ int run(int argc, char** argv) {
   std::string_view verb;
   if (program == "linkerd2-proxy-init" || program == "proxy-init") {
     verb = "init";
-  } else if (program == "linkerd-await") {
-    verb = "await";
+  } else if (program.starts_with("linkerd-await")) {
+    verb = "await";  // also linkerd-await-0.1.0-amd64, as it is published
   } else if (program == "linkerd2-network-validator") {
     verb = "validate";
   } else if (program == "sleep") {
@@ -93,12 +95,13 @@ int run(int argc, char** argv) {
   for (const std::string_view argument : arguments) {
     if (argument == "--" || (verb == "await" && !argument.starts_with("-"))) break;
     if (argument == "--help" || argument == "-h") verb = "--help";
+    if (argument == "--version" || argument == "-V") verb = "--version";
   }
   if (verb == "init") return init(arguments);
   if (verb == "await") return await(arguments);
   if (verb == "validate") return validate(arguments);
   if (verb == "sleep") return sleep_seconds(arguments);
-  if (verb == "--version") {
+  if (verb == "--version" || verb == "-V") {
     std::puts("tulle-node " TULLE_VERSION);
     return 0;
   }

@@ -187,9 +187,7 @@ void side(Reader& in, std::string_view dir, SideConfig& into) {
     into.h2_ping_interval.reset();
     into.h2_ping_timeout.reset();
   }
-  for (const char* later : {"SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL", "SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "SERVER_HTTP2_KEEP_ALIVE_TIMEOUT"}) {
-    in.no_effect(name(later));
-  }
+  in.no_effect(name("SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"));
   bool adaptive = false;
   in.boolean(name("SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"), adaptive);
 }
@@ -378,9 +376,12 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
   Duration profile_wait{};
   in.duration("DESTINATION_PROFILE_INITIAL_TIMEOUT", profile_wait);
   for (const char* name : {"TAP_SVC_NAME", "TRACE_COLLECTOR_SVC_ADDR", "TRACE_ATTRIBUTES_PATH", "TRACE_EXTRA_ATTRIBUTES",
-                           "INBOUND_GATEWAY_SUFFIXES", "DESTINATION_PROFILE_SUFFIXES", "DESTINATION_PROFILE_INITIAL_TIMEOUT"}) {
+                           "INBOUND_GATEWAY_SUFFIXES", "DESTINATION_PROFILE_INITIAL_TIMEOUT"}) {
     in.no_effect(name);
   }
+  // Every injected pod has "svc.DOMAIN."; more than that was asked for by somebody.
+  const bool usual = config.profile_suffixes.size() == 1 && config.profile_suffixes.front().starts_with("svc.");
+  if (!usual) in.no_effect("DESTINATION_PROFILE_SUFFIXES");
   if (config.ingress_mode) notes.without_effect.emplace_back("LINKERD2_PROXY_INGRESS_MODE");
   ControlService collector;
   control_service(in, "TRACE_COLLECTOR_SVC", false, collector);

@@ -250,6 +250,12 @@ TEST(Config, WhatHasNoEffectYetIsNamed) {
   (void)test::config_from(test::small_environment({{"OUTBOUND_METRICS_HOSTNAME_LABELS", "true"}}), plain);
   EXPECT_TRUE(plain.without_effect.empty());
   EXPECT_THAT(plain.warnings, ::testing::IsEmpty());
+  // What every injected pod has is not worth a word.
+  for (const auto& [value, told] : {std::pair{"svc.k8s.home.", false}, std::pair{".", true}, std::pair{"svc.a.b.,c.d.", true}}) {
+    ConfigNotes suffixes;
+    (void)test::config_from(test::small_environment({{"DESTINATION_PROFILE_SUFFIXES", value}}), suffixes);
+    EXPECT_EQ(suffixes.without_effect.size(), told ? 1U : 0U) << value;
+  }
   ConfigNotes open;
   (void)test::config_from(test::small_environment({{"INBOUND_DEFAULT_POLICY", ""}}), open);
   EXPECT_THAT(open.warnings, Contains(HasSubstr("INBOUND_DEFAULT_POLICY")));

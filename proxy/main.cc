@@ -35,12 +35,29 @@ net::Task<void> drain_on_signal(net::Loop& loop, int fd, Proxy& proxy) {
   for (;;) {
     signalfd_siginfo info{};
     if (::read(fd, &info, sizeof info) == sizeof info) {
-      proxy.shut_down();  // later signals add nothing
+      proxy.terminate();  // later signals add nothing
       continue;
     }
     io.readable = false;
     co_await net::readable(io);
   }
+}
+
+constexpr std::string_view kHelp =
+    "usage: tulle-proxy\n"
+    "       tulle-proxy --version | --help\n\n"
+    "The data plane of one workload. It takes no arguments: all settings are environment variables,\n"
+    "LINKERD2_PROXY_*, as Linkerd's proxy has them. Wrong ones are told all at once, with exit code 64.\n";
+
+// Whoever asks for something gets no running proxy.
+int answer(std::string_view argument) {
+  if (argument == "--version" || argument == "-V") {
+    std::puts("tulle-proxy " TULLE_VERSION);
+    return 0;
+  }
+  const bool help = argument == "--help" || argument == "-h";
+  std::fputs(kHelp.data(), help ? stdout : stderr);
+  return help ? 0 : kExitConfig;
 }
 
 int run() {
@@ -100,4 +117,4 @@ int run() {
 }  // namespace
 }  // namespace tulle::proxy
 
-int main() { return tulle::proxy::run(); }
+int main(int argc, char** argv) { return argc > 1 ? tulle::proxy::answer(argv[1]) : tulle::proxy::run(); }

@@ -4,9 +4,11 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/text.h"
 #include "proxy/admin/server.h"
+#include "proxy/application_sockets.h"
 #include "proxy/inbound/serve.h"
 #include "proxy/mesh_tls.h"
 #include "proxy/outbound/serve.h"
@@ -52,10 +54,13 @@ net::Task<void> accept_inbound(Worker& worker, net::TcpListener& listener, net::
     connections.spawn(serve_inbound(worker, std::move(*accepted)));
   }
 }
-net::Task<void> accept_outbound(Worker& worker, net::TcpListener& listener, net::TaskScope& connections) {
+// `accepted_count` counts, for other threads.
+net::Task<void> accept_outbound(Worker& worker, net::TcpListener& listener, net::TaskScope& connections,
+                                std::atomic<std::uint64_t>& accepted_count) {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener.accept();
     if (!accepted) co_return;
+    accepted_count.fetch_add(1, std::memory_order_relaxed);
     connections.spawn(serve_outbound(worker, std::move(*accepted)));
   }
 }
@@ -86,6 +91,7 @@ struct Proxy::WorkerThread {
   net::TaskScope outbound_connections;
   net::TaskScope acceptors;
   std::atomic<bool> idle{false};
+  std::atomic<std::uint64_t> outbound_accepted{0};
   std::thread thread;
   bool started = false;
 
@@ -94,12 +100,15 @@ struct Proxy::WorkerThread {
     if (started) return;
     started = true;
     acceptors.spawn(accept_inbound(*worker, *inbound, inbound_connections));
-    for (const auto& listener : outbound) acceptors.spawn(accept_outbound(*worker, *listener, outbound_connections));
+    for (const auto& listener : outbound) acceptors.spawn(accept_outbound(*worker, *listener, outbound_connections, outbound_accepted));
   }
-  void drain() {
+  void drain_inbound() {
     inbound->close();
+    worker->inbound_drain().start();
+  }
+  void drain_outbound() {
     for (const auto& listener : outbound) listener->close();
-    worker->drain().start();
+    worker->outbound_drain().start();
   }
 };
 
@@ -117,18 +126,21 @@ Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sin
       unsupported_([this](std::string_view feature) { count_unsupported(feature); }),
       server_policies_(control,
                        [this](std::uint16_t port, ServerPolicyHub::Publish publish) {
-                         return watch_server_policy({config_, *policy_client_, metrics_, log_, unsupported_}, port, std::move(publish));
+                         TellLife tell_life;  // on the port that is always watched
+                         if (port == config_.admin_listen.port) tell_life = [this](PodLife life) { told_life(life); };
+                         return watch_server_policy({config_, *policy_client_, metrics_, log_, unsupported_}, port, std::move(publish),
+                                                    std::move(tell_life));
                        },
-                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }}),
+                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }, [this] { return policy_client_->away(); }}),
       client_policies_(control,
                        [this](net::SocketAddr target, ClientPolicyHub::Publish publish) {
                          return watch_client_policy({config_, *policy_client_, metrics_, log_, unsupported_},
                                                     *destination_client_, target, std::move(publish));
                        },
-                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }}),
+                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }, [this] { return policy_client_->away(); }}),
       endpoints_(control, [this](std::string path, EndpointHub::Publish publish) {
         return watch_endpoints({config_, *destination_client_, metrics_, log_, unsupported_}, std::move(path), std::move(publish));
-      }, {[this] { return destination_client_->heard_at(); }, [this] { destination_client_->ask(); }}) {}
+      }, {[this] { return destination_client_->heard_at(); }, [this] { destination_client_->ask(); }, [this] { return destination_client_->away(); }}) {}
 
 Proxy::~Proxy() {
   scope_.cancel();
@@ -295,19 +307,46 @@ net::Task<std::string> Proxy::scrape() {
   co_return text;
 }
 
-void Proxy::shut_down() {
-  if (draining_) return;
-  draining_ = true;
-  log_.info("draining");
-  for (const auto& entry : workers_) {
-    WorkerThread* const worker = entry.get();
-    worker->loop->post([worker] { worker->drain(); });
-  }
-  scope_.spawn(wait_for_drain());
+void Proxy::shut_down() { drain(departure_.leave()); }
+void Proxy::terminate() { drain(departure_.terminate(control_.now())); }
+
+void Proxy::told_life(PodLife life) {
+  const Departure::State state = departure_.told(life);
+  if (state == Departure::State::Drained && drained_ != state) log_.info("the application has ended");
+  drain(state);
 }
 
-net::Task<void> Proxy::wait_for_drain() {
+void Proxy::drain(Departure::State state) {
+  if (state == drained_) return;
+  const bool first = drained_ == Departure::State::Serving;
+  drained_ = state;
+  const bool all = state == Departure::State::Drained;
+  log_.info("draining", {{"outbound", all ? "drains" : "open until the application has ended"}});
+  for (const auto& entry : workers_) {
+    WorkerThread* const worker = entry.get();
+    worker->loop->post([worker, first, all] {
+      if (first) worker->drain_inbound();
+      if (all) worker->drain_outbound();
+    });
+  }
+  if (first) scope_.spawn(leave_when_drained());
+}
+
+net::Task<void> Proxy::leave_when_drained() {
   const Deadline by = control_.after(config_.shutdown_grace);
+  std::uint64_t accepted = 0;
+  while (drained_ != Departure::State::Drained) {
+    if (by.passed(control_.now())) {
+      control_.stop();
+      co_return;
+    }
+    co_await net::sleep_for(control_, 200ms);
+    // What is dialled and closed between two looks at the sockets came through here.
+    std::uint64_t now_accepted = 0;
+    for (const auto& worker : workers_) now_accepted += worker->outbound_accepted.load(std::memory_order_relaxed);
+    const bool dialled = std::exchange(accepted, now_accepted) != now_accepted;
+    drain(departure_.saw_sockets(dialled || application_has_sockets(), control_.now()));
+  }
   for (;;) {
     bool idle = true;
     for (const auto& entry : workers_) {

@@ -10,6 +10,7 @@
 
 #include "lib/dns/control_name.h"
 #include "proxy/admin/handler.h"
+#include "proxy/departure.h"
 #include "proxy/workload.h"
 
 namespace tulle::proxy {
@@ -26,9 +27,11 @@ class Proxy final : public AdminHost {
 
   // Binds every listener and starts everything; accepting begins with the first certificate.
   Result<void> start();
-  // Drains once: listeners close, connections finish; the control loop stops when all are done or the grace
-  // period is over. From the control loop.
+  // Both drain: listeners close, connections finish; the control loop stops when all are done or the grace
+  // period is over. From the control loop; a second call adds nothing. shut_down(): the application has ended,
+  // everything drains at once. terminate(): it may still be shutting down; see departure.h.
   void shut_down() override;
+  void terminate();
 
   // For the admin server.
   const Config& config() const noexcept override { return config_; }
@@ -52,7 +55,9 @@ class Proxy final : public AdminHost {
   void count_unsupported(std::string_view feature);
   Result<void> bind_worker(WorkerThread& worker, bool shared_ports);
   net::Task<void> warn_while_uncertified();
-  net::Task<void> wait_for_drain();
+  void told_life(PodLife life);
+  void drain(Departure::State state);
+  net::Task<void> leave_when_drained();
 
   net::Loop& control_;
   const Config& config_;
@@ -79,7 +84,8 @@ class Proxy final : public AdminHost {
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<AdminServer> admin_;
   bool certified_ = false;
-  bool draining_ = false;
+  Departure departure_;
+  Departure::State drained_ = Departure::State::Serving;  // what the workers have been told
   net::TaskScope scope_;
 };
 

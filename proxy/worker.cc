@@ -25,6 +25,32 @@ std::string_view authority_of(std::string_view path) {
   return path.ends_with(":80") ? path.substr(0, path.size() - 3) : path;
 }
 
+// Estimates of what a remembered state takes; what is nested in a rule varies, and counts as a round figure.
+constexpr std::size_t kRuleBytes = 1024;
+std::size_t bytes_of(const ServerPolicy& policy) {
+  std::size_t bytes = sizeof policy + policy.authorizations.size() * kRuleBytes;
+  for (const InboundRoute& route : policy.routes) {
+    bytes += sizeof route + (route.rules.size() + route.authorizations.size()) * kRuleBytes;
+  }
+  return bytes;
+}
+std::size_t bytes_of(const ClientPolicy& policy) {
+  std::size_t bytes = sizeof policy + policy.tls.size() * kRuleBytes;
+  for (const auto* const routes : {&policy.http1, &policy.http2}) {
+    for (const OutboundRoute& route : *routes) bytes += sizeof route + route.rules.size() * kRuleBytes;
+  }
+  return bytes;
+}
+std::size_t bytes_of(const EndpointSet& set) {
+  std::size_t bytes = sizeof set;
+  for (const EndpointPtr& endpoint : set.endpoints) {
+    bytes += sizeof *endpoint + sizeof endpoint + endpoint->identity.size() + endpoint->server_name.size();
+    for (const auto& [name, value] : endpoint->labels) bytes += sizeof name + sizeof value + name.size() + value.size();
+  }
+  return bytes;
+}
+constexpr auto kWeigh = [](const auto& state) { return bytes_of(state); };
+
 }  // namespace
 
 BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load, const metrics::Labels& labels)
@@ -85,12 +111,12 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
       loop_(loop),
       random_(seed),
       learned_(parts.wide.learned),
-      server_policies_(loop, parts.server_policies, parts.config.inbound.discovery_idle,
+      server_policies_(loop, parts.server_policies, parts.config.inbound.discovery_idle, kWeigh,
                        [&config = parts.config](const std::uint16_t& port) {
                          return default_server_policy(config, port);
                        }),
-      client_policies_(loop, parts.client_policies, parts.config.outbound.discovery_idle),
-      endpoint_sets_(loop, parts.endpoints, parts.config.outbound.discovery_idle),
+      client_policies_(loop, parts.client_policies, parts.config.outbound.discovery_idle, kWeigh),
+      endpoint_sets_(loop, parts.endpoints, parts.config.outbound.discovery_idle, kWeigh),
       retired_(std::make_unique<Retired>(loop)),
       inbound_targets_(std::make_unique<InboundTargets>(*this)),
       sweep_(std::make_unique<Sweep>(*this)) {}

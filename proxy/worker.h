@@ -53,7 +53,8 @@ class Worker final {
   Dialer* dialer() noexcept { return parts_.dialer; }
   Random& random() noexcept { return random_; }
   AccountList& accounts() noexcept { return accounts_; }
-  net::Drain& drain() noexcept { return drain_; }
+  net::Drain& inbound_drain() noexcept { return inbound_drain_; }
+  net::Drain& outbound_drain() noexcept { return outbound_drain_; }
   Learned& learned() noexcept { return learned_; }
   ProxyWide& wide() noexcept { return parts_.wide; }
 
@@ -101,7 +102,8 @@ class Worker final {
   net::Loop& loop_;
   Random random_;
   AccountList accounts_;
-  net::Drain drain_;
+  net::Drain inbound_drain_;
+  net::Drain outbound_drain_;
   Learned learned_;
   CredentialsPtr credentials_;
   WatchCache<std::uint16_t, ServerPolicy> server_policies_;

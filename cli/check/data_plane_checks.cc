@@ -4,6 +4,7 @@
 
 #include "cli/check/checks.h"
 #include "cli/check/known_values.h"
+#include "lib/base/nearest.h"
 #include "lib/base/text.h"
 #include "lib/inject/formats.h"
 #include "lib/inject/names.h"
@@ -182,8 +183,8 @@ Outcome values_known(ClusterView& view) {
   std::vector<std::string> wrong;
   const auto judge = [&](const std::string& key) {
     if (std::find(known.begin(), known.end(), key) != known.end()) return;
-    const std::string_view nearest = inject::nearest_of(key, known);
-    wrong.push_back(nearest.empty() ? key : concat(key, " (is ", nearest, " meant?)"));
+    const std::string_view meant = nearest(key, known);
+    wrong.push_back(meant.empty() ? key : concat(key, " (is ", meant, " meant?)"));
   };
   const Value& values = view.values();
   for (std::size_t i = 0; i < values.keys().size(); ++i) {

@@ -144,7 +144,7 @@ void filter(const k8s::Service& service, const EndpointQuery& query, std::string
 }
 
 // An address that is no pod: outside of the mesh, or a gateway of another cluster.
-pb::destination::WeightedAddr bare_endpoint(const Candidate& candidate,
+pb::destination::WeightedAddr bare_endpoint(const MeshConfig& config, const Candidate& candidate,
                                             std::uint16_t service_port) {
   pb::destination::WeightedAddr out;
   out.addr = to_wire(candidate.address);
@@ -161,8 +161,8 @@ pb::destination::WeightedAddr bare_endpoint(const Candidate& candidate,
   }
   if (!identity.empty()) {
     out.tls_identity.make().set_dns_like_identity().name = identity;
-    out.protocol_hint.make().set_h2();
-    out.http2 = meshed_http2_params();
+    if (config.h2_upgrade) out.protocol_hint.make().set_h2();
+    out.http2 = meshed_http2_params(config);
   }
   return out;
 }
@@ -222,7 +222,7 @@ grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& con
     out.endpoints.insert_or_assign(
         c.address, c.pod != nullptr
                        ? pod_endpoint(view, config, *c.pod, c.address, c.zone, client_zone)
-                       : bare_endpoint(c, query.port));
+                       : bare_endpoint(config, c, query.port));
   }
   return out;
 }

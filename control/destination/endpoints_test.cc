@@ -278,6 +278,21 @@ TEST_F(Endpoints, DescribesAMeshedPod) {
   EXPECT_FALSE(get(kWeb).endpoints.begin()->second.protocol_hint->opaque_transport);
 }
 
+TEST_F(Endpoints, FollowWhatTheOperatorSaysOfHttp2) {
+  using Case = pb::destination::ProtocolHint::ProtocolCase;
+  add_pod("web-0", "10.0.0.1");
+  add_service("{ports: [{port: 80}]}");
+  add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}]");
+  config.h2_upgrade = false;
+  config.meshed_keep_alive = {.interval = 30s, .timeout = 5s, .while_idle = false};
+  const auto endpoint = get(kWeb).endpoints.begin()->second;
+  EXPECT_EQ(endpoint.protocol_hint->protocol_case, Case::none);
+  EXPECT_TRUE(endpoint.protocol_hint->opaque_transport);
+  EXPECT_EQ(endpoint.http2->keep_alive->interval->seconds, 30);
+  EXPECT_EQ(endpoint.http2->keep_alive->timeout->seconds, 5);
+  EXPECT_FALSE(endpoint.http2->keep_alive->while_idle);
+}
+
 TEST_F(Endpoints, NamesOwners) {
   add_service("{ports: [{port: 80}]}");
   add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: p}}]");
@@ -285,15 +300,42 @@ TEST_F(Endpoints, NamesOwners) {
     add(concat("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop", meta, "}\n"));
     return get(kWeb).endpoints.begin()->second.metric_labels;
   };
-  EXPECT_EQ(labels(", labels: {pod-template-hash: abc}, ownerReferences: [{kind: ReplicaSet, name: "
-                   "web-abc}]")
-                .at("deployment"),
-            "web");
   EXPECT_EQ(labels(", ownerReferences: [{kind: Job, name: once}]").at("k8s_job"), "once");
   EXPECT_EQ(labels(", ownerReferences: [{kind: StatefulSet, name: db}]").at("statefulset"), "db");
   EXPECT_EQ(labels(", labels: {linkerd.io/proxy-deployment: front}").at("deployment"), "front");
   EXPECT_EQ(labels("").at("pod"), "p");
   EXPECT_EQ(labels("").at("serviceaccount"), "default");
+}
+
+// Nothing is guessed from names: the ReplicaSet or Job says whose it is.
+TEST_F(Endpoints, NamesTheWorkloadBehindReplicaSetsAndJobs) {
+  add_service("{ports: [{port: 80}]}");
+  add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: p}}]");
+  const auto pod_of = [&](std::string_view owner, std::string_view labels = "{}") {
+    add(concat("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop, labels: ", labels,
+               ", ownerReferences: [{", owner, "}]}\n"));
+  };
+  const auto owned = [&](std::string_view kind, std::string_view name, std::string_view owners) {
+    add(concat("apiVersion: apps/v1\nkind: ", kind, "\nmetadata: {name: ", name,
+               ", namespace: shop, ownerReferences: [", owners, "]}\n"));
+  };
+  const auto labels = [&] { return get(kWeb).endpoints.begin()->second.metric_labels; };
+  pod_of("kind: ReplicaSet, name: web-abc", "{pod-template-hash: abc}");
+  EXPECT_EQ(labels().at("replicaset"), "web-abc");  // not known yet
+  owned("ReplicaSet", "web-abc", "{kind: Deployment, name: shop-front}");
+  EXPECT_EQ(labels().at("deployment"), "shop-front");
+  EXPECT_FALSE(labels().contains("replicaset"));
+  owned("ReplicaSet", "web-abc", "{kind: Rollout, name: shop-front}");
+  EXPECT_EQ(labels().at("replicaset"), "web-abc");
+  owned("ReplicaSet", "web-abc", "{kind: Deployment, name: a}, {kind: Deployment, name: b}");
+  EXPECT_EQ(labels().at("replicaset"), "web-abc");
+
+  pod_of("kind: Job, name: night-1");
+  add("apiVersion: batch/v1\nkind: Job\nmetadata: {name: night-1, namespace: shop}\n");
+  EXPECT_EQ(labels().at("k8s_job"), "night-1");
+  add("apiVersion: batch/v1\nkind: Job\nmetadata: {name: night-1, namespace: shop, "
+      "ownerReferences: [{kind: CronJob, name: night}]}\n");
+  EXPECT_EQ(labels().at("cronjob"), "night");
 }
 
 TEST_F(Endpoints, TellsOpaquePorts) {

@@ -28,34 +28,15 @@ bool is_proxy_own_port(const k8s::Pod& pod, std::uint16_t port) {
          port == proxy_port(pod, "LINKERD2_PROXY_ADMIN_LISTEN_ADDR").value_or(kAdminPort);
 }
 
-// The workload behind the pod: what dashboards group by.
-struct Owner {
-  std::string kind;  // lower case
-  std::string name;
-};
-
-Owner owner_of(const k8s::Pod& pod) {
-  // An injected pod says it in a label.
-  for (const std::string_view kind : {"deployment", "statefulset", "daemonset", "cronjob", "job",
-                                      "replicaset", "replicationcontroller"}) {
-    const std::string_view name = pod.meta.labels.get(concat("linkerd.io/proxy-", kind));
-    if (!name.empty()) return {std::string(kind), std::string(name)};
-  }
-  if (pod.meta.owners.size() != 1) return {"pod", pod.meta.name};
-  const k8s::OwnerReference& owner = pod.meta.owners.front();
-  std::string kind;
-  for (const char c : owner.kind) kind += ascii_lower(c);
-  // A Deployment names its ReplicaSets <deployment>-<hash of the template>.
-  const std::string_view hash = pod.meta.labels.get("pod-template-hash");
-  if (kind == "replicaset" && !hash.empty() && owner.name.ends_with(concat("-", hash))) {
-    return {"deployment", owner.name.substr(0, owner.name.size() - hash.size() - 1)};
-  }
-  return {std::move(kind), owner.name};
+WorkloadName named(std::string_view kind, std::string_view name) {
+  WorkloadName out{"", std::string(name)};
+  for (const char c : kind) out.kind += ascii_lower(c);
+  return out;
 }
 
-void add_labels(const k8s::Pod& pod, std::string_view zone, std::string_view client_zone,
-                std::map<std::string, std::string>& labels) {
-  const Owner owner = owner_of(pod);
+void add_labels(const View& view, const k8s::Pod& pod, std::string_view zone,
+                std::string_view client_zone, std::map<std::string, std::string>& labels) {
+  const WorkloadName owner = workload_of(view, pod);
   labels["pod"] = pod.meta.name;
   labels[owner.kind == "job" ? "k8s_job" : owner.kind] = owner.name;
   labels["serviceaccount"] = service_account_of(pod);
@@ -71,6 +52,23 @@ void add_labels(const k8s::Pod& pod, std::string_view zone, std::string_view cli
 }
 
 }  // namespace
+
+WorkloadName workload_of(const View& view, const k8s::Pod& pod) {
+  // An injected pod says it in a label.
+  for (const std::string_view kind : {"deployment", "statefulset", "daemonset", "cronjob", "job",
+                                      "replicaset", "replicationcontroller"}) {
+    const std::string_view name = pod.meta.labels.get(concat("linkerd.io/proxy-", kind));
+    if (!name.empty()) return {std::string(kind), std::string(name)};
+  }
+  if (pod.meta.owners.size() != 1) return {"pod", pod.meta.name};
+  const k8s::OwnerReference& owner = pod.meta.owners.front();
+  const k8s::OwnerReference* const above = view.owner_of(owner.kind, pod.meta.ns, owner.name);
+  // What else makes ReplicaSets (a Rollout) is no workload that dashboards know.
+  const bool known = above != nullptr && (owner.kind == "Job" || above->kind == "Deployment" ||
+                                          above->kind == "StatefulSet" ||
+                                          above->kind == "DaemonSet" || above->kind == "Job");
+  return known ? named(above->kind, above->name) : named(owner.kind, owner.name);
+}
 
 bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port) {
   if (!server.spec.pod_selector || !server.spec.pod_selector->matches(pod.meta.labels))
@@ -99,12 +97,12 @@ bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& 
   return false;
 }
 
-pb::destination::Http2ClientParams meshed_http2_params() {
+pb::destination::Http2ClientParams meshed_http2_params(const MeshConfig& config) {
   pb::destination::Http2ClientParams out;
   auto& keep_alive = out.keep_alive.make();
-  keep_alive.interval = pb::to_pb(10s);
-  keep_alive.timeout = pb::to_pb(3s);
-  keep_alive.while_idle = true;
+  keep_alive.interval = pb::to_pb(config.meshed_keep_alive.interval);
+  keep_alive.timeout = pb::to_pb(config.meshed_keep_alive.timeout);
+  keep_alive.while_idle = config.meshed_keep_alive.while_idle;
   return out;
 }
 
@@ -114,7 +112,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   pb::destination::WeightedAddr out;
   out.addr = to_wire(address);
   out.weight = kWeight;
-  add_labels(pod, zone, client_zone, out.metric_labels);
+  add_labels(view, pod, zone, client_zone, out.metric_labels);
   const std::string* const skipped = pod.meta.annotations.find(kSkipInboundAnnotation);
   const bool skips =
       skipped != nullptr && PortSet::from_annotation(*skipped, &pod).contains(address.port);
@@ -125,7 +123,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   const bool opaque = is_opaque_port(view, config, pod, address.port);
   if (opaque) {
     hint.set_opaque();
-  } else {
+  } else if (config.h2_upgrade) {
     hint.set_h2();
   }
   if ((opaque || config.force_transport_header) && !is_proxy_own_port(pod, address.port)) {
@@ -133,7 +131,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   }
   out.protocol_hint = std::move(hint);
 
-  out.http2 = meshed_http2_params();
+  out.http2 = meshed_http2_params(config);
 
   if (pod.meta.labels.get(kMeshedLabel) == config.controller_namespace) {
     const std::string identity = config.identity_of(service_account_of(pod), pod.meta.ns);

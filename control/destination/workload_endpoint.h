@@ -12,6 +12,14 @@
 
 namespace tulle::control {
 
+// The workload behind a pod, what dashboards group by (control-plane.md §1.5, owner resolution):
+// the Deployment of its ReplicaSet, the CronJob of its Job, the pod itself if it has none.
+struct WorkloadName {
+  std::string kind;  // lower case
+  std::string name;
+};
+WorkloadName workload_of(const View& view, const k8s::Pod& pod);
+
 // Does the pod's annotation, or the default list in its absence, or a Server that selects the port
 // with proxyProtocol opaque, say that this port carries opaque bytes?
 bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,
@@ -23,7 +31,7 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
                                            std::string_view zone, std::string_view client_zone);
 
 // How a proxy is to keep HTTP/2 connections to another one alive.
-pb::destination::Http2ClientParams meshed_http2_params();
+pb::destination::Http2ClientParams meshed_http2_params(const MeshConfig& config);
 
 // Does a Server of the pod's namespace select this pod and port? (Its port may be a name.)
 bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port);

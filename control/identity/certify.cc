@@ -37,6 +37,7 @@ net::Task<grpc::StatusOr<pb::identity::CertifyResponse>> Certifier::answer(
                {{"reason", good.error().where},
                 {"now", format_rfc3339(wall_now())},
                 {"until", format_rfc3339(issuer->issuer.certificate.not_after)}});
+    if (options_.on_invalid) options_.on_invalid(good.error().where);
     co_return refuse(grpc::Code::Unknown, std::string(good.error().where));
   }
 

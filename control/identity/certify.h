@@ -3,6 +3,7 @@
 // (wire-api.md §4, control-plane.md §4.2), and keeps the issuer it does that with up to date.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "control/config.h"
@@ -19,6 +20,8 @@ class Certifier {
   struct Options {
     Duration lifetime = 24h;  // > 0
     Duration skew = 20s;      // certificates begin and end so much earlier and later
+    // Is told why the issuer in use cannot be used any more, each time a leaf is refused for it.
+    std::function<void(std::string_view)> on_invalid = nullptr;
   };
   Certifier(const MeshConfig& config, IssuerStore& issuers, TokenVerifier& tokens,
             const log::Logger& log, Options options)

@@ -21,6 +21,9 @@ std::string fingerprint_of(const IssuerState& state) {
   return tls::sha256_hex(out);
 }
 
+// A reason may tell what time it is; it is the same one a second later.
+std::string_view without_time(std::string_view reason) { return reason.substr(0, reason.find(" (it is now ")); }
+
 // Random, so that serials of restarts and replicas do not meet; positive as X.509 wants it.
 std::uint64_t first_serial() {
   std::random_device device;
@@ -44,11 +47,13 @@ void IssuerStore::use(IssuerState state, std::string_view origin) {
 }
 
 void IssuerStore::refuse(std::string reason, std::string_view origin) {
-  if (reason == problem_) return;
+  const bool told = broken() && without_time(reason) == without_time(problem_);
   problem_ = std::move(reason);
+  if (told) return;
   log_.error(current_ ? "the issuer cannot be read; the last good one stays"
                       : "the issuer cannot be read",
              {{"from", origin}, {"reason", problem_}});
+  for (const auto& call : on_refuse_) call(problem_);
 }
 
 bool FolderIssuer::load() {

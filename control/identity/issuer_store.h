@@ -30,6 +30,11 @@ class IssuerStore {
   // Called after each change, e.g. to issue the control plane's own certificates anew.
   void on_change(std::function<void()> call) { on_change_.push_back(std::move(call)); }
 
+  // Called with each new reason for which something could not be used, for the same one once.
+  void on_refuse(std::function<void(const std::string&)> call) {
+    on_refuse_.push_back(std::move(call));
+  }
+
   // Null while there is none.
   std::shared_ptr<const IssuerState> current() const noexcept { return current_; }
   // The last that was found could not be used: why; "" if it could.
@@ -44,6 +49,7 @@ class IssuerStore {
   std::string fingerprint_;  // of what current_ was made from
   std::string problem_;
   std::vector<std::function<void()>> on_change_;
+  std::vector<std::function<void(const std::string&)>> on_refuse_;
   std::uint64_t serial_;
 };
 

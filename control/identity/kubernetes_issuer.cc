@@ -90,6 +90,13 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
     return is_secret() ? base64_decode(*found) : std::optional(*found);
   }
 
+  // All values of a ConfigMap.
+  AnchorBundles texts() const {
+    AnchorBundles out;
+    if (object_) out.insert(object_->data.begin(), object_->data.end());
+    return out;
+  }
+
   void after() override { owner_.notify(); }
   void list_begin() override { seen_ = false; }
   void list_end() override {
@@ -133,6 +140,8 @@ KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, c
   roots_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kTrustRoots, seed + 1);
   if (options_.generate) {
     rotation_ = std::make_unique<Followed>(*this, k8s::kSecrets, kRotationSecret, seed + 2);
+  } else if (options_.anchor_users) {
+    known_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kKnownRoots, seed + 3);
   }
 }
 
@@ -144,7 +153,8 @@ std::optional<Rotation::Stage> KubernetesIssuer::stage() const {
 
 // What somebody brought, in either layout.
 void KubernetesIssuer::load() {
-  if (!issuer_->synced() || !roots_->synced()) return;
+  // Before the known bundles are there, anchors that are in use would be forgotten for a moment.
+  if (!issuer_->synced() || !roots_->synced() || (known_ != nullptr && !known_->synced())) return;
   const std::string title = issuer_->title();
   if (!issuer_->object()) return store_.refuse(concat("there is no ", title), title);
   IssuerParts parts;
@@ -173,7 +183,32 @@ void KubernetesIssuer::load() {
   if (auto* const refused = std::get_if<IssuerProblem>(&made)) {
     return store_.refuse(std::move(refused->reason), title);
   }
-  store_.use(std::get<IssuerState>(std::move(made)), title);
+  IssuerState state = std::get<IssuerState>(std::move(made));
+  if (known_ != nullptr) trust_known(state.anchors, known_->texts(), wall_now());
+  store_.use(std::move(state), title);
+}
+
+// Stores the bundles that are to be known, and tells for whose sake.
+net::Task<void> KubernetesIssuer::keep_known() {
+  const std::shared_ptr<const IssuerState> state = store_.current();
+  if (known_ == nullptr || !known_->synced() || state == nullptr || store_.broken()) co_return;
+  const std::optional<AnchorUsers> users = options_.anchor_users();
+  if (!users) co_return;
+  const AnchorBundles known = known_->texts();
+  std::string stale = who_must_restart(known, state->anchors_pem, *users);
+  if (stale != told_) {
+    told_ = std::move(stale);
+    if (!told_.empty()) log_.warn("replaced trust anchors are in use", {{"reason", told_}});
+    if (!told_.empty() && options_.on_stale_anchors) options_.on_stale_anchors(told_);
+  }
+  const AnchorBundles next = next_bundles(known, state->anchors_pem, *users);
+  if (next == known) co_return;
+  k8s::JsonWriter json;
+  json.object([&] {
+    for (const auto& [hash, pem] : next) json.member(hash, pem);
+  });
+  std::string data = json.take();
+  [[maybe_unused]] const bool done = co_await write(*known_, "", std::move(data));
 }
 
 // ownerReferences, so that what we make goes with the Deployment; "" while it is not known.
@@ -315,7 +350,7 @@ net::Task<void> KubernetesIssuer::generate() {
 }
 
 net::Task<void> KubernetesIssuer::run() {
-  for (Followed* const object : {issuer_.get(), roots_.get(), rotation_.get()}) {
+  for (Followed* const object : {issuer_.get(), roots_.get(), rotation_.get(), known_.get()}) {
     if (object != nullptr) tasks_.spawn(object->reflector().run());
   }
   if (options_.generate) {
@@ -323,7 +358,10 @@ net::Task<void> KubernetesIssuer::run() {
     co_return;
   }
   for (;;) {
+    const std::uint64_t before = changes_;
     load();
+    co_await keep_known();
+    if (changes_ != before) continue;
     // An issuer that is not valid yet may become so without an event.
     const Deadline by = client_.loop().after(store_.broken() ? kRetry : kLook);
     [[maybe_unused]] const bool told = co_await changed_.wait(by);

@@ -9,12 +9,18 @@
 // replaces, and who comes second reads again. What is made here is owned by the Deployment and goes
 // with it. The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken
 // away when the rotation has begun.
+//
+// Anchors that others bring may be replaced while pods run that know only the ones before: those stay
+// trusted while they are needed (known_anchors.h). The ConfigMap `linkerd-identity-known-roots` keeps
+// them over restarts; whoever deletes a key there ends the trust in that bundle at once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "control/identity/issuer_store.h"
+#include "control/identity/known_anchors.h"
 #include "control/identity/rotation.h"
 #include "lib/k8s/client.h"
 #include "lib/log/log.h"
@@ -31,10 +37,16 @@ class KubernetesIssuer {
     bool generate = false;
     RotationPolicy policy;   // with `generate`
     std::string deployment = "linkerd-control-plane";  // owner of what is made
+    // Without `generate`: who uses which bundle, nullopt while that is not known; null: nobody
+    // looks, and what is replaced is not trusted any more.
+    std::function<std::optional<AnchorUsers>()> anchor_users;
+    // Is told who must restart so that a replaced bundle can go; again when that changes.
+    std::function<void(const std::string&)> on_stale_anchors;
   };
   static constexpr std::string_view kIssuerSecret = "linkerd-identity-issuer";
   static constexpr std::string_view kRotationSecret = "linkerd-identity-rotation";
   static constexpr std::string_view kTrustRoots = "linkerd-identity-trust-roots";
+  static constexpr std::string_view kKnownRoots = "linkerd-identity-known-roots";
   static constexpr std::string_view kTrustRootsKey = "ca-bundle.crt";
   static constexpr std::string_view kReplaceAnnotation = "linkerd.io/replace-anchor";
 
@@ -56,6 +68,7 @@ class KubernetesIssuer {
   net::Task<bool> write(const Followed& object, std::string_view kind, std::string data);
   net::Task<std::string> owner();
   void load();
+  net::Task<void> keep_known();
   void notify() {
     ++changes_;
     changed_.notify_all();
@@ -70,6 +83,8 @@ class KubernetesIssuer {
   std::unique_ptr<Followed> issuer_;
   std::unique_ptr<Followed> roots_;
   std::unique_ptr<Followed> rotation_;  // with generate
+  std::unique_ptr<Followed> known_;     // bundles that pods have, with Options::anchor_users
+  std::string told_;                    // to Options::on_stale_anchors
   std::string owner_;                   // ownerReferences as JSON, once known
   std::optional<Rotation> state_;
   net::TaskScope tasks_;  // destroyed first

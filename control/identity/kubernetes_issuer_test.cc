@@ -88,6 +88,8 @@ class KubernetesIssuerTest : public ::testing::Test {
     options.ns = "linkerd";
     options.generate = generate;
     options.policy.name = kName;
+    if (users) options.anchor_users = [this] { return *users; };
+    options.on_stale_anchors = [this](const std::string& who) { stale.push_back(who); };
     issuer.emplace(*client, store, logger, options, 1);
     tasks.spawn(issuer->run());
     loop.advance(1s);
@@ -117,9 +119,69 @@ class KubernetesIssuerTest : public ::testing::Test {
   std::optional<k8s::ApiClient> client;
   IssuerStore store{logger};
   std::optional<KubernetesIssuer> issuer;
+  std::optional<std::optional<AnchorUsers>> users;  // what is known of pods; nullopt: nobody looks
+  std::vector<std::string> stale;
   net::TaskScope tasks;
   Duration shifted{0};
 };
+
+TEST_F(KubernetesIssuerTest, AnchorsOfOthersStayTrustedWhilePodsHaveThem) {
+  users.emplace(std::nullopt);  // the index is not complete yet
+  start(false);
+  const tls::Issuer old_anchor = tls::make_anchor("old", 24h * 365);
+  const tls::Issuer new_anchor = tls::make_anchor("new", 24h * 365);
+  bring(tls::make_issuer(old_anchor, kName, 24h * 30), old_anchor.certificate, true);
+  loop.advance(15s);
+  EXPECT_EQ(objects.writes, 0) << "nothing is decided before it is known who lives";
+  const std::string old_hash = bundle_hash(old_anchor.certificate.to_pem());
+  users = AnchorUsers{{old_hash, {"deployment shop/web"}}};
+  loop.advance(15s);
+  ASSERT_TRUE(objects.has("linkerd-identity-known-roots"));
+  EXPECT_NE(objects.at("linkerd-identity-known-roots").find(old_hash), std::string::npos);
+  EXPECT_TRUE(stale.empty());
+
+  // Somebody replaces the anchor at a stroke.
+  bring(tls::make_issuer(new_anchor, kName, 24h * 30), new_anchor.certificate, true);
+  loop.advance(15s);
+  ASSERT_EQ(store.current()->anchors.size(), 2U);
+  EXPECT_EQ(store.current()->anchors[0].der, new_anchor.certificate.der);
+  EXPECT_EQ(store.current()->anchors[1].der, old_anchor.certificate.der);
+  EXPECT_EQ(store.current()->anchors_pem, new_anchor.certificate.to_pem()) << "pods get the present bundle";
+  ASSERT_EQ(stale.size(), 1U);
+  EXPECT_NE(stale[0].find("deployment shop/web"), std::string::npos);
+
+  // Also after a restart, and before the index is complete.
+  tasks.cancel();
+  issuer.reset();
+  users.emplace(std::nullopt);
+  start(false);
+  loop.advance(15s);
+  EXPECT_EQ(store.current()->anchors.size(), 2U);
+
+  // The last pod is restarted.
+  users = AnchorUsers{{bundle_hash(new_anchor.certificate.to_pem()), {"deployment shop/web"}}};
+  loop.advance(15s);
+  EXPECT_EQ(store.current()->anchors.size(), 1U);
+  EXPECT_EQ(objects.at("linkerd-identity-known-roots").find(old_hash), std::string::npos);
+  const int writes = objects.writes;
+  loop.advance(60s);
+  EXPECT_EQ(objects.writes, writes) << "nothing is written without need";
+}
+
+TEST_F(KubernetesIssuerTest, WhoeverDeletesAKnownBundleEndsTheTrust) {
+  const tls::Issuer old_anchor = tls::make_anchor("old", 24h * 365);
+  const tls::Issuer new_anchor = tls::make_anchor("new", 24h * 365);
+  users = AnchorUsers{{bundle_hash(old_anchor.certificate.to_pem()), {"pod shop/x"}}};
+  start(false);
+  bring(tls::make_issuer(old_anchor, kName, 24h * 30), old_anchor.certificate, true);
+  loop.advance(15s);
+  bring(tls::make_issuer(new_anchor, kName, 24h * 30), new_anchor.certificate, true);
+  loop.advance(15s);
+  ASSERT_EQ(store.current()->anchors.size(), 2U);
+  objects.set("linkerd-identity-known-roots", "{}");
+  loop.advance(15s);
+  EXPECT_EQ(store.current()->anchors.size(), 1U);
+}
 
 TEST_F(KubernetesIssuerTest, TakesWhatSomebodyBringsInBothLayouts) {
   start(false);

@@ -23,6 +23,7 @@ void OwnCertificates::renew() {
   const WallTime now = wall_now();
   renew_at_ = now + 10s;  // if anything below fails
   WallTime soonest = WallTime::max();
+  WallTime begins = WallTime::min();
   for (const std::string& name : names_) {
     const tls::PrivateKey key = tls::PrivateKey::generate();
     const auto csr = tls::Csr::from_der(as_bytes(tls::make_csr(key, name)));
@@ -31,6 +32,7 @@ void OwnCertificates::renew() {
                                {options_.lifetime, options_.skew, issuers_.next_serial()});
     if (!leaf) return;
     soonest = std::min(soonest, leaf->not_after);
+    begins = std::max(begins, leaf->not_before);
     tls::Credentials::Own own{key, {*std::move(leaf), state->issuer.certificate}};
     own.chain.insert(own.chain.end(), state->issuer.chain.begin(), state->issuer.chain.end());
     auto made = tls::Credentials::make({state->anchors, std::move(own), {}, true});
@@ -40,6 +42,7 @@ void OwnCertificates::renew() {
     }
     credentials_[name] = *std::move(made);
   }
+  begins_ = begins;
   // 70 % of what is left; an issuer that has ended is asked again every 10 s.
   if (soonest > now) renew_at_ = std::max(now + (soonest - now) / 10 * 7, now + 1s);
 }
@@ -48,7 +51,8 @@ net::Task<void> OwnCertificates::run() {
   for (;;) {
     // Certificates end by the wall clock, which may be set: look at it often enough.
     co_await net::sleep_for(loop_, 1s);
-    if (wall_now() >= renew_at_) renew();
+    // Not valid yet: the clock was ahead when they were made, and has come right.
+    if (const WallTime now = wall_now(); now >= renew_at_ || now < begins_) renew();
   }
 }
 

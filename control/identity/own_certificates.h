@@ -34,6 +34,7 @@ class OwnCertificates {
   const Certifier::Options options_;
   std::map<std::string, tls::CredentialsPtr, std::less<>> credentials_;
   WallTime renew_at_{};
+  WallTime begins_ = WallTime::min();  // all are valid from then on
 };
 
 }  // namespace tulle::control

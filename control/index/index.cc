@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <type_traits>
 
 #include "lib/base/check.h"
 
@@ -28,8 +29,22 @@ void keep_annotations(k8s::ObjectMeta& meta, std::string_view domain) {
       [&](std::string_view key) { return key.find(domain) == std::string_view::npos; });
 }
 void reduce(auto& object) { keep_annotations(object.meta, "linkerd.io/"); }
+// Most of them are old revisions, and finished: of those there are more than pods.
+template <typename T>
+concept Owner = std::is_same_v<T, k8s::ReplicaSet> || std::is_same_v<T, k8s::Job>;
+template <Owner T>
+void reduce(T& owner) {
+  owner.meta.uid.clear();
+  owner.meta.labels = {};
+  owner.meta.annotations = {};
+  owner.meta.created.reset();
+  owner.meta.deleted.reset();
+}
 void reduce(k8s::Pod& pod) {
-  keep_annotations(pod.meta, "config.linkerd.io/");
+  pod.meta.annotations.erase_if([](std::string_view key) {
+    return key.find("config.linkerd.io/") == std::string_view::npos &&
+           key != "linkerd.io/trust-root-sha256";
+  });
   for (auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
     if (list->empty()) continue;
     for (k8s::Container& container : list->edit()) {
@@ -41,6 +56,7 @@ void reduce(k8s::Pod& pod) {
   }
   std::erase_if(pod.status.conditions.edit(),
                 [](const k8s::Condition& condition) { return condition.type != "Ready"; });
+  if (!pod.meta.labels.contains("linkerd.io/control-plane-ns")) pod.status.containers = {};
 }
 
 template <typename Map, typename Key>
@@ -78,6 +94,9 @@ Topic egress() noexcept { return hash(8, ""); }
 Topic ns(std::string_view name) noexcept { return hash(9, name); }
 Topic routes_of(std::string_view ns) noexcept { return hash(11, ns); }
 Topic statuses() noexcept { return hash(12, ""); }
+Topic owner(std::string_view kind, std::string_view ns, std::string_view name) noexcept {
+  return hash(kind == k8s::Job::kKind.kind ? 14 : 13, ns, name);
+}
 }  // namespace topics
 
 ObjectKey key_of(const k8s::Object& object) {
@@ -141,6 +160,10 @@ void Index::put(k8s::Object object) {
         share(value);
         Table<T>& all = table<T>();
         Name name{value.meta.ns, value.meta.name};
+        if constexpr (Owner<T>) {
+          // Nobody's, or of several: it is itself the workload, as one that is not known.
+          if (value.meta.owners.size() != 1) return erase_from<T>(name);
+        }
         const auto at = all.find(name);
         if (at != all.end()) {
           if (at->second == value) return;
@@ -168,6 +191,7 @@ void Index::share(auto& object) {
     shared_containers_.unify(object.spec.containers);
     shared_containers_.unify(object.spec.init_containers);
     shared_conditions_.unify(object.status.conditions);
+    shared_statuses_.unify(object.status.containers);
   }
 }
 
@@ -270,6 +294,12 @@ void Index::touch(const k8s::EndpointSlice& slice) {
   if (!owner.empty()) publish(topics::endpoints(slice.meta.ns, owner));
 }
 
+void Index::touch(const k8s::ReplicaSet& set) {
+  publish(topics::owner(set.kKind.kind, set.meta.ns, set.meta.name));
+}
+void Index::touch(const k8s::Job& job) {
+  publish(topics::owner(job.kKind.kind, job.meta.ns, job.meta.name));
+}
 void Index::touch(const k8s::Node& node) { publish(topics::node(node.meta.name)); }
 void Index::touch(const k8s::EgressNetwork&) {
   publish(topics::egress());
@@ -421,6 +451,17 @@ std::vector<const k8s::Pod*> View::pods_on_host(const net::IpAddr& ip) const {
   return at_address<k8s::Pod>(
       index_.pods_by_host_ip_, ip,
       [this](const auto& ns, const auto& name) { return find<k8s::Pod>(ns, name); });
+}
+
+const k8s::OwnerReference* View::owner_of(std::string_view kind, std::string_view ns,
+                                          std::string_view name) const {
+  const auto owner = [](const auto* object) {
+    return object != nullptr ? &object->meta.owners.front() : nullptr;
+  };
+  if (kind != k8s::ReplicaSet::kKind.kind && kind != k8s::Job::kKind.kind) return nullptr;
+  note(topics::owner(kind, ns, name));
+  return kind == k8s::Job::kKind.kind ? owner(find<k8s::Job>(ns, name))
+                                      : owner(find<k8s::ReplicaSet>(ns, name));
 }
 
 const std::string* View::inherited_annotation(const k8s::ObjectMeta& meta,

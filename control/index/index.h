@@ -98,12 +98,13 @@ class Index {
   using Table = std::map<Name, T, std::less<>>;
   using Tables =
       std::tuple<Table<k8s::Namespace>, Table<k8s::ServiceAccount>, Table<k8s::Node>,
-                 Table<k8s::Pod>, Table<k8s::Service>, Table<k8s::EndpointSlice>,
-                 Table<k8s::Server>, Table<k8s::ServerAuthorization>,
+                 Table<k8s::ReplicaSet>, Table<k8s::Job>, Table<k8s::Pod>, Table<k8s::Service>,
+                 Table<k8s::EndpointSlice>, Table<k8s::Server>, Table<k8s::ServerAuthorization>,
                  Table<k8s::AuthorizationPolicy>, Table<k8s::MeshTlsAuthentication>,
                  Table<k8s::NetworkAuthentication>, Table<k8s::HttpLocalRateLimitPolicy>,
                  Table<k8s::EgressNetwork>, Table<k8s::PolicyHttpRoute>, Table<k8s::HttpRoute>,
-                 Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>, Table<k8s::TcpRoute>>;
+                 Table<k8s::GrpcRoute>, Table<k8s::TlsRoute>, Table<k8s::TcpRoute>,
+                 Table<k8s::ServiceProfile>, Table<k8s::ExternalWorkload>>;
 
   template <typename T>
   Table<T>& table() {
@@ -126,12 +127,16 @@ class Index {
   void touch(const k8s::Service& service);
   void touch(const k8s::EndpointSlice& slice);
   void touch(const k8s::Node& node);
+  void touch(const k8s::ReplicaSet& set);
+  void touch(const k8s::Job& job);
   void touch(const k8s::EgressNetwork&);
   void touch(const k8s::Namespace& ns) {
     publish(topics::ns(ns.meta.name));
     publish(topics::namespaces());
   }
   void touch(const k8s::ServiceAccount&) {}
+  void touch(const k8s::ServiceProfile&) {}    // kept for later: nobody reads it yet
+  void touch(const k8s::ExternalWorkload&) {}  // the same
   void touch(const auto& policy) {
     publish(topics::policies_in(policy.meta.ns));
     publish(topics::statuses());
@@ -151,6 +156,7 @@ class Index {
   k8s::SharedPool<k8s::OwnerReference> shared_owners_;
   k8s::SharedPool<k8s::Container> shared_containers_;
   k8s::SharedPool<k8s::Condition> shared_conditions_;
+  k8s::SharedPool<k8s::ContainerStatus> shared_statuses_;
 
   Tables tables_;
   std::size_t size_ = 0;
@@ -190,10 +196,18 @@ class View {
                                                 std::string_view service) const;
   const k8s::Pod* pod_of(std::string_view ns, std::string_view name) const;
   std::vector<const k8s::Pod*> pods_in(std::string_view ns) const;
+  // Every pod there is. Notes nothing: for those who look now and then.
+  template <typename Call>
+  void for_each_pod(const Call& call) const {
+    for (const auto& [name, pod] : index_.table<k8s::Pod>()) call(pod);
+  }
   std::vector<const k8s::Service*> services_at(const net::IpAddr& ip) const;
   std::vector<const k8s::Pod*> pods_at(const net::IpAddr& ip) const;
   // Pods with a host port on the node of this address.
   std::vector<const k8s::Pod*> pods_on_host(const net::IpAddr& ip) const;
+  // Whose a ReplicaSet or Job is: its one owner; null if it has none or several, or is not known.
+  const k8s::OwnerReference* owner_of(std::string_view kind, std::string_view ns,
+                                      std::string_view name) const;
   // An annotation of the object, or else of its namespace; null if neither has it. What the
   // injector copies from the namespace onto pods counts for pods that were written by hand, too.
   const std::string* inherited_annotation(const k8s::ObjectMeta& meta, std::string_view key) const;

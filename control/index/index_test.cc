@@ -90,6 +90,34 @@ TEST(Index, ABatchTellsOnceAtItsEnd) {
   EXPECT_EQ(counting.told, 1);
 }
 
+// Of ReplicaSets and Jobs there are more than pods: only name and owner stay, and only of those
+// that have one.
+TEST(Index, KeepsOfReplicaSetsAndJobsWhoseTheyAre) {
+  Index index;
+  constexpr std::string_view kSet = R"(
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  {name: web-1, namespace: shop, uid: u, labels: {a: b}, ownerReferences: [{kind: Deployment, name: web}]}
+)";
+  Counting counting(index);
+  TopicSet seen;
+  const View view(index, &seen);
+  EXPECT_EQ(view.owner_of("ReplicaSet", "shop", "web-1"), nullptr);
+  EXPECT_EQ(view.owner_of("StatefulSet", "shop", "web-1"), nullptr);
+  counting.depend_on(seen);
+  put_yaml(index, kSet);
+  EXPECT_EQ(counting.told, 1);
+  ASSERT_NE(view.owner_of("ReplicaSet", "shop", "web-1"), nullptr);
+  EXPECT_EQ(view.owner_of("ReplicaSet", "shop", "web-1")->name, "web");
+  EXPECT_EQ(view.owner_of("Job", "shop", "web-1"), nullptr);
+  counting.depend_on(seen);
+  put_yaml(index,
+           "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, namespace: shop}\n");
+  EXPECT_EQ(counting.told, 2);
+  EXPECT_EQ(index.size(), 0U);
+}
+
 TEST(Index, EndpointsChangeWithThePodsThatSlicesName) {
   Index index;
   put_yaml(index, R"(

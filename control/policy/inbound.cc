@@ -7,6 +7,7 @@
 
 #include "control/destination/workload_endpoint.h"
 #include "control/policy/authz.h"
+#include "control/policy/life.h"
 #include "control/policy/routes.h"
 #include "control/wire.h"
 #include "lib/base/text.h"
@@ -316,6 +317,20 @@ pb::inbound::Server default_server(const View& view, const MeshConfig& config, c
   return out;
 }
 
+pb::inbound::Server server_on(const View& view, const MeshConfig& config, const k8s::Pod& pod,
+                              std::uint16_t port) {
+  for (const k8s::Server* const server : view.servers(pod.meta.ns)) {
+    if (!selects(*server, pod, port)) continue;
+    pb::inbound::Server out;
+    out.protocol = protocol_of(view, config, pod, port, server, server->spec.proxy_protocol);
+    out.labels = {
+        {"group", std::string(k8s::kPolicyGroup)}, {"kind", "server"}, {"name", server->meta.name}};
+    out.authorizations = server_authorizations(view, config, *server);
+    return out;
+  }
+  return default_server(view, config, pod, port);
+}
+
 }  // namespace
 
 grpc::StatusOr<PortQuery> parse_port_query(const PortSpec& request) {
@@ -324,7 +339,8 @@ grpc::StatusOr<PortQuery> parse_port_query(const PortSpec& request) {
   if (request.port == 0 || request.port > 65535) {
     return grpc::Status{grpc::Code::InvalidArgument, "not a port"};
   }
-  return PortQuery{*std::move(workload), static_cast<std::uint16_t>(request.port)};
+  return PortQuery{*std::move(workload), static_cast<std::uint16_t>(request.port),
+                   request.wants_life};
 }
 
 grpc::StatusOr<pb::inbound::Server> server_of(const View& view, const MeshConfig& config,
@@ -334,16 +350,9 @@ grpc::StatusOr<pb::inbound::Server> server_of(const View& view, const MeshConfig
   if (pod == nullptr || !pod->meta.labels.contains(kMeshedLabel)) {
     return grpc::Status{grpc::Code::NotFound, "the workload is not known"};
   }
-  for (const k8s::Server* const server : view.servers(pod->meta.ns)) {
-    if (!selects(*server, *pod, query.port)) continue;
-    pb::inbound::Server out;
-    out.protocol = protocol_of(view, config, *pod, query.port, server, server->spec.proxy_protocol);
-    out.labels = {
-        {"group", std::string(k8s::kPolicyGroup)}, {"kind", "server"}, {"name", server->meta.name}};
-    out.authorizations = server_authorizations(view, config, *server);
-    return out;
-  }
-  return default_server(view, config, *pod, query.port);
+  pb::inbound::Server out = server_on(view, config, *pod, query.port);
+  if (query.wants_life) out.life = life_of(*pod);
+  return out;
 }
 
 }  // namespace tulle::control

@@ -14,6 +14,7 @@ namespace tulle::control {
 struct PortQuery {
   Workload workload;
   std::uint16_t port = 0;
+  bool wants_life = false;
 };
 grpc::StatusOr<PortQuery> parse_port_query(const pb::inbound::PortSpec& request);
 

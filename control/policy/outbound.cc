@@ -16,7 +16,6 @@ using namespace pb::outbound;  // NOLINT: the messages of this file
 using pb::meta::Metadata;
 
 constexpr Duration kDetectTimeout = 10s;
-constexpr std::string_view kGlobalEgressNamespace = "linkerd-egress";
 
 void add_queue(Backend& backend) {
   auto& queue = backend.queue.make();
@@ -151,7 +150,7 @@ int match_length(const MeshConfig& config, const k8s::EgressNetwork& network,
 const k8s::EgressNetwork* find_egress(const View& view, const MeshConfig& config,
                                       std::string_view client_ns, const net::IpAddr& ip) {
   const auto all = view.egress_networks();
-  for (const std::string_view ns : {client_ns, kGlobalEgressNamespace}) {
+  for (const std::string_view ns : {client_ns, std::string_view(config.global_egress_namespace)}) {
     const k8s::EgressNetwork* best = nullptr;
     int longest = -1;
     const auto age = [](const k8s::EgressNetwork* network) {

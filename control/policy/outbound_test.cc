@@ -176,6 +176,9 @@ TEST_F(Outbound, EgressNetworks) {
   EXPECT_EQ(denied->protocol->detect->http1->routes[0].rules[0].filters[0].failure_injector->status,
             403U);
   EXPECT_EQ(denied->protocol->detect->http2->routes[0].metadata->default_, "http-egress-deny");
+  config.global_egress_namespace = "elsewhere";
+  EXPECT_EQ(at("192.0.2.1:443")->metadata->default_, "egress-fallback");
+  config.global_egress_namespace = "linkerd-egress";
   // Not for what is inside of the cluster.
   EXPECT_EQ(at("10.1.2.3:80").status().code, grpc::Code::NotFound);
   egress("wide", "shop",

@@ -126,6 +126,8 @@ KubernetesSource::KubernetesSource(k8s::ApiClient& client, Index& index, const l
   constexpr std::string_view kPolicy = k8s::kPolicyGroup;
   add<k8s::Namespace>(core(k8s::kNamespaces, true));
   add<k8s::Node>(core(k8s::kNodes, true));
+  add<k8s::ReplicaSet>(core(k8s::kReplicaSets, true));
+  add<k8s::Job>(core(k8s::kJobs, true));
   add<k8s::Service>(core(k8s::kServices));
   add<k8s::EndpointSlice>(core(k8s::kEndpointSlices));
   add<k8s::Pod>(core(k8s::kPods));
@@ -141,6 +143,9 @@ KubernetesSource::KubernetesSource(k8s::ApiClient& client, Index& index, const l
   add<k8s::GrpcRoute>(custom(k8s::kGrpcRoutes));
   add<k8s::TlsRoute>(custom(k8s::kTlsRoutes));
   add<k8s::TcpRoute>(custom(k8s::kTcpRoutes));
+  add<k8s::ServiceProfile>(custom({"linkerd.io", "serviceprofiles", "v1alpha2,v1alpha1"}));
+  add<k8s::ExternalWorkload>(
+      custom({"workload.linkerd.io", "externalworkloads", "v1beta1,v1alpha1"}));
 }
 
 KubernetesSource::~KubernetesSource() = default;

@@ -5,6 +5,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/intrusive_list.h"
+#include "lib/base/nearest.h"
 #include "lib/base/result.h"
 #include "lib/base/slab.h"
 #include "lib/base/text.h"
@@ -23,6 +24,18 @@ TEST(Result, CarriesAValueOrAnError) {
   EXPECT_EQ(half(3).error().code, Errc::Invalid);
   EXPECT_EQ(half(8).and_then(half).value_or(0), 2);
   EXPECT_EQ(to_string(half(3).error().code), "Invalid");
+}
+
+TEST(Nearest, NamesWhatWasMeantAndNothingFarAway) {
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
+  EXPECT_EQ(edit_distance("", "abc"), 3);
+  const std::string_view known[] = {"proxy.resources.cpu", "proxy.resources.memory", "proxy.uid",
+                                    "proxy.gid"};
+  EXPECT_EQ(nearest("proxy.ressources.cpu", known), "proxy.resources.cpu");
+  EXPECT_EQ(nearest("proxy.id", known), "proxy.uid");  // the first of two
+  EXPECT_EQ(nearest("something.else", known), "");
+  EXPECT_EQ(nearest("ab", known), "");
+  EXPECT_EQ(nearest(std::string(201, 'p'), known), "");
 }
 
 TEST(ByteQueue, OwnsMemoryOnlyWhileItHoldsBytes) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 
+#include <algorithm>
 #include <array>
 
 namespace tulle {

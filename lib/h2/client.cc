@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/h2/connection.h"
-#include "lib/h2/pump.h"
+#include "lib/h2/keep_alive.h"
 
 namespace tulle::h2 {
 namespace {
@@ -48,10 +48,10 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
   };
 
   Impl(net::StreamPtr stream, const ClientOptions& options)
-      : Pump(std::move(stream), false, session_options(options), *this), options_(options), keep_alive_(*this) {
+      : Pump(std::move(stream), false, session_options(options), *this),
+        keep_alive_(*this, {options.ping_interval, options.ping_timeout, options.ping_while_idle}) {
     flush_soon();
-    heard_at = loop().now();
-    if (options_.ping_interval) keep_alive_.schedule();
+    keep_alive_.start();
     scope_.spawn(run());
   }
   ~Impl() {
@@ -61,7 +61,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
   }
 
   net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
-  bool silent() const noexcept { return silent_; }
+  bool silent() const noexcept { return keep_alive_.gave_up(); }
   bool stalled() noexcept { return session().stalled(); }
   void ping() {
     if (failed_) return;
@@ -134,7 +134,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
       session().reset(state, Code::Cancel);
     });
   }
-  void on_ping_ack() override { ping_sent_ = false; }
+  void on_ping_ack() override { keep_alive_.answered(); }
   void on_closed(StreamState& state) override {
     auto* const stream = static_cast<ClientStream*>(state.user);
     state.user = nullptr;
@@ -151,48 +151,10 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
   }
 
  private:
-  // PINGs a silent peer and fails the connection when it stays silent.
-  class KeepAlive final : public net::Timer {
-   public:
-    explicit KeepAlive(Impl& c) : connection_(c) {}
-    void schedule() {
-      // From the last sign of life, so that silence is noticed after the interval, not up to twice as late.
-      const TimePoint now = connection_.loop().now();
-      const TimePoint quiet = std::max(connection_.heard_at + *connection_.options_.ping_interval, now + 1ms);
-      const bool unasked = now - connection_.heard_at >= *connection_.options_.ping_interval;  // nothing is under way
-      if (connection_.ping_sent_) {
-        connection_.loop().arm(*this, now + connection_.options_.ping_timeout);
-      } else {
-        connection_.loop().arm(*this, unasked ? now + *connection_.options_.ping_interval : quiet);
-      }
-    }
-    void fire() override { connection_.keep_alive_due(); }
-
-   private:
-    Impl& connection_;
-  };
-  void keep_alive_due() {
-    if (failed_) return;
-    const bool silent = loop().now() - heard_at >= (ping_sent_ ? options_.ping_timeout : *options_.ping_interval);
-    if (!silent) {
-      ping_sent_ = false;
-    } else if (ping_sent_) {
-      silent_ = true;
-      stream().abort();
-      stop_reading();
-      return;
-    } else if (session().open_streams() != 0 || options_.ping_while_idle) {
-      ping_sent_ = true;
-      session().send_ping();
-      flush_soon();
-    }
-    keep_alive_.schedule();
-  }
-
   net::Task<void> run() {
     Error ended = co_await read_all();
     failed_ = true;
-    if (silent_) ended = Error{Errc::Reset, "the peer does not answer"};
+    if (keep_alive_.gave_up()) ended = Error{Errc::Reset, "the peer does not answer"};
     if (ended.code == Errc::Eof || ended.code == Errc::Protocol) ended.code = Errc::Reset;
     fail_all(ended);
     stream().abort();
@@ -200,6 +162,7 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
   }
   void fail_all(Error error) {
     failed_ = true;
+    keep_alive_.stop();
     error.detail = 0;
     session().for_each_stream([&](StreamState& state) {
       auto* const stream = static_cast<ClientStream*>(state.user);
@@ -216,13 +179,10 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
     while (ClientStream* const stream = dead_.pop_front()) delete stream;
   }
 
-  ClientOptions options_;
   KeepAlive keep_alive_;
   std::function<void()> on_closed_callback_;
   bool failed_ = false;
   bool goaway_ = false;
-  bool silent_ = false;
-  bool ping_sent_ = false;
   IntrusiveList<ClientStream, DeadTag> dead_;
   net::TaskScope scope_;
 };

@@ -22,6 +22,9 @@ struct ServerOptions {
   std::uint32_t max_concurrent_streams = 0;  // 0: no limit
   std::uint32_t max_pending_resets = 20;
   std::uint32_t send_buffer = 409'600;       // bytes waiting for a slow client, all streams together
+  // PING when, with streams open, nothing has moved for that long; without an answer in time the connection is cut.
+  std::optional<Duration> ping_interval;
+  Duration ping_timeout = 3s;
 };
 
 // Serves the connection until it ends. Draining: GOAWAY, then the streams under way finish.

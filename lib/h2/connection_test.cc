@@ -249,10 +249,10 @@ TEST_F(Fixture, SteadyTrafficReachesNoAllocator) {
 
 // Raw frames against the server.
 struct RawFixture : ::testing::Test {
-  RawFixture() : handler(loop) {
-    auto [a, b] = loop.pipe(1U << 20);
+  explicit RawFixture(const ServerOptions& options = {}, std::size_t capacity = 1U << 20) : handler(loop) {
+    auto [a, b] = loop.pipe(capacity);
     peer = std::move(a);
-    scope.spawn(serve(std::move(b), handler, {}, drain));
+    scope.spawn(serve(std::move(b), handler, options, drain));
     loop.drain();
     send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     frame(frame::kSettings, 0, 0, "");
@@ -275,14 +275,18 @@ struct RawFixture : ::testing::Test {
   }
   // The code of the GOAWAY in what was received; -1 if there is none.
   int goaway() {
-    const std::string got = read();
+    const auto payload = received(read(), frame::kGoaway);
+    return payload ? static_cast<int>(read32(reinterpret_cast<const std::uint8_t*>(payload->data()) + 4)) : -1;
+  }
+  // The payload of the first frame of that type.
+  static std::optional<std::string> received(const std::string& got, std::uint8_t type) {
     for (std::size_t at = 0; at + 9 <= got.size();) {
       const auto* p = reinterpret_cast<const std::uint8_t*>(got.data() + at);
       const std::size_t length = static_cast<std::size_t>(p[0]) << 16 | static_cast<std::size_t>(p[1]) << 8 | p[2];
-      if (p[3] == frame::kGoaway) return static_cast<int>(read32(p + 13));
+      if (p[3] == type) return got.substr(at + 9, length);
       at += 9 + length;
     }
-    return -1;
+    return std::nullopt;
   }
   static constexpr std::string_view kGet = "\x82\x86\x84\x41\x01\x61";  // GET http / a
   SimLoop loop;
@@ -345,6 +349,60 @@ TEST_F(RawFixture, AHeaderBlockWithoutEndEndsTheConnection) {
   }
   EXPECT_EQ(code, 11);
   EXPECT_EQ(handler.calls, 0);
+}
+
+struct KeepAliveFixture : RawFixture {
+  explicit KeepAliveFixture(std::size_t capacity = 1U << 20)
+      : RawFixture(ServerOptions{.ping_interval = 10s, .ping_timeout = 3s}, capacity) {}
+  bool cut() const { return scope.empty(); }
+};
+
+TEST_F(KeepAliveFixture, APeerThatAnswersIsKept) {
+  handler.delay = 1h;
+  frame(frame::kHeaders, flag::kEndHeaders | flag::kEndStream, 1, kGet);
+  for (int i = 0; i < 5; ++i) {
+    loop.advance(10'001ms);
+    const auto ping = received(read(), frame::kPing);
+    ASSERT_TRUE(ping) << i;
+    frame(frame::kPing, flag::kAck, 0, *ping);
+  }
+  EXPECT_FALSE(cut());
+}
+
+TEST_F(KeepAliveFixture, ASilentPeerIsCutAndItsRequestsCancelled) {
+  handler.delay = 1h;
+  frame(frame::kHeaders, flag::kEndHeaders | flag::kEndStream, 1, kGet);
+  loop.advance(12'900ms);
+  EXPECT_FALSE(cut());
+  loop.advance(300ms);
+  EXPECT_TRUE(cut());
+}
+
+// Its kernel answers keep-alives of TCP; a client that waits for its user need not read.
+TEST_F(KeepAliveFixture, AnIdlePeerIsLeftInPeace) {
+  frame(frame::kHeaders, flag::kEndHeaders | flag::kEndStream, 1, kGet);
+  read();
+  loop.advance(10min);
+  EXPECT_FALSE(cut());
+  EXPECT_FALSE(received(read(), frame::kPing));
+}
+
+struct SlowReaderFixture : KeepAliveFixture {
+  SlowReaderFixture() : KeepAliveFixture(1U << 10) {}
+};
+
+// The PING waits behind the answer, so its silence says nothing.
+TEST_F(SlowReaderFixture, AReaderThatIsSlowIsNotDead) {
+  handler.answer = std::string(60'000, 'x');
+  frame(frame::kHeaders, flag::kEndHeaders | flag::kEndStream, 1, kGet);
+  std::size_t got = 0;
+  for (int i = 0; i < 100 && got < 60'000; ++i) {
+    loop.advance(9s);
+    got += read().size();
+    loop.drain();
+  }
+  EXPECT_GE(got, 60'000U);
+  EXPECT_FALSE(cut());
 }
 
 }  // namespace

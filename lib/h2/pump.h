@@ -91,6 +91,7 @@ class Pump : public net::FlushHook {
         return;
       }
       session_.output().consume(*n);
+      wrote_at = loop().now();
       if (session_.output().empty()) fill();
     }
     drained_.notify_all();
@@ -99,7 +100,8 @@ class Pump : public net::FlushHook {
     after_flush();
   }
 
-  TimePoint heard_at{};
+  TimePoint heard_at{};  // when bytes last came
+  TimePoint wrote_at{};  // when bytes last went
 
  protected:
   static constexpr std::size_t kEnough = std::size_t{64} * 1024;  // on its way at once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/h2/connection.h"
-#include "lib/h2/pump.h"
+#include "lib/h2/keep_alive.h"
 
 namespace tulle::h2 {
 namespace {
@@ -46,7 +46,9 @@ class ServerStream final : public Outgoing,
 class Server final : public Pump, public SessionEvents, net::DrainListener {
  public:
   Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
-      : Pump(std::move(stream), true, session_options(options), *this), handler_(handler) {
+      : Pump(std::move(stream), true, session_options(options), *this),
+        handler_(handler),
+        keep_alive_(*this, {options.ping_interval, options.ping_timeout, false, true}) {
     hold_reading_at(kMostUnsent);
     drain.add(*this);
     if (drain.started()) on_drain();
@@ -64,7 +66,10 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
 
   net::Task<void> run() {
     flush_soon();
+    keep_alive_.start();
     [[maybe_unused]] const Error ended = co_await read_all();
+    keep_alive_.stop();
+    if (keep_alive_.gave_up()) co_return;
     flush_now();
     Result<void> closed = co_await net::shutdown_write(stream(), loop().after(1s));
     (void)closed;
@@ -113,7 +118,7 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
     });
   }
   void on_goaway(std::uint32_t, Code) override {}
-  void on_ping_ack() override {}
+  void on_ping_ack() override { keep_alive_.answered(); }
   void on_closed(StreamState& state) override {
     auto* const stream = static_cast<ServerStream*>(state.user);
     state.user = nullptr;
@@ -186,6 +191,7 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
   }
 
   http::Handler& handler_;
+  KeepAlive keep_alive_;
   bool leaving_ = false;
   IntrusiveList<ServerStream, FreshTag> fresh_;
   IntrusiveList<ServerStream, DeadTag> dead_;

@@ -18,13 +18,15 @@ Result<std::optional<ParsedRequest>> parse(std::string_view text) {
 }
 
 TEST(Request, KeepsWhatItWasSent) {
-  const std::string text = "GET /a?b HTTP/1.1\r\nHost: web\r\nX-Mixed: 1\r\nx-mixed:  2 \r\n\r\nrest";
+  const std::string text =
+      "GET /a?b HTTP/1.1\r\nHost: web\r\nX-Mixed: 1\r\nx-mixed:  2 \r\n\r\nrest";
   std::size_t searched = 0;
   std::size_t consumed = 0;
   // The same for every split.
   for (std::size_t n = 0; n <= text.size(); ++n) {
     if (n + 3 >= text.size()) searched = 0;  // a whole head was found: the next search is a new one
-    const auto parsed = parse_request(as_bytes(std::string_view(text).substr(0, n)), {}, searched, consumed);
+    const auto parsed =
+        parse_request(as_bytes(std::string_view(text).substr(0, n)), {}, searched, consumed);
     ASSERT_TRUE(parsed);
     ASSERT_EQ(parsed->has_value(), n + 4 >= text.size()) << n;
   }
@@ -37,28 +39,46 @@ TEST(Request, KeepsWhatItWasSent) {
   EXPECT_EQ(request.headers[2].value, "2");
   ByteQueue out;
   encode_request(request, Framing::None, out);
-  EXPECT_EQ(as_text(out.data()), "GET /a?b HTTP/1.1\r\nHost: web\r\nX-Mixed: 1\r\nx-mixed: 2\r\n\r\n");
+  EXPECT_EQ(as_text(out.data()),
+            "GET /a?b HTTP/1.1\r\nHost: web\r\nX-Mixed: 1\r\nx-mixed: 2\r\n\r\n");
 }
 
 TEST(Request, RefusesWhatCouldBeReadTwoWays) {
-  for (const char* head : {
-           "GET / HTTP/1.1\nHost: a\n\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
-           "GET  / HTTP/1.1\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.2\r\n\r\n",
-           "G@T / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-           "GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n", "GET / HTTP/1.1\r\nX: a\x01\r\n\r\n",
-           "GET / HTTP/1.1\r\nX: a\rb\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-           "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
-           "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-           "POST / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
-           "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 0x1\r\n\r\n",
-           "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-           "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-           "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-           "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-           "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
-           "CONNECT / HTTP/1.1\r\n\r\n", "CONNECT http://a/ HTTP/1.1\r\n\r\n", "CONNECT * HTTP/1.1\r\n\r\n",
-           "CONNECT a:80 HTTP/1.0\r\n\r\n", "GET a:80 HTTP/1.1\r\n\r\n", "GET * HTTP/1.1\r\n\r\n",
-           "GET http://u@a/ HTTP/1.1\r\n\r\n"}) {
+  for (const char* head :
+       {"GET / HTTP/1.1\nHost: a\n\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        "GET  / HTTP/1.1\r\n\r\n",
+        "GET /a b HTTP/1.1\r\n\r\n",
+        "GET / HTTP/2.0\r\n\r\n",
+        "GET / HTTP/1.2\r\n\r\n",
+        "G@T / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: a\x01\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: a\rb\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 0x1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "CONNECT / HTTP/1.1\r\n\r\n",
+        "CONNECT http://a/ HTTP/1.1\r\n\r\n",
+        "CONNECT * HTTP/1.1\r\n\r\n",
+        "CONNECT a:80 HTTP/1.0\r\n\r\n",
+        "GET a:80 HTTP/1.1\r\n\r\n",
+        "GET * HTTP/1.1\r\n\r\n",
+        "GET http://u@a/ HTTP/1.1\r\n\r\n"}) {
     const auto parsed = parse(head);
     EXPECT_FALSE(parsed) << head;
     if (!parsed) EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
@@ -82,7 +102,9 @@ TEST(Request, KnowsTheFormsOfATarget) {
   ASSERT_TRUE(options && *options);
   const auto upgrade = parse("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
   EXPECT_TRUE((*upgrade)->request.wants_upgrade);
-  const auto h2c = parse("GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n");
+  const auto h2c = parse(
+      "GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+      "x\r\n\r\n");
   EXPECT_FALSE((*h2c)->request.wants_upgrade);
   http::HeaderMap headers = (*h2c)->request.headers;
   strip_hop_headers(headers, false);
@@ -90,7 +112,8 @@ TEST(Request, KnowsTheFormsOfATarget) {
   EXPECT_TRUE(parse("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n"));
 }
 
-std::string decode_all(std::string_view wire, std::size_t slice, Result<void>* outcome, http::HeaderMap* trailers) {
+std::string decode_all(std::string_view wire, std::size_t slice, Result<void>* outcome,
+                       http::HeaderMap* trailers) {
   BodyDecoder decoder(Framing::Chunked, 0, {});
   std::string body;
   Bytes left = as_bytes(wire);
@@ -123,8 +146,9 @@ TEST(Chunked, DecodesWhateverTheSplit) {
     EXPECT_TRUE(outcome);
     EXPECT_EQ(trailers.get("y"), "2");
   }
-  for (const char* bad : {"5\r\nhelloX\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "-1\r\n", "g\r\n", "\r\n", "5 \r\nhello\r\n",
-                          "ffffffffffffffffff\r\n", "0\r\nbad name: x\r\n\r\n", "5\r\nhel"}) {
+  for (const char* bad :
+       {"5\r\nhelloX\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "-1\r\n", "g\r\n", "\r\n",
+        "5 \r\nhello\r\n", "ffffffffffffffffff\r\n", "0\r\nbad name: x\r\n\r\n", "5\r\nhel"}) {
     Result<void> outcome;
     http::HeaderMap trailers;
     decode_all(bad, 100, &outcome, &trailers);
@@ -132,14 +156,102 @@ TEST(Chunked, DecodesWhateverTheSplit) {
   }
 }
 
+// Sizes that another parser may read as another number, and lines that it may end elsewhere.
+TEST(Chunked, RefusesSizesThatCouldBeReadTwoWays) {
+  for (const char* size :
+       {"+5", "0x5", "0X5", " 5", "5 ", "5\t", "5_0", "5,5", "0005g", "1 5", "5\x0b",
+        "\xef\xbb\xbf"
+        "5",
+        "5;a\x01", "5;\x7f", "10000000000000005", "fffffffffffffffb"}) {
+    Result<void> outcome;
+    http::HeaderMap trailers;
+    EXPECT_EQ(decode_all(std::string(size) + "\r\nhello\r\n0\r\n\r\n", 100, &outcome, &trailers),
+              "")
+        << size;
+    EXPECT_FALSE(outcome) << size;
+    EXPECT_EQ(outcome.error().code, Errc::Invalid) << size;
+  }
+  for (const char* wire :
+       {"5\r\nhello\n0\r\n\r\n",                      // a bare LF after the data
+        "5;a\nGET / HTTP/1.1\r\nhello\r\n0\r\n\r\n",  // … and in an extension
+        "5;a\rb\r\nhello\r\n0\r\n\r\n", "4\r\nhello\r\n0\r\n\r\n", "6\r\nhello\r\n0\r\n\r\n",
+        "0\r\nX: a\n\r\n\r\n",
+        "0\r\nX: a\r\n b\r\n\r\n",  // obs-fold among trailers
+        "0\r\nX : a\r\n\r\n", "0\r\nX: a\x01\r\n\r\n", "0\r\nno colon\r\n\r\n"}) {
+    for (const std::size_t slice : {std::size_t{1}, std::size_t{100}}) {
+      Result<void> outcome;
+      http::HeaderMap trailers;
+      decode_all(wire, slice, &outcome, &trailers);
+      EXPECT_FALSE(outcome) << wire;
+    }
+  }
+  Result<void> outcome;
+  http::HeaderMap trailers;
+  decode_all("5;" + std::string(2000, 'x') + "\r\nhello\r\n0\r\n\r\n", 100, &outcome, &trailers);
+  EXPECT_FALSE(outcome);
+  decode_all("0\r\nX: " + std::string(70'000, 'x') + "\r\n\r\n", 100, &outcome, &trailers);
+  EXPECT_EQ(outcome.error().code, Errc::TooLarge);
+}
+
+// An encoder that leaves framing and routing fields out of trailers keeps the next hop from being
+// fooled by them.
+TEST(Chunked, TrailersCarryNoFraming) {
+  http::HeaderMap trailers;
+  for (const char* name : {"Content-Length", "transfer-encoding", "Host", "X-Kept"})
+    trailers.add(name, "1");
+  ByteQueue out;
+  encode_last_chunk(trailers, out);
+  EXPECT_EQ(as_text(out.data()), "0\r\nX-Kept: 1\r\n\r\n");
+}
+
+TEST(Response, RefusesWhatCouldBeReadTwoWays) {
+  const auto parse_it = [](std::string_view text, std::string_view method = "GET") {
+    std::size_t searched = 0;
+    std::size_t consumed = 0;
+    return parse_response(as_bytes(text), {}, method, searched, consumed);
+  };
+  for (const char* head :
+       {"HTTP/1.1 200 OK\nContent-Length: 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\n\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1,2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: \x0b"
+        "chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "HTTP/1.1 200 OK\r\nX: a\x01\r\n\r\n",
+        "HTTP/1.1 200 O\x01K\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1  200 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 +20 OK\r\n\r\n"}) {
+    const auto parsed = parse_it(head);
+    EXPECT_FALSE(parsed) << head;
+    if (!parsed) EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
+  }
+  // What has no body by definition has none, whatever its fields say.
+  for (const char* head : {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+                           "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
+                           "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n"}) {
+    const auto parsed = parse_it(head);
+    ASSERT_TRUE(parsed && *parsed) << head;
+    EXPECT_EQ((*parsed)->framing, Framing::None) << head;
+  }
+  const auto head = parse_it("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD");
+  ASSERT_TRUE(head && *head);
+  EXPECT_EQ((*head)->framing, Framing::None);
+}
+
 TEST(Detect, DecidesAsEarlyAsItCan) {
   const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-  for (std::size_t n = 0; n < 14; ++n) EXPECT_EQ(detect(as_bytes(preface).first(n)), Detected::NeedMore) << n;
+  for (std::size_t n = 0; n < 14; ++n)
+    EXPECT_EQ(detect(as_bytes(preface).first(n)), Detected::NeedMore) << n;
   EXPECT_EQ(detect(as_bytes(preface)), Detected::Http2);
   const std::string request = "GET /path HTTP/1.1\r\n";
-  for (std::size_t n = 0; n < 17; ++n) EXPECT_EQ(detect(as_bytes(request).first(n)), Detected::NeedMore) << n;
+  for (std::size_t n = 0; n < 17; ++n)
+    EXPECT_EQ(detect(as_bytes(request).first(n)), Detected::NeedMore) << n;
   EXPECT_EQ(detect(as_bytes(request)), Detected::Http1);
-  for (const char* other : {"\x16\x03\x01", "*1\r\n$4\r\nPING\r\n", "SSH-2.0-x\r\n", "{\"a\"", "GET\r\n", "A B\r\n", "PRI * HTTP/3.0\r\n"}) {
+  for (const char* other : {"\x16\x03\x01", "*1\r\n$4\r\nPING\r\n", "SSH-2.0-x\r\n", "{\"a\"",
+                            "GET\r\n", "A B\r\n", "PRI * HTTP/3.0\r\n"}) {
     EXPECT_EQ(detect(as_bytes(std::string_view(other))), Detected::NotHttp) << other;
   }
   EXPECT_EQ(detect(as_bytes("\x00")), Detected::NeedMore);  // an empty literal: nothing came yet

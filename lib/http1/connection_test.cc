@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "lib/testing/sim.h"
 
@@ -34,6 +35,20 @@ class TestHandler final : public http::Handler {
     last_path = std::string(request.path.view());
     last_body = body;
     if (fail) co_return Error{Errc::Io, "test"};
+    for (const std::uint16_t hint : informational) {
+      http::ResponseHead head;
+      head.status = hint;
+      head.headers.add("Link", "</a.css>");
+      if (request.informational != nullptr)
+        request.informational->on_informational(std::move(head));
+    }
+    if (request.body.has_value()) last_trailers = request.body.trailers();
+    if (!trailers.empty()) {
+      http::Response streamed;
+      streamed.status = status;
+      streamed.body = http::make_full_body(loop, as_bytes(body), trailers);
+      co_return streamed;
+    }
     http::Response response = http::make_text_response(loop, status, "got " + body);
     response.close_connection = close;
     co_return response;
@@ -45,8 +60,11 @@ class TestHandler final : public http::Handler {
   bool fail = false;
   bool close = false;
   Duration delay{};
+  std::vector<std::uint16_t> informational;  // sent before the answer
+  http::HeaderMap trailers;                  // of the answer
   std::string last_path;
   std::string last_body;
+  http::HeaderMap last_trailers;
 };
 
 struct Fixture : ::testing::Test {
@@ -79,7 +97,10 @@ TEST_F(Fixture, ServesOneAfterTheOther) {
   const std::string got = received();
   EXPECT_EQ(handler.calls, 2);
   EXPECT_EQ(handler.last_path, "/2");
-  EXPECT_EQ(got.find("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\ngot HTTP/1.1 200 OK"), 0U) << got;
+  EXPECT_EQ(got.find("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\ngot "
+                     "HTTP/1.1 200 OK"),
+            0U)
+      << got;
   EXPECT_FALSE(client->peer_closed());
 }
 
@@ -105,6 +126,67 @@ TEST_F(Fixture, ClosesWhenItShould) {
   send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_NE(received().find("connection: close"), std::string::npos);
   EXPECT_TRUE(client->peer_closed());
+}
+
+TEST_F(Fixture, AClientThatAskedForTheEndGetsIt) {
+  send(
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\nHost: "
+      "a\r\n\r\n");
+  EXPECT_NE(received().find("connection: close"), std::string::npos);
+  EXPECT_TRUE(client->peer_closed());
+  EXPECT_EQ(handler.calls, 1);
+}
+
+TEST_F(Fixture, InformationalResponsesGoFirst) {
+  handler.informational = {100, 103, 103};
+  send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+  EXPECT_EQ(received().find("HTTP/1.1 100 Continue\r\nLink: </a.css>\r\n\r\n" + hint + hint +
+                            "HTTP/1.1 200 OK\r\n"),
+            0U);
+  send("GET / HTTP/1.0\r\n\r\n");  // knows of none (RFC 9110 §15.2)
+  EXPECT_EQ(received().find("HTTP/1.0 200 OK\r\n"), 0U);
+}
+
+TEST_F(Fixture, TrailersGoBothWays) {
+  handler.trailers.add("X-Sum", "2");
+  send(
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: "
+      "1\r\n\r\n");
+  EXPECT_EQ(handler.last_body, "hi");
+  EXPECT_EQ(handler.last_trailers.get("x-sum"), "1");
+  EXPECT_TRUE(
+      received().ends_with("transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 2\r\n\r\n"));
+  EXPECT_FALSE(client->peer_closed());
+}
+
+// What a smuggler hides behind a request that two parsers end differently is never taken for a
+// request.
+TEST_F(Fixture, NothingIsSmuggledBehindARequest) {
+  const std::string hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string post = "POST / HTTP/1.1\r\nHost: a\r\n";
+  for (const std::string& request : {
+           post + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
+           post + "Content-Length: 0\r\nContent-Length: 40\r\n\r\n" + hidden,
+           post + "Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n" + hidden,
+           post + "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\n0\r\n\r\n" + hidden,
+           post +
+               "Transfer-Encoding:\x0b"
+               "chunked\r\n\r\n0\r\n\r\n" +
+               hidden,
+           post + "X: a\r\n Content-Length: 40\r\n\r\n" + hidden,
+           post + "X: a\nContent-Length: 40\r\n\r\n" + hidden,
+       }) {
+    auto [mine, theirs] = loop.pipe();
+    client = std::move(mine);
+    scope.spawn(serve(std::move(theirs), handler, {}, drain));
+    send(request);
+    const std::string got = received();
+    EXPECT_EQ(got.find("HTTP/1.1 400 Bad Request\r\n"), 0U) << request;
+    EXPECT_EQ(got.rfind("HTTP/1.1 "), 0U) << request;
+    EXPECT_NE(handler.last_path, "/hidden") << request;
+    EXPECT_TRUE(client->peer_closed()) << request;
+  }
 }
 
 TEST_F(Fixture, OldClientsGetOldAnswers) {
@@ -213,6 +295,54 @@ TEST_F(ClientFixture, StreamsLongBodies) {
   EXPECT_TRUE(connection->reusable());
 }
 
+TEST_F(ClientFixture, AServerThatEndsItIsNotAskedAgain) {
+  start();
+  answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+  ASSERT_TRUE(response && *response);
+  EXPECT_TRUE((*response)->body.complete());
+  EXPECT_TRUE(connection->idle());
+  EXPECT_FALSE(connection->reusable());
+}
+
+TEST_F(ClientFixture, InformationalResponsesComeFirst) {
+  struct Sink final : http::InformationalSink {
+    void on_informational(http::ResponseHead head) override { seen.push_back(head.status); }
+    std::vector<std::uint16_t> seen;
+  } sink;
+  http::Request request = get();
+  request.informational = &sink;
+  start(std::move(request));
+  const std::string wire =
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 "
+      "OK\r\nContent-Length: 2\r\n\r\nok";
+  for (const char c : wire) answer(std::string_view(&c, 1));
+  ASSERT_TRUE(response && *response);
+  EXPECT_EQ(sink.seen, (std::vector<std::uint16_t>{100, 103}));
+  EXPECT_EQ((*response)->status, 200);
+  EXPECT_TRUE(connection->reusable());
+  start();  // without a sink they are left out
+  answer("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
+  ASSERT_TRUE(response && *response);
+  EXPECT_EQ((*response)->status, 204);
+  start();  // an upgrade that nobody asked for
+  answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->error().code, Errc::Protocol);
+  EXPECT_FALSE(connection->reusable());
+}
+
+TEST_F(ClientFixture, TrailersGoOut) {
+  http::HeaderMap trailers;
+  trailers.add("X-Sum", "1");
+  http::Request request = get();
+  request.method = "POST";
+  request.body = http::make_full_body(loop, as_bytes("hi"), std::move(trailers));
+  start(std::move(request));
+  EXPECT_EQ(asked(),
+            "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: "
+            "chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n");
+}
+
 TEST_F(ClientFixture, ABodyUntilCloseEndsTheConnection) {
   start();
   answer("HTTP/1.0 200 OK\r\n\r\nall of it");
@@ -258,7 +388,8 @@ TEST_F(ClientFixture, UpgradesGiveTheStreamAway) {
   request.headers.add("upgrade", "websocket");
   request.wants_upgrade = true;
   start(std::move(request));
-  answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
+  answer(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
   ASSERT_TRUE(response && *response);
   ASSERT_TRUE((*response)->upgraded);
   std::uint8_t buffer[16];

@@ -2,6 +2,7 @@
 #include "lib/inject/config.h"
 
 #include "lib/base/text.h"
+#include "lib/inject/known_values.h"
 
 namespace tulle::inject {
 namespace {
@@ -212,6 +213,10 @@ Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& probl
   if (!values || (!values->is_map() && !values->is_null())) {
     problems.push_back({"", values ? "must be an object" : problem});
     return {};
+  }
+  for (const UnknownValue& unknown : unknown_values(*values)) {
+    problems.push_back({unknown.path, unknown.near.empty() ? "there is no such value"
+                                                           : concat("there is no such value; did you mean ", unknown.near, "?")});
   }
   return read_config(*values, problems);
 }

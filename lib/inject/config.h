@@ -144,14 +144,14 @@ struct Config {
 };
 
 struct ConfigProblem {
-  std::string path;  // e.g. "proxy.ports.admin"
+  std::string path;  // e.g. "proxy.ports.admin"; "": all of it
   std::string reason;
 };
 
 // Reads the values; what they do not say has its default. A value of the wrong type is a problem and
 // keeps its default; the caller decides whether to go on.
 Config read_config(const Value& values, std::vector<ConfigProblem>& problems);
-// The same from the text of the ConfigMap's key.
+// The same from the text of the ConfigMap's key; values that the chart does not know are problems, too.
 Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& problems);
 
 }  // namespace tulle::inject

@@ -307,7 +307,7 @@ TEST(Config, ReadsHelmValues) {
   std::vector<ConfigProblem> problems;
   const Config config = read_config_yaml(
       "linkerdVersion: v7\nidentityTrustAnchorsPEM: |\n  A\n  B\nproxy:\n  resources: {cpu: {request: 1, limit: \"\"}}\n"
-      "  uid: 2102\n  image: {name: x/y, version: \"\", pullPolicy: Never}\n  ports: {admin: 5}\nunknown: {a: 1}\n",
+      "  uid: 2102\n  image: {name: x/y, version: \"\", pullPolicy: Never}\n  ports: {admin: 5}\n",
       problems);
   EXPECT_TRUE(problems.empty());
   EXPECT_EQ(config.version, "v7");
@@ -331,6 +331,21 @@ TEST(Config, NamesWhatIsWrong) {
   problems.clear();
   read_config_yaml("a: [", problems);
   EXPECT_EQ(problems.size(), 1U);
+}
+
+TEST(Config, NamesValuesThatNobodyKnows) {
+  std::vector<ConfigProblem> problems;
+  read_config_yaml(
+      "global: {x: 1}\npodLabels: {team: a}\nproxy: {ressources: {cpu: {}}, resources: {cpu: {requests: 1}}}\n"
+      "proxyInnit: {}\nsomethingElse: 1\n",
+      problems);
+  std::vector<std::string> told;
+  for (const ConfigProblem& problem : problems) told.push_back(problem.path + ": " + problem.reason);
+  EXPECT_EQ(told, (std::vector<std::string>{
+                      "proxy.ressources: there is no such value; did you mean proxy.resources?",
+                      "proxy.resources.cpu.requests: there is no such value; did you mean proxy.resources.cpu.request?",
+                      "proxyInnit: there is no such value; did you mean proxyInit?",
+                      "somethingElse: there is no such value"}));
 }
 
 }  // namespace

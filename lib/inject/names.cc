@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/inject/names.h"
 
-#include <algorithm>
 #include <vector>
 
-#include "lib/base/text.h"
+#include "lib/base/nearest.h"
 
 namespace tulle::inject {
 namespace {
@@ -61,21 +60,6 @@ constexpr ConfigKey kKeys[] = {
     {"config.linkerd.io/proxy-additional-env", true},
 };
 
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t k = 0; k <= b.size(); ++k) row[k] = k;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t k = 1; k <= b.size(); ++k) {
-      const std::size_t above = row[k];
-      row[k] = std::min({row[k] + 1, row[k - 1] + 1, diagonal + (ascii_lower(a[i - 1]) == ascii_lower(b[k - 1]) ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const ConfigKey> config_keys() noexcept { return kKeys; }
@@ -87,24 +71,10 @@ const ConfigKey* find_config_key(std::string_view name) noexcept {
   return nullptr;
 }
 
-std::string_view nearest_of(std::string_view name, std::span<const std::string_view> known) {
-  if (name.size() > 200) return "";
-  std::string_view best;
-  std::size_t least = 5;
-  for (const std::string_view each : known) {
-    const std::size_t away = distance(name, each);
-    if (away < least) {
-      least = away;
-      best = each;
-    }
-  }
-  return best;
-}
-
 std::string_view nearest_config_key(std::string_view name) noexcept {
-  std::vector<std::string_view> known;
-  for (const ConfigKey& key : kKeys) known.push_back(key.name);
-  return nearest_of(name, known);
+  std::vector<std::string_view> names;
+  for (const ConfigKey& key : kKeys) names.push_back(key.name);
+  return nearest(name, names);
 }
 
 }  // namespace tulle::inject

@@ -38,7 +38,5 @@ std::span<const ConfigKey> config_keys() noexcept;
 const ConfigKey* find_config_key(std::string_view name) noexcept;
 // The known annotation that is spelled most like this one; "" if none is near.
 std::string_view nearest_config_key(std::string_view name) noexcept;
-// The same among any names, where case counts little; "" if none is near.
-std::string_view nearest_of(std::string_view name, std::span<const std::string_view> known);
 
 }  // namespace tulle::inject

@@ -78,6 +78,10 @@ void check_selector(Checker& c, const LabelSelector& selector, std::string_view 
 
 void check(Checker&, Namespace&) {}
 void check(Checker&, ServiceAccount&) {}
+void check(Checker&, ReplicaSet&) {}
+void check(Checker&, Job&) {}
+void check(Checker&, ServiceProfile&) {}
+void check(Checker&, ExternalWorkload&) {}
 void check(Checker&, Node&) {}
 
 void check_containers(Checker& c, const Shared<Container>& containers, std::string_view path) {

@@ -9,15 +9,17 @@
 #include <variant>
 #include <vector>
 
+#include "lib/k8s/mesh_objects.h"
 #include "lib/k8s/objects.h"
 #include "lib/k8s/route_objects.h"
 
 namespace tulle::k8s {
 
-using Object = std::variant<Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, Server,
-                            ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
-                            NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork,
-                            PolicyHttpRoute, HttpRoute, GrpcRoute, TlsRoute, TcpRoute>;
+using Object =
+    std::variant<Namespace, ServiceAccount, Node, ReplicaSet, Job, Pod, Service, EndpointSlice,
+                 Server, ServerAuthorization, AuthorizationPolicy, MeshTlsAuthentication,
+                 NetworkAuthentication, HttpLocalRateLimitPolicy, EgressNetwork, PolicyHttpRoute,
+                 HttpRoute, GrpcRoute, TlsRoute, TcpRoute, ServiceProfile, ExternalWorkload>;
 
 const ObjectMeta& meta_of(const Object& object) noexcept;
 const KindName& kind_of(const Object& object) noexcept;

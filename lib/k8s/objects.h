@@ -41,6 +41,20 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
+// What stands between a pod and the workload that it belongs to: only whose they are is of
+// interest.
+struct ReplicaSet {
+  static constexpr KindName kKind{"apps", "ReplicaSet"};
+  ObjectMeta meta;
+  friend bool operator==(const ReplicaSet&, const ReplicaSet&) = default;
+};
+
+struct Job {
+  static constexpr KindName kKind{"batch", "Job"};
+  ObjectMeta meta;
+  friend bool operator==(const Job&, const Job&) = default;
+};
+
 struct ContainerPort {
   std::string name;
   std::int32_t container_port = 0;
@@ -73,6 +87,7 @@ struct Container {
   std::optional<Probe> liveness;
   std::optional<Probe> readiness;
   std::optional<Probe> startup;
+  std::string restart_policy;  // "" means the pod's; Always makes an init container a sidecar
   friend bool operator==(const Container&, const Container&) = default;
 };
 
@@ -87,6 +102,7 @@ inline std::uint64_t mix_hash(std::uint64_t h, const Container& container) noexc
 struct PodSpec {
   std::string service_account;  // "" means "default"
   std::string node_name;
+  std::string restart_policy;  // Never, OnFailure; "" means Always
   bool host_network = false;
   std::string hostname;
   std::string subdomain;
@@ -110,12 +126,34 @@ inline std::uint64_t mix_hash(std::uint64_t h, const Condition& condition) noexc
   return mix_hash(mix_hash(h, condition.type), condition.status);
 }
 
+struct ContainerTerminated {
+  std::int32_t exit_code = 0;
+  friend bool operator==(const ContainerTerminated&, const ContainerTerminated&) = default;
+};
+
+struct ContainerState {
+  std::optional<ContainerTerminated> terminated;  // absent: waits or runs
+  friend bool operator==(const ContainerState&, const ContainerState&) = default;
+};
+
+struct ContainerStatus {
+  std::string name;
+  ContainerState state;
+  friend bool operator==(const ContainerStatus&, const ContainerStatus&) = default;
+};
+
+inline std::uint64_t mix_hash(std::uint64_t h, const ContainerStatus& container) noexcept {
+  h = mix_hash(h, container.name);
+  return (h ^ (container.state.terminated ? 1 : 0)) * 1099511628211ULL;
+}
+
 struct PodStatus {
   std::string phase;  // Pending, Running, Succeeded, Failed, Unknown
   std::optional<net::IpAddr> pod_ip;
   std::vector<PodIp> pod_ips;  // has pod_ip too once an object was read whole
   std::optional<net::IpAddr> host_ip;
   Shared<Condition> conditions;
+  Shared<ContainerStatus> containers;  // containerStatuses: not those of init containers
   friend bool operator==(const PodStatus&, const PodStatus&) = default;
 };
 
@@ -251,6 +289,14 @@ void describe(V& v, Node& x) {
   v.field("metadata", x.meta);
 }
 template <typename V>
+void describe(V& v, ReplicaSet& x) {
+  v.field("metadata", x.meta);
+}
+template <typename V>
+void describe(V& v, Job& x) {
+  v.field("metadata", x.meta);
+}
+template <typename V>
 void describe(V& v, ContainerPort& x) {
   v.field("name", x.name);
   v.field("containerPort", x.container_port);
@@ -279,11 +325,13 @@ void describe(V& v, Container& x) {
   v.field("livenessProbe", x.liveness);
   v.field("readinessProbe", x.readiness);
   v.field("startupProbe", x.startup);
+  v.field("restartPolicy", x.restart_policy);
 }
 template <typename V>
 void describe(V& v, PodSpec& x) {
   v.field("serviceAccountName", x.service_account);
   v.field("nodeName", x.node_name);
+  v.field("restartPolicy", x.restart_policy);
   v.field("hostNetwork", x.host_network);
   v.field("hostname", x.hostname);
   v.field("subdomain", x.subdomain);
@@ -300,12 +348,26 @@ void describe(V& v, Condition& x) {
   v.field("status", x.status);
 }
 template <typename V>
+void describe(V& v, ContainerTerminated& x) {
+  v.field("exitCode", x.exit_code);
+}
+template <typename V>
+void describe(V& v, ContainerState& x) {
+  v.field("terminated", x.terminated);
+}
+template <typename V>
+void describe(V& v, ContainerStatus& x) {
+  v.field("name", x.name);
+  v.field("state", x.state);
+}
+template <typename V>
 void describe(V& v, PodStatus& x) {
   v.field("phase", x.phase);
   v.field("podIP", x.pod_ip);
   v.field("podIPs", x.pod_ips);
   v.field("hostIP", x.host_ip);
   v.field("conditions", x.conditions);
+  v.field("containerStatuses", x.containers);
 }
 template <typename V>
 void describe(V& v, Pod& x) {

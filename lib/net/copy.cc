@@ -114,7 +114,9 @@ Task<Result<void>> splice_one_way(Direction way) {
       to.count_spliced(0, static_cast<std::uint64_t>(n));
     } else if (n < 0 && errno == EAGAIN) {
       to.io().writable = false;
+      from.hold_little(true);
       co_await writable(to.io());
+      from.hold_little(false);
     } else if (n < 0 && errno != EINTR) {
       co_return Error{errno == EPIPE || errno == ECONNRESET ? Errc::Reset : Errc::Io, "splice", errno};
     }
@@ -161,8 +163,10 @@ Task<Result<void>> copy_through(Direction way) {
         blocked = flushed.error();
       }
       if (blocked.code != Errc::WouldBlock) co_return blocked;
+      way.from.hold_little(true);
       co_await writable(way.to.io());
     }
+    way.from.hold_little(false);
   }
 }
 

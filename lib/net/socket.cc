@@ -147,6 +147,25 @@ void TcpStream::abort() noexcept {
   io_.set_writable();
 }
 
+void TcpStream::hold_little(bool on) noexcept {
+  constexpr int kLittle = 192 * 1024;
+  constexpr int kBufLock = 72;      // SO_BUF_LOCK, Linux 5.14; before, what is set once stays
+  constexpr int kReceiveLock = 2;   // SOCK_RCVBUF_LOCK
+  if (receiving_ == Receiving::Unknown) {
+    int locks = 0;
+    socklen_t size = sizeof locks;
+    const bool known = ::getsockopt(fd_.get(), SOL_SOCKET, kBufLock, &locks, &size) == 0;
+    receiving_ = known && (locks & kReceiveLock) != 0 ? Receiving::Fixed : Receiving::Free;
+  }
+  if (on && receiving_ == Receiving::Free) {
+    set_option(fd_.get(), SOL_SOCKET, SO_RCVBUF, kLittle);
+    receiving_ = Receiving::Little;
+  } else if (!on && receiving_ == Receiving::Little) {
+    set_option(fd_.get(), SOL_SOCKET, kBufLock, 0);
+    receiving_ = Receiving::Free;
+  }
+}
+
 Result<SocketAddr> TcpStream::peer_addr() const {
   sockaddr_storage native{};
   socklen_t size = sizeof native;

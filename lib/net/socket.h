@@ -50,6 +50,7 @@ class TcpStream final : public Stream {
   Result<void> try_shutdown() override;
   void abort() noexcept override;
   IoState& io() noexcept override { return io_; }
+  void hold_little(bool on) noexcept override;
   TcpStream* plain_tcp() noexcept override { return this; }
 
   int fd() const noexcept { return fd_.get(); }
@@ -73,6 +74,8 @@ class TcpStream final : public Stream {
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   int last_errno_ = 0;
+  // Who decides how much the kernel holds unread: not asked yet, whoever made the socket, the kernel, hold_little().
+  enum class Receiving : std::uint8_t { Unknown, Fixed, Free, Little } receiving_ = Receiving::Unknown;
 };
 
 // Where a connection was going before the kernel redirected it to us (SO_ORIGINAL_DST of the

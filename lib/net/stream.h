@@ -32,6 +32,9 @@ class Stream : public SlabAllocated {
   // Cuts the connection so that the peer sees a reset, where the transport can tell.
   virtual void abort() noexcept = 0;
   virtual IoState& io() noexcept = 0;
+  // What is read cannot be passed on for now (or can again): the kernel shall hold little of it unread, so that the sender hears
+  // of it soon. Does nothing where there is no socket.
+  virtual void hold_little(bool on) noexcept = 0;
   // The TCP stream that this is or that carries these very bytes (splice, socket options); null for TLS.
   virtual TcpStream* plain_tcp() noexcept { return nullptr; }
 
@@ -60,6 +63,7 @@ class ReplayStream final : public Stream {
   Result<void> try_shutdown() override { return inner_->try_shutdown(); }
   void abort() noexcept override { inner_->abort(); }
   IoState& io() noexcept override { return inner_->io(); }
+  void hold_little(bool on) noexcept override { inner_->hold_little(on); }
   // Gives the inner stream back; what was not read of the first bytes is lost.
   StreamPtr release() noexcept { return std::move(inner_); }
   TcpStream* plain_tcp() noexcept override {

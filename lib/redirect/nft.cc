@@ -288,6 +288,15 @@ Result<void> exchange(const net::Fd& fd, const Batch& batch, const char* step, b
   }
 }
 
+// No netfilter netlink, no nf_tables, no inet family, or no nat chains and redirections in it (the batch names nothing of
+// its own that could be missing).
+Error lacking(Error error) {
+  for (const int code : {EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT, ENOENT}) {
+    if (error.os_errno == code) error.code = Errc::Unsupported;
+  }
+  return error;
+}
+
 // How many rules our table holds.
 Result<std::size_t> count_rules(const net::Fd& fd, std::uint8_t family) {
   Batch query;
@@ -304,10 +313,10 @@ Result<std::size_t> count_rules(const net::Fd& fd, std::uint8_t family) {
 
 }  // namespace
 
-Result<void> install(const Rules& rules) {
+Result<void> install_nftables(const Rules& rules) {
   const std::uint8_t family = rules.ipv6 ? NFPROTO_INET : NFPROTO_IPV4;
   const Result<net::Fd> fd = open_netlink();
-  if (!fd) return fd.error();
+  if (!fd) return lacking(fd.error());
   const std::vector<Step> inbound = inbound_steps(rules);
   const std::vector<Step> outbound = outbound_steps(rules);
   Batch batch;
@@ -324,29 +333,12 @@ Result<void> install(const Rules& rules) {
   batch.begin(NFNL_MSG_BATCH_END, NLM_F_ACK, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
   batch.end();
   const Result<void> made = exchange(*fd, batch, "install the rules", false, [](std::uint16_t, Bytes) {});
-  if (!made) return made;
+  if (!made) return lacking(made.error());
   const Result<net::Fd> second = open_netlink();
   if (!second) return second.error();
   const Result<std::size_t> count = count_rules(*second, family);
   if (!count) return count.error();
   if (*count != inbound.size() + outbound.size()) return Error{Errc::Internal, "verify the rules"};
-  return {};
-}
-
-Result<void> remove() {
-  for (const std::uint8_t family : {static_cast<std::uint8_t>(NFPROTO_INET), static_cast<std::uint8_t>(NFPROTO_IPV4)}) {
-    const Result<net::Fd> fd = open_netlink();
-    if (!fd) return fd.error();
-    Batch batch;
-    batch.begin(NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-    batch.end();
-    add_table(batch, family);
-    delete_table(batch, family);
-    batch.begin(NFNL_MSG_BATCH_END, NLM_F_ACK, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-    batch.end();
-    const Result<void> done = exchange(*fd, batch, "remove the rules", false, [](std::uint16_t, Bytes) {});
-    if (!done) return done;
-  }
   return {};
 }
 

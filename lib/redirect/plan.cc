@@ -6,11 +6,11 @@
 namespace tulle::redirect {
 namespace {
 
-std::string range_text(const PortRange& range) {
+std::string range_text(const PortRange& range, char dash = '-') {
   std::string text;
   append_number(text, range.first);
   if (range.second != range.first) {
-    text += '-';
+    text += dash;
     append_number(text, range.second);
   }
   return text;
@@ -34,6 +34,22 @@ std::string step_to_nft(const Step& step) {
     case Step::Kind::Redirect: return concat("meta l4proto tcp redirect to :", number_text(step.number), comment);
     case Step::Kind::RedirectPort:
       return concat("tcp dport ", range_text(step.ports), " redirect to :", number_text(step.number), comment);
+  }
+  return {};
+}
+
+std::string step_to_iptables(const Step& step) {
+  const std::string comment = concat(" -m comment --comment \"", step.comment, "\"");
+  const std::string back = concat(comment, " -j RETURN\n");
+  const std::string away = concat(comment, " -j REDIRECT --to-ports ", number_text(step.number), "\n");
+  switch (step.kind) {
+    case Step::Kind::ReturnUid: return concat(" -m owner --uid-owner ", number_text(step.number), back);
+    case Step::Kind::ReturnGid: return concat(" -m owner --gid-owner ", number_text(step.number), back);
+    case Step::Kind::ReturnLoopback: return concat(" -o lo", back);
+    case Step::Kind::ReturnPorts: return concat(" -p tcp -m tcp --dport ", range_text(step.ports, ':'), back);
+    case Step::Kind::ReturnSubnet: return concat(" -s ", step.subnet.to_string(), back);
+    case Step::Kind::Redirect: return concat(" -p tcp", away);
+    case Step::Kind::RedirectPort: return concat(" -p tcp -m tcp --dport ", range_text(step.ports, ':'), away);
   }
   return {};
 }
@@ -82,6 +98,22 @@ std::vector<Step> outbound_steps(const Rules& rules) {
   }
   steps.push_back({Step::Kind::Redirect, rules.outbound_port, {}, {}, "proxy-init/redirect-all-outgoing-to-proxy-port"});
   return steps;
+}
+
+bool concerns(const Step& step, bool ipv6) { return step.kind != Step::Kind::ReturnSubnet || step.subnet.ip.is_v4() != ipv6; }
+
+std::string to_iptables(const Rules& rules, bool ipv6) {
+  std::string text = "*nat\n";
+  for (const std::string_view chain : {kOutboundChain, kInboundChain}) text += concat(":", chain, " - [0:0]\n");
+  text += concat("-A PREROUTING -m comment --comment \"", kInboundHookComment, "\" -j ", kInboundChain, "\n");
+  text += concat("-A OUTPUT -m comment --comment \"", kOutboundHookComment, "\" -j ", kOutboundChain, "\n");
+  for (const Step& step : outbound_steps(rules)) {
+    if (concerns(step, ipv6)) text += concat("-A ", kOutboundChain, step_to_iptables(step));
+  }
+  for (const Step& step : inbound_steps(rules)) {
+    if (concerns(step, ipv6)) text += concat("-A ", kInboundChain, step_to_iptables(step));
+  }
+  return text + "COMMIT\n";
 }
 
 std::string to_nft(const Rules& rules) {

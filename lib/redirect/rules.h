@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which TCP connections of a pod go through its proxy (control-plane.md §2.2), as a description, and the same
-// installed in the kernel: nf_tables over netlink, an own table in the inet family, so IPv4 and IPv6 at once.
+// installed in the kernel: nf_tables over netlink, an own table in the inet family, so IPv4 and IPv6 at once; or the
+// nat tables of iptables and ip6tables by their own system calls, where the kernel has only those.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +35,18 @@ std::optional<std::vector<PortRange>> parse_port_ranges(std::string_view text);
 // The rules in nft's language, for people.
 std::string to_nft(const Rules& rules);
 
-// Replaces our table in the network namespace of the calling thread, in one transaction, and reads it back.
-// Running it again changes nothing. Errors: `where` names the step, os_errno says why (EPERM: CAP_NET_ADMIN is
-// missing; EOPNOTSUPP or EPROTONOSUPPORT: this kernel has no nf_tables).
-Result<void> install(const Rules& rules);
-// Removes our table; fine if it is not there.
-Result<void> remove();
+// The same for the nat table of iptables (ip6tables), as iptables-save prints its rules.
+std::string to_iptables(const Rules& rules, bool ipv6);
+
+enum class Backend : std::uint8_t {
+  NfTables,  // a table of our own, "tulle"
+  XTables,   // chains of our own in the nat table; the rules of others stay, with their counters
+};
+
+// Installs the rules in the network namespace of the calling thread and reads them back; with `first`, or with the
+// other backend where the kernel does not have that one. Says which it was. What an earlier run left is replaced in one
+// transaction (of each family); running it again changes nothing. Errors: `where` names the step, os_errno says why
+// (EPERM: CAP_NET_ADMIN is missing); Unsupported: the kernel has neither.
+Result<Backend> install(const Rules& rules, Backend first = Backend::NfTables);
 
 }  // namespace tulle::redirect

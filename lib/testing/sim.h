@@ -21,6 +21,7 @@ class PipeEnd final : public net::Stream {
   Result<void> try_shutdown() override;
   void abort() noexcept override;
   net::IoState& io() noexcept override { return io_; }
+  void hold_little(bool /*on*/) noexcept override {}
 
   // What the other end has written and this one has not read.
   Bytes pending() const;

@@ -21,6 +21,7 @@ class TlsStream final : public net::Stream {
   Result<void> try_shutdown() override;
   void abort() noexcept override { inner_->abort(); }
   net::IoState& io() noexcept override { return inner_->io(); }
+  void hold_little(bool on) noexcept override { inner_->hold_little(on); }
 
   // The peer's identity; empty if it presented no certificate.
   const std::string& peer_identity() const noexcept { return engine_->peer_identity(); }

@@ -291,11 +291,13 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     options.max_header_list = config.h2_max_header_list;
     options.max_pending_resets = config.h2_max_pending_reset;
     options.send_buffer = config.h2_send_buffer;
+    options.ping_interval = config.h2_ping_interval;
+    if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
-    co_await h2::serve(std::move(session.stream), handler, options, session.worker.drain());
+    co_await h2::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   } else {
     const http1::ServerOptions options;
-    co_await http1::serve(std::move(session.stream), handler, options, session.worker.drain());
+    co_await http1::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   }
 }
 

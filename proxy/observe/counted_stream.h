@@ -56,6 +56,7 @@ class CountedStream final : public net::Stream, public Account {
   Result<void> try_shutdown() override { return tcp_->try_shutdown(); }
   void abort() noexcept override { tcp_->abort(); }
   net::IoState& io() noexcept override { return tcp_->io(); }
+  void hold_little(bool on) noexcept override { tcp_->hold_little(on); }
   net::TcpStream* plain_tcp() noexcept override { return tcp_.get(); }
 
  private:

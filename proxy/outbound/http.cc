@@ -13,6 +13,10 @@
 namespace tulle::proxy {
 namespace {
 
+// How often a request may be refused before its client learns of it. Scaling down takes most endpoints of a Service away at
+// once, and each that refuses is asked last from then on; the list of endpoints follows within a second.
+constexpr unsigned kRefusals = 10;
+
 class OutboundHttp final : public http::Handler {
  public:
   explicit OutboundHttp(OutboundSession& session) : session_(session) {}
@@ -75,14 +79,14 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
 }
 
 // Chooses an endpoint and sends. While nothing of the request was sent, other endpoints are tried; meshed ones that cannot be
-// reached are waited for until fail-fast. A request that was sent and certainly not processed goes once more, to another
-// endpoint if there is one (a body that was begun cannot be sent twice). This is no retry: nothing is processed twice.
+// reached are waited for until fail-fast. A request that was sent and certainly not processed goes to another endpoint if there
+// is one (a body that was begun cannot be sent twice), kRefusals times at most. This is no retry: nothing is processed twice.
 net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
                                                      std::string required_identity, RouteSpan span) {
   const TimePoint started = worker().loop().now();
   const Deadline dial_by{started + worker().config().outbound.failfast_timeout};
   const bool grpc = is_grpc(request);
-  bool again_possible = !request.body.has_value();
+  unsigned again = request.body.has_value() ? 0 : kRefusals;
   std::shared_ptr<Endpoint> forward = backend.forward;
   const std::shared_ptr<BalancedBackend> balanced = backend.balanced;
   Balancer::Lease lease;
@@ -123,8 +127,8 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
     const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
     if (refused_behind && another) endpoint.lost();  // what has a body could not be sent twice: ask the others first
     const bool safe = refused_behind ? another : !response && response.error().code == Errc::Refused;
-    if (safe && again_possible) {
-      again_possible = false;
+    if (safe && again > 0) {
+      --again;
       worker().metrics().redispatched.get({{"reason", refused_behind ? "application" : "refused"}})->add();
       failed = forward;
       continue;
@@ -256,11 +260,13 @@ net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
     options.max_header_list = config.h2_max_header_list;
     options.max_pending_resets = config.h2_max_pending_reset;
     options.send_buffer = config.h2_send_buffer;
+    options.ping_interval = config.h2_ping_interval;
+    if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
-    co_await h2::serve(std::move(session.stream), handler, options, session.worker.drain());
+    co_await h2::serve(std::move(session.stream), handler, options, session.worker.outbound_drain());
   } else {
     const http1::ServerOptions options;
-    co_await http1::serve(std::move(session.stream), handler, options, session.worker.drain());
+    co_await http1::serve(std::move(session.stream), handler, options, session.worker.outbound_drain());
   }
 }
 

@@ -80,7 +80,7 @@ net::Task<void> refuse_unknown(OutboundSession session) {
     co_return;
   }
   Unknown handler(session);
-  net::Drain& drain = session.worker.drain();
+  net::Drain& drain = session.worker.outbound_drain();
   if (detected->spoken == Spoken::Http2) {
     const h2::ServerOptions options;
     co_await h2::serve(std::move(detected->stream), handler, options, drain);

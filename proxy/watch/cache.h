@@ -2,7 +2,8 @@
 // How control-plane state reaches workers. A WatchHub lives on the control loop: one watch per key,
 // whatever the number of workers. A WatchCache lives on each worker: the latest immutable snapshot of
 // each key that is in use, so that a request reads it without a lock. Snapshots travel by post();
-// a slow worker gets the latest, in order.
+// a slow worker gets the latest, in order. What went out of use is remembered (last_known.h) and stands in
+// when the control plane cannot be asked again.
 #pragma once
 
 #include <functional>
@@ -13,6 +14,7 @@
 
 #include "lib/net/loop.h"
 #include "lib/net/task.h"
+#include "proxy/watch/last_known.h"
 
 namespace tulle::proxy {
 
@@ -33,6 +35,7 @@ class WatchHub {
   struct Teller {
     std::function<TimePoint()> heard_at;
     std::function<void()> ask;
+    std::function<bool()> away;  // it was tried and not reached
   };
 
   WatchHub(net::Loop& loop, Watch watch, Teller teller = {}) : loop_(loop), watch_(std::move(watch)), teller_(std::move(teller)) {}
@@ -40,6 +43,7 @@ class WatchHub {
   void ask() const {
     if (teller_.ask) teller_.ask();
   }
+  bool away() const { return teller_.away && teller_.away(); }
 
   net::Loop& loop() noexcept { return loop_; }
   void subscribe(Key key, WatchCache<Key, T>* cache) {
@@ -107,7 +111,7 @@ class WatchCache {
   using Value = std::shared_ptr<const T>;
   struct Entry final : net::Timer {
     Entry(WatchCache& c, Key k) : cache(c), key(std::move(k)), changed(c.loop_) {}
-    void fire() override { cache.expire(key); }
+    void fire() override { users != 0 ? cache.stand_in(*this) : cache.expire(key); }
     WatchCache& cache;
     Key key;
     Value value;
@@ -156,30 +160,55 @@ class WatchCache {
   };
 
   using Initial = std::function<Value(const Key&)>;
-  WatchCache(net::Loop& loop, WatchHub<Key, T>& hub, Duration idle, Initial initial = {})
-      : loop_(loop), hub_(hub), idle_(idle), initial_(std::move(initial)) {}
+  // An estimate of the bytes that a state takes, for the bound of what is remembered.
+  using Weigh = std::function<std::size_t(const T&)>;
+  WatchCache(net::Loop& loop, WatchHub<Key, T>& hub, Duration idle, Weigh weigh, Initial initial = {})
+      : loop_(loop), hub_(hub), idle_(idle), weigh_(std::move(weigh)), initial_(std::move(initial)) {}
 
   net::Loop& loop() noexcept { return loop_; }
   Handle acquire(const Key& key) {
     auto& slot = entries_[key];
     if (!slot) {
       slot = std::make_unique<Entry>(*this, key);
-      if (initial_) slot->value = initial_(key);
       hub_.subscribe(key, this);
     }
-    slot->unlink();  // no longer idle
+    if (slot->users == 0) {
+      slot->unlink();  // no longer idle
+      if (!slot->value) begin(*slot);
+    }
     return Handle{slot.get()};
   }
   std::size_t size() const noexcept { return entries_.size(); }
+  std::size_t remembered() const noexcept { return last_known_.size(); }
   bool contains(const Key& key) const { return entries_.contains(key); }
 
  private:
   template <typename, typename>
   friend class WatchHub;
+  // So long the control plane has for a first state before the last known one stands in.
+  static constexpr Duration kFreshWait = 1s;
+
+  // Where there is a default, or nobody to be asked, nothing is waited for.
+  void begin(Entry& entry) {
+    Value known = last_known_.find(entry.key);
+    if (known && !initial_ && !hub_.away()) {
+      loop_.arm(entry, loop_.now() + kFreshWait);
+    } else if (known) {
+      entry.value = std::move(known);
+    } else if (initial_) {
+      entry.value = initial_(entry.key);
+    }
+  }
+  void stand_in(Entry& entry) {
+    if (entry.value) return;
+    if (Value known = last_known_.find(entry.key)) set(entry, known);
+  }
   void receive(const Key& key, const Value& value) {
     const auto at = entries_.find(key);
     if (at == entries_.end()) return;
-    Entry& entry = *at->second;
+    set(*at->second, value);
+  }
+  void set(Entry& entry, const Value& value) {
     entry.value = value;
     const auto listeners = entry.listeners;
     for (auto* const listener : listeners) (*listener)(value);
@@ -202,6 +231,7 @@ class WatchCache {
       hub_.ask();
       return;
     }
+    if (entry.value) last_known_.put(copy, entry.value, weigh_(*entry.value));
     entries_.erase(at);
     hub_.unsubscribe(copy, this);
   }
@@ -209,7 +239,9 @@ class WatchCache {
   net::Loop& loop_;
   WatchHub<Key, T>& hub_;
   Duration idle_;
+  Weigh weigh_;
   Initial initial_;
+  LastKnown<Key, T> last_known_;
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
 };
 

@@ -22,13 +22,15 @@ struct WatchTest : ::testing::Test {
           publishers[key] = std::move(publish);
           return go_on(loop);
         }),
-        cache(loop, hub, 5s) {}
+        cache(loop, hub, 5s, kWeigh) {}
   void publish(const std::string& key, const std::string& value) {
     loop.drain();
     publishers.at(key)(std::make_shared<const std::string>(value));
     loop.drain();
   }
   static std::string text(const Cache::Handle& handle) { return handle.get() ? *handle.get() : "nothing"; }
+
+  static constexpr auto kWeigh = [](const std::string& text) { return text.size(); };
 
   testing::SimLoop loop;
   std::map<std::string, Hub::Publish> publishers;
@@ -38,7 +40,7 @@ struct WatchTest : ::testing::Test {
 };
 
 TEST_F(WatchTest, OneWatchForAllAndEachStateReachesThem) {
-  Cache second(loop, hub, 5s);
+  Cache second(loop, hub, 5s, kWeigh);
   const auto a = cache.acquire("k");
   const auto b = cache.acquire("k");
   const auto c = second.acquire("k");
@@ -79,7 +81,7 @@ TEST_F(WatchTest, NothingIsForgottenWhileNobodyAnswers) {
     ++asked;
     if (alive) heard = loop.get().now() + 1ms;
   }});
-  Cache kept(loop, silent, 5s);
+  Cache kept(loop, silent, 5s, kWeigh);
   {
     const auto handle = kept.acquire("k");
     publish("k", "old");
@@ -93,12 +95,95 @@ TEST_F(WatchTest, NothingIsForgottenWhileNobodyAnswers) {
   EXPECT_EQ(kept.size(), 0U);
 }
 
+// The control plane goes after a target was let go of: its last known state serves, until there is a fresh one.
+TEST_F(WatchTest, WhatWasLetGoOfIsRemembered) {
+  bool away = false;
+  Hub quiet(loop, [this](std::string key, Hub::Publish publish) {
+    publishers[key] = std::move(publish);
+    return go_on(loop);
+  }, {.heard_at = {}, .ask = {}, .away = [&away] { return away; }});
+  Cache again(loop, quiet, 5s, kWeigh);
+  {
+    const auto handle = again.acquire("k");
+    publish("k", "old");
+  }
+  loop.advance(10s);
+  EXPECT_EQ(again.size(), 0U);
+  EXPECT_EQ(again.remembered(), 1U);
+  {
+    // It is asked first; its silence is noticed in a second.
+    const auto handle = again.acquire("k");
+    std::vector<std::string> heard;
+    std::function<void(const Cache::Value&)> listener = [&](const Cache::Value& value) { heard.push_back(*value); };
+    handle.listen(&listener);
+    loop.advance(900ms);
+    EXPECT_EQ(text(handle), "nothing");
+    loop.advance(200ms);
+    EXPECT_EQ(text(handle), "old");
+    publish("k", "new");
+    EXPECT_EQ(text(handle), "new");
+    EXPECT_EQ(heard, (std::vector<std::string>{"old", "new"}));
+    handle.unlisten(&listener);
+  }
+  loop.advance(10s);
+  // Known to be away: nothing is waited for.
+  away = true;
+  EXPECT_EQ(text(again.acquire("k")), "new");
+  EXPECT_EQ(text(again.acquire("never seen")), "nothing");
+  // Let go of before there was an answer: still remembered.
+  away = false;
+  loop.advance(10s);
+  { const auto handle = again.acquire("k"); }
+  loop.advance(10s);
+  EXPECT_EQ(again.size(), 0U);
+  const auto handle = again.acquire("k");
+  loop.advance(1100ms);
+  EXPECT_EQ(text(handle), "new");
+}
+
+TEST_F(WatchTest, AFreshStateIsNotReplacedByARememberedOne) {
+  {
+    const auto handle = cache.acquire("k");
+    publish("k", "old");
+  }
+  loop.advance(10s);
+  const auto handle = cache.acquire("k");
+  publish("k", "fresh");
+  loop.advance(10s);
+  EXPECT_EQ(text(handle), "fresh");
+}
+
+TEST(LastKnown, IsBoundedByNumberAndBytes) {
+  LastKnown<std::string, std::string> known({.count = 3, .bytes = 100});
+  const auto put = [&](const char* key, std::size_t bytes) { known.put(key, std::make_shared<const std::string>(key), bytes); };
+  for (const char* key : {"a", "b", "c", "d"}) put(key, 10);
+  EXPECT_EQ(known.find("a"), nullptr);
+  EXPECT_EQ(known.size(), 3U);
+  put("b", 20);  // used again: c is the oldest now
+  put("e", 85);
+  EXPECT_EQ(known.size(), 1U);
+  EXPECT_EQ(known.bytes(), 85U);
+  ASSERT_NE(known.find("e"), nullptr);
+  put("huge", 101);
+  EXPECT_EQ(known.find("huge"), nullptr);
+  EXPECT_NE(known.find("e"), nullptr);
+  put("e", 101);  // its old state is not its state any more
+  EXPECT_EQ(known.find("e"), nullptr);
+  EXPECT_EQ(known.bytes(), 0U);
+}
+
 TEST_F(WatchTest, PortsHaveTheirDefaultAtOnce) {
-  Cache ports(loop, hub, 5s, [](const std::string&) { return std::make_shared<const std::string>("default"); });
-  const auto handle = ports.acquire("k");
-  EXPECT_EQ(text(handle), "default");
-  publish("k", "strict");
-  EXPECT_EQ(text(handle), "strict");
+  Cache ports(loop, hub, 5s, kWeigh, [](const std::string&) { return std::make_shared<const std::string>("default"); });
+  {
+    const auto handle = ports.acquire("k");
+    EXPECT_EQ(text(handle), "default");
+    publish("k", "strict");
+    EXPECT_EQ(text(handle), "strict");
+  }
+  loop.advance(10s);
+  EXPECT_EQ(ports.size(), 0U);
+  // What was denied is not opened again because nobody can be asked.
+  EXPECT_EQ(text(ports.acquire("k")), "strict");
 }
 
 TEST_F(WatchTest, PinnedKeysAreWatchedWithoutUsers) {

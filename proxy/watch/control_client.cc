@@ -93,6 +93,7 @@ net::Task<void> ControlClient::keep_connected() {
         os_errno = made.error().os_errno;
       }
     }
+    away_.store(!done, std::memory_order_relaxed);
     if (done) {
       connected_.notify_all();
       // Whoever waited begins now; then look again.

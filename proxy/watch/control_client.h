@@ -37,6 +37,8 @@ class ControlClient final : public http::Client {
   net::Loop& loop() noexcept { return loop_; }
   // When something last came from the service, as far as was noticed; ask() has it noticed within a second. From any thread.
   void ask();
+  // The last try to reach it has failed, and none has succeeded since. From any thread.
+  bool away() const noexcept { return away_.load(std::memory_order_relaxed); }
   TimePoint heard_at() const noexcept { return TimePoint{Duration{heard_ns_.load(std::memory_order_relaxed)}}; }
   // Identity: the next call uses a new connection (wire-api.md §4).
   void forget();
@@ -60,6 +62,7 @@ class ControlClient final : public http::Client {
   std::shared_ptr<h2::ClientConnection> connection_;
   std::atomic<std::int64_t> heard_ns_{0};
   std::atomic<bool> asked_{false};
+  std::atomic<bool> away_{false};
   net::Signal connected_;
   net::Signal wanted_;
   grpc::Channel channel_;

@@ -41,7 +41,7 @@ IdentityWatch::IdentityWatch(ControlClient& client, const Config& config, Metric
       csr_(tls::make_csr(key_, config.local_name)),
       anchors_(anchors_only->anchors()) {}
 
-net::Task<Result<WallTime>> IdentityWatch::certify() {
+net::Task<Result<IdentityWatch::Validity>> IdentityWatch::certify() {
   pb::identity::CertifyRequest request;
   request.identity = config_.local_name;
   Result<std::string> token = read_small_file(config_.token_file);
@@ -81,7 +81,7 @@ net::Task<Result<WallTime>> IdentityWatch::certify() {
   // The issuer may want it renewed before it ends.
   const std::optional<WallTime> until = answer->valid_until ? pb::from_pb(*answer->valid_until) : std::nullopt;
   if (!until || *until <= wall_now()) co_return Error{Errc::Invalid, "use a certificate that has ended"};
-  const WallTime expires = std::min(*until, leaf->not_after);
+  const Validity validity{leaf->not_before, std::min(*until, leaf->not_after)};
   made.anchors = anchors;
   chain.insert(chain.begin(), std::move(*leaf));
   made.own = tls::Credentials::Own{key_, std::move(chain)};
@@ -90,7 +90,7 @@ net::Task<Result<WallTime>> IdentityWatch::certify() {
   if (!credentials) co_return credentials.error();
   anchors_ = std::move(anchors);
   publish_(std::move(*credentials));
-  co_return expires;
+  co_return validity;
 }
 
 net::Task<void> IdentityWatch::run() {
@@ -99,9 +99,9 @@ net::Task<void> IdentityWatch::run() {
   WallTime expires{};
   auto& refreshes = metrics_.cert_refreshes;
   for (;;) {
-    Result<WallTime> outcome = co_await certify();
+    const Result<Validity> outcome = co_await certify();
     if (outcome) {
-      expires = *outcome;
+      expires = outcome->expires;
       refreshes.get({{"result", "ok"}})->add();
       metrics_.cert_refreshed.get({})->set(std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count());
       metrics_.cert_expiry.get({})->set(std::chrono::floor<std::chrono::seconds>(expires).time_since_epoch().count());
@@ -126,7 +126,9 @@ net::Task<void> IdentityWatch::run() {
     if (!outcome) wait = std::min<Duration>(config_.min_refresh, 1s * (1U << std::min(failures - 1, 6U)));
     const WallTime due = began + wait;
     const TimePoint due_at = client_.loop().now() + wait;
-    while (wall_now() < due && client_.loop().now() < due_at) {
+    // A certificate that has become one of the future: the clock was ahead when it was issued, and has come right.
+    const auto is_early = [&outcome] { return outcome && wall_now() < outcome->begins; };
+    while (wall_now() < due && client_.loop().now() < due_at && !is_early()) {
       const Duration piece = std::min<Duration>(due_at - client_.loop().now(), 1s);
       co_await net::sleep_for(client_.loop(), std::max<Duration>(piece, 1ms));
     }

@@ -25,7 +25,10 @@ class IdentityWatch {
   net::Task<void> run();
 
  private:
-  net::Task<Result<WallTime>> certify();
+  struct Validity {
+    WallTime begins, expires;
+  };
+  net::Task<Result<Validity>> certify();
 
   ControlClient& client_;
   const Config& config_;

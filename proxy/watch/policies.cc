@@ -72,6 +72,15 @@ net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetS
   publish_if_known(state, target, parts.unsupported, publish);
 }
 
+PodLife life_from(const pb::inbound::Life& life) {
+  using From = pb::inbound::Life::Sidecar;
+  using To = PodLife::Sidecar;
+  return {life.sidecar == From::CLASSIC  ? To::Classic
+          : life.sidecar == From::NATIVE ? To::Native
+                                         : To::Unknown,
+          life.application_ended};
+}
+
 }  // namespace
 
 StreamLimits stream_limits(const Config& config, const ControlService& service) {
@@ -79,12 +88,14 @@ StreamLimits stream_limits(const Config& config, const ControlService& service) 
   return {config.stream_initial, config.stream_idle, config.stream_lifetime};
 }
 
-net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish) {
+net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish, TellLife tell_life) {
   pb::inbound::PortSpec request;
   request.workload = parts.config.policy_workload;
   request.port = port;
+  request.wants_life = tell_life != nullptr;
   ServerPolicyPtr last;
   const auto on_message = [&](const pb::inbound::Server& server) {
+    if (tell_life && server.life) tell_life(life_from(*server.life));
     last = server_policy_from(server, last.get(), parts.unsupported);
     if (!last->invalid.empty()) {
       parts.log.error("the policy of a port cannot be used", {{"port", static_cast<int>(port)}, {"reason", last->invalid}});

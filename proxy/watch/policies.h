@@ -5,6 +5,7 @@
 
 #include "lib/log/log.h"
 #include "proxy/config.h"
+#include "proxy/departure.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/policy/convert.h"
 #include "proxy/watch/control_client.h"
@@ -28,7 +29,9 @@ struct StreamLimits {
 StreamLimits stream_limits(const Config& config, const ControlService& service);
 
 using PublishServer = std::function<void(ServerPolicyPtr)>;
-net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish);
+// Is told of the life of our pod; one stream is enough for that, the others have none.
+using TellLife = std::function<void(PodLife)>;
+net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish, TellLife tell_life);
 
 using PublishClient = std::function<void(ClientPolicyPtr)>;
 // `profiles` is the destination service's client.

@@ -59,6 +59,19 @@ class Cluster:
         return run("nsenter", f"--net=/run/netns/{self.name}-n1", os.path.join(self.run_dir, "bin/helm"),
                    f"--kubeconfig={self.kubeconfig}", *args, check=check, timeout=timeout)
 
+    def shell(self, script, folder=None, check=True, timeout=300):
+        """Runs what a user would type: kubectl, helm, tulle (also as linkerd) are at hand. Gives exit code, output, errors."""
+        for name in ("tulle", "linkerd"):
+            link = os.path.join(self.run_dir, "bin", name)
+            if not os.path.lexists(link):
+                os.symlink(os.path.join(TOP, "build/release/bin/tulle"), link)
+        done = subprocess.run(["nsenter", f"--net=/run/netns/{self.name}-n1", "bash", "-euo", "pipefail", "-c", script], cwd=folder, text=True, capture_output=True,
+                              timeout=timeout, check=False,
+                              env={**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": f"{self.run_dir}/bin:{os.environ['PATH']}"})
+        if check and done.returncode != 0:
+            raise Failed(f"{script.strip()[:200]}: exit {done.returncode}: {(done.stderr.strip() or done.stdout.strip())[-2000:]}")
+        return done.returncode, done.stdout, done.stderr
+
     def apply(self, *objects):
         """Objects as dicts, or YAML as text."""
         text = "\n---\n".join(o if isinstance(o, str) else json.dumps(o) for o in objects)
@@ -162,6 +175,7 @@ class Cluster:
         config = {"global": {"scrape_interval": "2s"}, "scrape_configs": [{
             "job_name": "pods", "kubernetes_sd_configs": [{"role": "pod"}], "relabel_configs": [
                 {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": keep, "action": "keep"},
+                {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Pending|Succeeded|Failed", "action": "drop"},
                 {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
                 {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
                 {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"}]}]}
@@ -189,7 +203,7 @@ class Cluster:
     def describe(self, ns):
         """What a person would look at when a case failed."""
         for args in (("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp")):
-            print(self.kubectl("-n", ns, *args, check=False), file=sys.stderr)
+            print(self.kubectl("-n", ns, *args, check=False)[-4000:], file=sys.stderr)
 
 
 class Capture:

@@ -144,6 +144,36 @@ def the_control_plane_for_40_s(w):
     return {"done_failed_gap": out, "unseen_failed_s": round(took, 2), "unseen_known_s": round(known, 2)}
 
 
+def the_control_plane_after_targets_went_idle(w):
+    """Targets are used once and let go of (idle for 5 s); then the control plane ends. They are served from their last known state, HTTP
+    and bytes; a target never seen fails within 3 s."""
+    seen = w.mesh.service("once", [w.a], 30011, PORTS["http"])
+    seen_bytes = w.mesh.service("once-bytes", [w.b], 30012, PORTS["echo"])
+    unseen = w.mesh.service("never", [w.b], 30013, PORTS["http"])
+    w.mesh.write_manifests()
+    until(lambda: w.ok(seen), "the new service is known")
+    echo = ("import socket,sys;s=socket.create_connection((sys.argv[1],int(sys.argv[2])),5);s.settimeout(5);s.sendall(bytes(5));"
+            "assert s.recv(9)==bytes(5);print('ok')")
+    assert run_in(w.client, echo, seen_bytes["ip"], seen_bytes["port"]) == "ok"
+    time.sleep(12)
+    w.mesh.kill(w.mesh.control_process)
+    time.sleep(10)
+    took = {}
+    for name, use in (("first", lambda: w.ok(seen)), ("again", lambda: w.ok(seen)),
+                      ("bytes", lambda: run_in(w.client, echo, seen_bytes["ip"], seen_bytes["port"]) == "ok")):
+        began = time.monotonic()
+        assert use(), name
+        took[name] = round(time.monotonic() - began, 2)
+    began = time.monotonic()
+    answer = w.get(unseen, "/", "-D", "-")
+    took["unseen"] = round(time.monotonic() - began, 2)
+    assert took["unseen"] < 3.0 and "504" in answer and "control plane" in answer.lower(), (took, answer)
+    assert took["first"] < 2.8 and took["again"] < 0.5, took
+    w.mesh.start_control()
+    until(lambda: w.ok(unseen), "the new target is known", 15)
+    return took
+
+
 def endpoints_are_replaced_one_by_one(w):
     """As a rolling update does it: a new pod is ready, the old one leaves the set and is told to go at the same time."""
     service = w.pair["http"]
@@ -179,7 +209,7 @@ def endpoints_are_replaced_one_by_one(w):
 
 
 CASES = [one_of_two_server_proxies, the_only_server_proxy, the_client_proxy, one_of_two_applications, the_only_application,
-         the_control_plane_for_40_s, endpoints_are_replaced_one_by_one]
+         the_control_plane_for_40_s, the_control_plane_after_targets_went_idle, endpoints_are_replaced_one_by_one]
 
 
 def main():

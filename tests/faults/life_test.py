@@ -122,7 +122,7 @@ def four_workers_count_as_one(w):
 
 def leaves_are_renewed_under_load(_):
     """Leaves that live 15 s, over kept and over fresh connections, HTTP and bytes: no failed request, and both sides renew."""
-    with Mesh(sys.argv[1], lifetime="15s", name="renew") as mesh:
+    with Mesh(sys.argv[1], lifetime="15s", skew="0s", name="renew") as mesh:
         w = World(mesh)
         loads = [w.load(w.pair["http"], rate=60), w.load(w.pair["h2"], "h2", rate=40), w.load(w.pair["echo"], "bytes", rate=30, fresh=True)]
         until(lambda: all(pod.metric("control_identity_cert_refreshes_total", result="ok") >= 3 for pod in (w.client, w.a)), "both have renewed twice", 45)

@@ -105,7 +105,7 @@ class Pod:
 
 
 class Mesh:
-    def __init__(self, bin_dir, manifests="", lifetime="24h", name=None):
+    def __init__(self, bin_dir, manifests="", lifetime="24h", skew="20s", name=None):
         self.bin = bin_dir
         self.prefix = f"tl{os.getpid() % 10000}{name or ''}-"
         self.dir = tempfile.mkdtemp(prefix="tulle-mesh-")
@@ -114,7 +114,7 @@ class Mesh:
         os.chmod(self.dir, 0o755)
         self.processes, self.namespaces, self.pods, self.services = [], [], [], []
         self.extra = manifests
-        self.lifetime = lifetime
+        self.lifetime, self.skew = lifetime, skew  # leaves live for both together
         self.next_index = 10
         self.fabric = self.prefix + "fab"
 
@@ -256,7 +256,8 @@ class Mesh:
         os.makedirs(self.issuer, exist_ok=True)
         self.control_process = self.control.popen(
             os.path.join(self.bin, "tulle-control"), f"--manifests={self.manifests}", f"--issuer={self.issuer}", "--identity-generate",
-            f"--token-key={self.public}", f"--identity-issuance-lifetime={self.lifetime}", "--cluster-networks=10.0.0.0/8,fd00::/8", *flags,
+            f"--token-key={self.public}", f"--identity-issuance-lifetime={self.lifetime}",
+            f"--identity-clock-skew-allowance={self.skew}", "--cluster-networks=10.0.0.0/8,fd00::/8", *flags,
             log="control.log")
         self.wait(lambda: self.control.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:9990/ready", check=False) == "200",
                   "the control plane is ready")

@@ -181,7 +181,7 @@ func runLoad(args []string) error {
 	var lock sync.Mutex
 	var took []float64
 	var failed int
-	reasons, first := map[string]int{}, []failure{}
+	reasons, first, last := map[string]int{}, []failure{}, failure{}
 	ticks := make(chan struct{})
 	var running sync.WaitGroup
 	for range *connections {
@@ -198,8 +198,9 @@ func runLoad(args []string) error {
 				if err != nil {
 					failed++
 					reasons[err.Error()]++
+					last = failure{began.UTC().Format("15:04:05.000"), err.Error()}
 					if len(first) < 20 {
-						first = append(first, failure{began.UTC().Format("15:04:05.000"), err.Error()})
+						first = append(first, last)
 					}
 				}
 				lock.Unlock()
@@ -228,7 +229,7 @@ func runLoad(args []string) error {
 		}
 		return took[int(share*float64(len(took)-1))]
 	}
-	json.NewEncoder(os.Stdout).Encode(map[string]any{"requests": len(took), "failed": failed, "reasons": reasons, "first": first,
+	json.NewEncoder(os.Stdout).Encode(map[string]any{"requests": len(took), "failed": failed, "reasons": reasons, "first": first, "last": last,
 		"seconds": time.Since(began).Seconds(), "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99), "max_ms": at(1)})
 	if failed > 0 || len(took) == 0 {
 		return fmt.Errorf("%d of %d requests failed", failed, len(took))

@@ -1,0 +1,1 @@
+../../linkerd-control-plane/templates/_helpers.tpl

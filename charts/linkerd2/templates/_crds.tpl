@@ -1,0 +1,1 @@
+../../linkerd-crds/templates/_helpers.tpl

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of the mesh share: installing it in each form, issuers, loads that count, what proxies and the control plane tell."""
+import datetime
+import json
+import os
+import re
+import time
+
+from harness import TOP, Failed, container, run, wait
+
+MESH = "linkerd"
+CONTROL = "linkerd.io/control-plane-component=control-plane"
+# Where a proxy has a folder that the node can write to as well.
+IDENTITY_DIR = "/var/run/linkerd/identity/end-entity"
+
+
+# --- installing ----------------------------------------------------------------------------------------------------------
+def _helm(c, values):
+    c.helm("upgrade", "--install", "linkerd-crds", os.path.join(TOP, "charts/linkerd-crds"), "-n", MESH, "--create-namespace")
+    c.helm("upgrade", "--install", "linkerd-control-plane", os.path.join(TOP, "charts/linkerd-control-plane"), "-n", MESH, *values)
+
+
+def _without_helm(c):
+    for release in ("linkerd-control-plane", "linkerd-crds"):
+        c.helm("uninstall", release, "-n", MESH, "--wait", check=False)
+    c.delete_namespace(MESH)
+
+
+# A form says how users install and take away: {name: (install(cluster, values), uninstall(cluster))}; values are flags, --set and
+# --set-file, that all forms understand.
+FORMS = {"helm": (_helm, _without_helm)}
+
+
+def install(c, *values, form="helm", ready=True):
+    """Installs the mesh; gives the seconds until the control plane was ready."""
+    began = time.monotonic()
+    FORMS[form][0](c, ["--set", "imagePullPolicy=IfNotPresent", *values])
+    if ready:
+        c.rollout(MESH, "deploy/linkerd-control-plane", 180)
+        wait(lambda: all(w["clientConfig"].get("caBundle") for w in c.get("mutatingwebhookconfigurations", "linkerd-proxy-injector-webhook-config")["webhooks"]),
+             "the API server can believe the injector", 60)
+    return time.monotonic() - began
+
+
+def uninstall(c, form="helm"):
+    FORMS[form][1](c)
+
+
+def describe(c, *namespaces):
+    """What a person would look at when a case failed."""
+    for ns in (*namespaces, MESH):
+        c.describe(ns)
+    print("# " + c.kubectl("-n", MESH, "logs", "deploy/linkerd-control-plane", "--tail=25", check=False).replace("\n", "\n# "))
+
+
+# --- certificates that a test makes ----------------------------------------------------------------------------------------
+class Authority:
+    """An anchor of openssl's, and issuers of it with any dates."""
+
+    NAME = "identity.linkerd.cluster.local"
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.path("root.key"), "-out",
+            self.path("root.crt"), "-days", "3650", "-subj", "/CN=root.linkerd.cluster.local", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def issuer(self, begins, ends):
+        """Certificate and key as files; the dates are seconds from now."""
+        # `openssl x509` has no dates, `openssl ca` has: it wants a folder with its list of what it has signed.
+        run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.path("issuer.key"), "-out",
+            self.path("issuer.csr"), "-subj", f"/CN={self.NAME}")
+        with open(self.path("index.txt"), "w", encoding="ascii"):
+            pass
+        with open(self.path("ca.conf"), "w", encoding="ascii") as f:
+            f.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.path('index.txt')}\nnew_certs_dir={self.folder}\nrand_serial=yes\npolicy=p\ndefault_md=sha256\n"
+                    f"x509_extensions=x\n[p]\ncommonName=supplied\n[x]\nbasicConstraints=critical,CA:true,pathlen:0\n"
+                    f"keyUsage=critical,keyCertSign,cRLSign\nsubjectAltName=DNS:{self.NAME}\n")
+        at = [(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=s)).strftime("%Y%m%d%H%M%SZ") for s in (begins, ends)]
+        run("openssl", "ca", "-batch", "-notext", "-config", self.path("ca.conf"), "-cert", self.path("root.crt"), "-keyfile", self.path("root.key"),
+            "-in", self.path("issuer.csr"), "-out", self.path("issuer.crt"), "-startdate", at[0], "-enddate", at[1])
+        return self.path("issuer.crt"), self.path("issuer.key")
+
+    def values(self, begins, ends):
+        """Values of an installation with this anchor and an issuer of these dates."""
+        certificate, key = self.issuer(begins, ends)
+        return ["--set-file", f"identityTrustAnchorsPEM={self.path('root.crt')},identity.issuer.tls.crtPEM={certificate},identity.issuer.tls.keyPEM={key}"]
+
+    def replace(self, c, begins, ends):
+        """Another issuer, put where the mesh reads it."""
+        certificate, key = self.issuer(begins, ends)
+        text = c.kubectl("-n", MESH, "create", "secret", "generic", "linkerd-identity-issuer", f"--from-file=crt.pem={certificate}", f"--from-file=key.pem={key}",
+                         "--dry-run=client", "-o", "yaml")
+        c.apply(text)
+
+
+# --- what is seen ----------------------------------------------------------------------------------------------------------
+def ready_pods(c, ns, selector):
+    return [p for p in c.get("pods", ns=ns, selector=selector) if "deletionTimestamp" not in p["metadata"]
+            and any(s["type"] == "Ready" and s["status"] == "True" for s in p["status"].get("conditions", []))]
+
+
+def meshed(p):
+    """Has this pod a proxy, native or classic?"""
+    containers = p["spec"].get("initContainers", []) + p["spec"]["containers"]
+    return any(i["name"] == "linkerd-proxy" for i in containers)
+
+
+def metrics(c, ns, name, port=4191):
+    """The metrics page of a pod, asked for through the API server."""
+    return c.kubectl("get", "--raw", f"/api/v1/namespaces/{ns}/pods/{name}:{port}/proxy/metrics")
+
+
+def total(text, name, pattern=""):
+    """The sum of a family's samples whose line matches."""
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+               if re.match(re.escape(name) + r"[{ ]", line) and re.search(pattern, line))
+
+
+def resident(c, ns, name, container_name):
+    """MiB that a container's first process has in memory, and how much of it is no file's."""
+    p = c.get("pod", name, ns=ns)
+    statuses = p["status"].get("initContainerStatuses", []) + p["status"]["containerStatuses"]
+    container_id = next(s["containerID"] for s in statuses if s["name"] == container_name).split("//")[1]
+    node = int(p["spec"]["nodeName"][4:])
+    pid = next(line.split()[1] for line in c.on(node, "ctr", "-n", "k8s.io", "task", "ls").splitlines() if line.startswith(container_id))
+    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB$", c.on(node, "cat", f"/proc/{pid}/status"), re.M))
+    return int(fields["VmRSS"]) / 1024, int(fields["RssAnon"]) / 1024
+
+
+def events(c, ns, reason):
+    return [e["message"] for e in c.get("events", ns=ns) if e["reason"] == reason]
+
+
+# --- load ------------------------------------------------------------------------------------------------------------------
+class Load:
+    """200 requests a second by testd from a pod of its own, none ever sent twice, until end()."""
+
+    def __init__(self, c, ns, url, rate=200, name="load", **spec):
+        self.c, self.ns, self.name = c, ns, name
+        c.kubectl("-n", ns, "delete", "pod", name, "--ignore-not-found", "--wait")
+        c.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": ns, "labels": {"app": name}}, "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 5, **spec,
+            "containers": [container(args=["load", f"-rate={rate}", "-seconds=0", url])]}})
+        c.kubectl("-n", ns, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+        self.began = time.monotonic()
+        time.sleep(1)
+
+    def end(self):
+        """What testd says: requests, failed, reasons, first, last, percentiles."""
+        seconds = time.monotonic() - self.began
+        self.c.exec(self.ns, self.name, "kill", "-TERM", "1", container="app", check=False)
+        wait(lambda: self.c.get("pod", self.name, ns=self.ns)["status"]["phase"] in ("Succeeded", "Failed"), "the load has ended", 60)
+        told = json.loads(self.c.logs(self.ns, self.name, "-c", "app").splitlines()[0])
+        print(f"# {told['requests']} requests in {seconds:.0f} s, {told['failed']} failed, p99 {told['p99_ms']:.1f} ms, max {told['max_ms']:.0f} ms")
+        if told["requests"] < seconds * 20:
+            raise Failed(f"this is no load: {told}")
+        return told
+
+    def nothing_failed(self):
+        told = self.end()
+        assert told["failed"] == 0, told
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------------
+CLOCK_FILE = f"{IDENTITY_DIR}/clock"
+
+
+def clock_values():
+    """Values by which every injected proxy takes its clock's offset from a file (a test hook of all our programs)."""
+    return ["--set", f"proxy.additionalEnv[0].name=TULLE_CLOCK_OFFSET_FILE,proxy.additionalEnv[0].value={CLOCK_FILE}"]
+
+
+def give_control_plane_a_clock(c):
+    """The same for the control plane, which has no folder of that kind by itself."""
+    c.kubectl("-n", MESH, "patch", "deploy", "linkerd-control-plane", "--type=strategic", "-p", json.dumps({"spec": {"template": {"spec": {
+        "volumes": [{"name": "linkerd-identity-end-entity", "emptyDir": {}}],
+        "containers": [{"name": "control", "env": [{"name": "TULLE_CLOCK_OFFSET_FILE", "value": "/clock/clock"}],
+                        "volumeMounts": [{"name": "linkerd-identity-end-entity", "mountPath": "/clock"}]}]}}}}))
+    c.rollout(MESH, "deploy/linkerd-control-plane", 120)
+
+
+def set_clocks(c, seconds, *pods):
+    """Sets the clocks of these pods (objects of the API) so many seconds off."""
+    for p in pods:
+        folder = f"/var/lib/kubelet/pods/{p['metadata']['uid']}/volumes/kubernetes.io~empty-dir/linkerd-identity-end-entity"
+        c.on(int(p["spec"]["nodeName"][4:]), "sh", "-c", f"echo {seconds} > {folder}/clock.new && chmod 644 {folder}/clock.new && mv {folder}/clock.new {folder}/clock")
