@@ -174,7 +174,7 @@ Outcome namespaces_known(ClusterView& view) {
 Outcome values_known(ClusterView& view) {
   std::vector<std::string> wrong;
   for (const inject::UnknownValue& each : inject::unknown_values(view.values())) {
-    wrong.push_back(each.nearest.empty() ? each.path : concat(each.path, " (is ", each.nearest, " meant?)"));
+    wrong.push_back(each.near.empty() ? each.path : concat(each.path, " (is ", each.near, " meant?)"));
   }
   return unless(lines_of("Helm values of the control plane are not known and have no effect; take them out or correct them", wrong));
 }
