@@ -68,7 +68,7 @@ void add_stat_commands(CLI::App* parent, int& status) {
     });
     return std::pair(command, mine);
   };
-  const auto [stat_command, mine] = add("stat", "success rate, requests a second and latency, from the proxies' own metrics", &stat);
+  const auto [stat_command, mine] = add("stat", "success rate, requests a second and latency, from the proxies' own metrics", &tulle::cli::stat);
   stat_command->add_option("-t,--time-window", mine->flags.window, "how long to look, such as 10s")->capture_default_str();
   stat_command->add_flag("--unmeshed", mine->flags.unmeshed, "also those without a proxy");
   add("edges", "who talks to whom, secured by which identity", &edges_of);

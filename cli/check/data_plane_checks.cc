@@ -128,17 +128,13 @@ Outcome all_meshed(ClusterView& view) {
   if (!view.pods().problem.empty()) return fail(view.pods().problem);
   if (!view.namespaces().problem.empty()) return fail(view.namespaces().problem);
   std::map<std::string, std::vector<std::string>> by_owner;
-  std::size_t host = 0;
   for (const PodView& pod : view.pods().items) {
     if (pod.has_proxy || pod.ended() || pod.ending || pod.ns == view.ns()) continue;
     const std::string_view own = pod.annotation(inject::kInject);
     const NamespaceView* const ns = view.namespace_of(pod.ns);
     const bool asked = own == "enabled" || own == "ingress" || (own.empty() && ns != nullptr && ns->asks_for_proxies());
     if (!asked) continue;
-    if (pod.host_network) {
-      ++host;
-      continue;
-    }
+    if (pod.host_network) continue;  // never has one
     by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)].push_back(pod.name);
   }
   std::vector<std::string> lines;
