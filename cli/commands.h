@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/cluster.h"
+
 namespace tulle::cli {
 
 // Which mesh on this machine.
@@ -49,6 +51,10 @@ int local_images(const std::vector<std::string>& names, const std::string& cache
 
 struct StatFlags {
   MeshFlags mesh;
+  bool local = false;  // --name or --state-dir was given: never a cluster
+  bool ns_given = false;
+  ClusterFlags cluster;
+  std::string selector;  // labels of pods, in a cluster
   std::string resource = "pod";
   std::string name;  // of one resource
   std::string ns = "default";
@@ -57,8 +63,8 @@ struct StatFlags {
   std::string window = "10s";
   std::string output = "table";  // wide, json
 };
-int stat(const StatFlags& flags);
-int edges_of(const StatFlags& flags);
+int stat(StatFlags flags);
+int edges_of(StatFlags flags);
 
 // "1m30s", "15s", "500ms"; below zero if it is not a duration.
 std::chrono::nanoseconds parse_window(const std::string& text);

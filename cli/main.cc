@@ -5,8 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 
 #include "cli/check_commands.h"
+#include "cli/cluster_commands.h"
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
 #include "cli/install_commands.h"
@@ -28,13 +30,16 @@ void add_container(CLI::App* command, ContainerFlags& flags) {
 }
 
 void add_stat(CLI::App* command, StatFlags& flags, std::vector<std::string>& what) {
+  command->footer("Looks into the cluster of the kubeconfig if there is one and neither --name nor --state-dir is given, else into a mesh of this machine.");
   add_mesh(command, flags.mesh);
+  add_cluster_flags(command, flags.cluster);
+  command->add_option("-l,--selector", flags.selector, "in a cluster: only pods with these labels");
   command->add_option("-n,--namespace", flags.ns, "of the resources")->capture_default_str();
   command->add_flag("-A,--all-namespaces", flags.all_namespaces, "all namespaces");
   command->add_option("-o,--output", flags.output, "table, wide or json")
       ->check(CLI::IsMember({"table", "wide", "json"}))
       ->capture_default_str();
-  command->add_option("resource", what, "pod, serviceaccount, namespace or service; TYPE, TYPE/NAME or TYPE NAME")
+  command->add_option("resource", what, "pod, deployment and other workloads, serviceaccount, namespace or service; TYPE, TYPE/NAME or TYPE NAME")
       ->expected(0, 2);
 }
 
@@ -44,6 +49,29 @@ void set_resource(StatFlags& flags, const std::vector<std::string>& what) {
   flags.resource = what[0].substr(0, slash);
   if (slash != std::string::npos) flags.name = what[0].substr(slash + 1);
   if (what.size() > 1) flags.name = what[1];
+}
+
+void add_stat_commands(CLI::App* parent, int& status) {
+  struct Command {
+    StatFlags flags;
+    std::vector<std::string> words;
+  };
+  const auto add = [&](const char* name, const char* help, int (*run)(StatFlags)) {
+    auto mine = std::make_shared<Command>();
+    CLI::App* const command = parent->add_subcommand(name, help);
+    add_stat(command, mine->flags, mine->words);
+    command->callback([command, mine, run, &status] {
+      set_resource(mine->flags, mine->words);
+      mine->flags.local = command->count("--name") + command->count("--state-dir") > 0;
+      mine->flags.ns_given = command->count("--namespace") > 0;
+      status = run(mine->flags);
+    });
+    return std::pair(command, mine);
+  };
+  const auto [stat_command, mine] = add("stat", "success rate, requests a second and latency, from the proxies' own metrics", &tulle::cli::stat);
+  stat_command->add_option("-t,--time-window", mine->flags.window, "how long to look, such as 10s")->capture_default_str();
+  stat_command->add_flag("--unmeshed", mine->flags.unmeshed, "also those without a proxy");
+  add("edges", "who talks to whom, secured by which identity", &edges_of);
 }
 
 }  // namespace
@@ -113,28 +141,14 @@ int main(int argc, char** argv) {
   images_command->add_option("--cache", image_cache, "where images are kept; by default ~/.cache/tulle");
   images_command->callback([&] { status = local_images(image_names, image_cache); });
 
-  StatFlags stat_flags;
-  std::vector<std::string> stat_words;
-  CLI::App* const stat_command = app.add_subcommand("stat", "success rate, requests a second and latency, from the proxies' own metrics");
-  add_stat(stat_command, stat_flags, stat_words);
-  stat_command->add_option("-t,--time-window", stat_flags.window, "how long to look, such as 10s")->capture_default_str();
-  stat_command->add_flag("--unmeshed", stat_flags.unmeshed, "also those without a proxy");
-  stat_command->callback([&] {
-    set_resource(stat_flags, stat_words);
-    status = stat(stat_flags);
-  });
-
-  StatFlags edge_flags;
-  std::vector<std::string> edge_words;
-  CLI::App* const edges_command = app.add_subcommand("edges", "who talks to whom, secured by which identity");
-  add_stat(edges_command, edge_flags, edge_words);
-  edges_command->callback([&] {
-    set_resource(edge_flags, edge_words);
-    status = edges_of(edge_flags);
-  });
+  add_stat_commands(&app, status);
+  CLI::App* const viz = app.add_subcommand("viz", "stat and edges under the names that they have in Linkerd");
+  viz->require_subcommand(1);
+  add_stat_commands(viz, status);
 
   add_inject_commands(app, TULLE_VERSION, status);
   add_check_command(app, TULLE_VERSION, status);
+  add_cluster_commands(app, TULLE_VERSION, status);
   add_install_commands(app, TULLE_VERSION, status);
 
   try {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/scrape.h"
 
+#include <thread>
+
+#include "cli/check/view.h"
 #include "lib/base/text.h"
 #include "lib/http1/connection.h"
 #include "lib/net/loop.h"
 #include "lib/net/socket.h"
 #include "lib/net/task.h"
+#include "lib/tls/names.h"
 
 namespace tulle::cli {
 namespace {
@@ -106,6 +110,56 @@ std::vector<PodSamples> scrape(const local::Json& status, std::chrono::nanosecon
   net::TaskScope scope;
   scope.spawn(look_at_all(**loop, std::move(targets), window, done));
   while (!done) (*loop)->run();
+  return pods;
+}
+
+std::vector<PodSamples> scrape(Cluster& cluster, const std::string& ns, const std::string& selector,
+                               std::chrono::nanoseconds window, std::string& problem) {
+  ClusterView view(cluster);
+  const Value& values = view.values();
+  std::string trust(values["identityTrustDomain"].string());
+  if (trust.empty()) trust = "cluster.local";
+  std::vector<PodSamples> pods;
+  std::vector<std::string> paths;
+  std::vector<std::size_t> whose;
+  const auto take = [&](const Value& item) {
+    const PodView pod = view_of(item);
+    PodSamples& out = pods.emplace_back();
+    out.ns = pod.ns;
+    out.name = pod.name;
+    out.account = pod.account;
+    out.status = pod.phase;
+    out.meshed = pod.has_proxy && pod.labels.contains("linkerd.io/control-plane-ns");
+    for (const auto& [key, value] : pod.labels) {
+      constexpr std::string_view kOwner = "linkerd.io/proxy-";
+      if (key.starts_with(kOwner)) out.owners[key.substr(kOwner.size())] = value;
+    }
+    if (const std::size_t slash = pod.owner.find('/'); slash != std::string::npos) {
+      const std::string kind = pod.owner.substr(0, slash);
+      out.owners.emplace(kind == "deploy" ? "deployment" : kind, pod.owner.substr(slash + 1));
+    }
+    if (!out.meshed || pod.phase != "Running") return;
+    out.identity = tls::workload_name(pod.account, pod.ns, pod.label("linkerd.io/control-plane-ns"), trust);
+    paths.push_back(pod_port_path(pod.ns, pod.name, pod.admin_port, "/metrics"));
+    whose.push_back(pods.size() - 1);
+  };
+  const std::string query = selector.empty() ? "" : concat("labelSelector=", k8s::percent_encode(selector));
+  problem = cluster.list(k8s::path_of(k8s::kPods, ns), take, query).problem;
+  if (!problem.empty()) return {};
+  const auto look_once = [&](bool first) {
+    const std::vector<Reply> replies = cluster.raw_all(paths);
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      PodSamples& pod = pods[whose[i]];
+      pod.reached = replies[i].ok();
+      (first ? pod.before : pod.after) = parse_exposition(replies[i].body);
+    }
+  };
+  if (window > Duration{0}) {
+    const TimePoint began = monotonic_now();
+    look_once(true);
+    std::this_thread::sleep_for(window - std::min<Duration>(window, monotonic_now() - began));
+  }
+  look_once(false);
   return pods;
 }
 

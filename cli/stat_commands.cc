@@ -29,20 +29,46 @@ std::string milliseconds(const std::optional<double>& value) {
 
 std::string rate(double bytes) { return fixed(bytes, 1) + "B/s"; }
 
+// A cluster, if there is a kubeconfig and no mesh of this machine is named.
+bool asks_cluster(const StatFlags& flags) {
+  if (!flags.cluster.kubeconfig.empty() || !flags.cluster.context.empty()) return true;
+  return !flags.local && ::access(kubeconfig_path(flags.cluster).c_str(), R_OK) == 0;
+}
+
+std::string look_into_cluster(StatFlags& flags, Resource resource, std::chrono::nanoseconds window, std::vector<PodSamples>& pods) {
+  std::string problem;
+  const std::unique_ptr<Cluster> cluster = Cluster::open(flags.cluster, problem);
+  if (cluster == nullptr) return problem;
+  if (!flags.ns_given) flags.ns = cluster->default_ns();
+  // Clients of a Service may be anywhere, and the ends of an edge, too.
+  const bool everywhere = flags.all_namespaces || resource == Resource::Service || resource == Resource::Namespace || window == std::chrono::nanoseconds{0};
+  pods = scrape(*cluster, everywhere ? "" : flags.ns, flags.selector, window, problem);
+  return problem.empty() ? "" : concat("the API server: ", problem);
+}
+
 // Fills `resource` and the pods; a text says what is wrong.
-std::string look(const StatFlags& flags, std::chrono::nanoseconds window, Resource& resource,
+std::string look(StatFlags& flags, std::chrono::nanoseconds window, Resource& resource,
                  std::vector<PodSamples>& pods) {
   const auto known = resource_of(flags.resource);
   if (!known) {
     return concat("resource ", flags.resource,
-                  " is not known here; there are pod, serviceaccount, namespace and service");
+                  " is not known here; there are pod, deployment, statefulset, daemonset, replicaset, replicationcontroller, job, "
+                  "cronjob, serviceaccount, namespace and service");
   }
   resource = *known;
+  if (asks_cluster(flags)) {
+    std::string problem = look_into_cluster(flags, resource, window, pods);
+    for (const PodSamples& pod : pods) {
+      if (pod.meshed && !pod.reached && pod.status == "Running")
+        std::cerr << "tulle: the proxy of " << pod.ns << "/" << pod.name << " does not answer through the API server\n";
+    }
+    return problem;
+  }
   if (::geteuid() != 0) return "pods are looked into from within, which needs root: try sudo";
   const local::StateDir dir = local::state_dir(flags.mesh.state, flags.mesh.name);
   const auto status = local::read_status(dir);
   if (!status || !local::live_supervisor(dir)) {
-    return concat("mesh ", flags.mesh.name, " is not up: see tulle local up");
+    return concat("mesh ", flags.mesh.name, " is not up: see tulle local up; for a cluster, name a --kubeconfig");
   }
   pods = scrape(*status, window);
   for (const PodSamples& pod : pods) {
@@ -79,7 +105,7 @@ std::chrono::nanoseconds parse_window(const std::string& text) {
   return text.empty() ? std::chrono::nanoseconds{-1} : sum;
 }
 
-int stat(const StatFlags& flags) {
+int stat(StatFlags flags) {
   const auto window = parse_window(flags.window);
   if (window <= std::chrono::nanoseconds{0}) {
     return fail(concat("--time-window ", flags.window, ": a duration such as 10s or 1m is wanted"));
@@ -148,7 +174,7 @@ int stat(const StatFlags& flags) {
   return 0;
 }
 
-int edges_of(const StatFlags& flags) {
+int edges_of(StatFlags flags) {
   Resource resource{};
   std::vector<PodSamples> pods;
   if (std::string problem = look(flags, std::chrono::nanoseconds{0}, resource, pods); !problem.empty())

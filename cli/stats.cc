@@ -13,6 +13,23 @@
 namespace tulle::cli {
 namespace {
 
+struct Words {
+  Resource resource;
+  const char* name;
+  const char* brief;
+};
+constexpr Words kWords[] = {{Resource::Pod, "pod", "po"},
+                            {Resource::ServiceAccount, "serviceaccount", "sa"},
+                            {Resource::Namespace, "namespace", "ns"},
+                            {Resource::Service, "service", "svc"},
+                            {Resource::Deployment, "deployment", "deploy"},
+                            {Resource::StatefulSet, "statefulset", "sts"},
+                            {Resource::DaemonSet, "daemonset", "ds"},
+                            {Resource::ReplicaSet, "replicaset", "rs"},
+                            {Resource::ReplicationController, "replicationcontroller", "rc"},
+                            {Resource::Job, "job", "job"},
+                            {Resource::CronJob, "cronjob", "cj"}};
+
 using Key = std::pair<std::string, std::string>;  // namespace, name
 
 // How much each series has grown; a series that is smaller than before has begun afresh.
@@ -76,36 +93,28 @@ Key key_of(const PodSamples& pod, Resource resource) {
   switch (resource) {
     case Resource::ServiceAccount: return {pod.ns, pod.account};
     case Resource::Namespace: return {"", pod.ns};
-    default: return {pod.ns, pod.name};
+    case Resource::Pod:
+    case Resource::Service: return {pod.ns, pod.name};
+    default: {
+      const auto owner = pod.owners.find(resource_name(resource));
+      return {pod.ns, owner == pod.owners.end() ? "" : owner->second};
+    }
   }
 }
 
 }  // namespace
 
 std::optional<Resource> resource_of(std::string_view word) {
-  static const std::map<std::string_view, Resource> words = {
-      {"pod", Resource::Pod},
-      {"pods", Resource::Pod},
-      {"po", Resource::Pod},
-      {"serviceaccount", Resource::ServiceAccount},
-      {"serviceaccounts", Resource::ServiceAccount},
-      {"sa", Resource::ServiceAccount},
-      {"namespace", Resource::Namespace},
-      {"namespaces", Resource::Namespace},
-      {"ns", Resource::Namespace},
-      {"service", Resource::Service},
-      {"services", Resource::Service},
-      {"svc", Resource::Service}};
-  const auto found = words.find(word);
-  return found == words.end() ? std::nullopt : std::optional(found->second);
+  for (const Words& each : kWords) {
+    const std::string_view name = each.name;
+    if (word == name || word == each.brief || (word.starts_with(name) && word.substr(name.size()) == "s")) return each.resource;
+  }
+  return std::nullopt;
 }
 
 const char* resource_name(Resource resource) {
-  switch (resource) {
-    case Resource::Pod: return "pod";
-    case Resource::ServiceAccount: return "serviceaccount";
-    case Resource::Namespace: return "namespace";
-    case Resource::Service: return "service";
+  for (const Words& each : kWords) {
+    if (each.resource == resource) return each.name;
   }
   return "";
 }
@@ -141,7 +150,9 @@ std::vector<StatRow> stat_rows(const std::vector<PodSamples>& pods, Resource res
       }
       continue;
     }
-    Sums& sums = groups[key_of(pod, resource)];
+    const Key key = key_of(pod, resource);
+    if (key.second.empty()) continue;  // owned by something else
+    Sums& sums = groups[key];
     if (pod.status != "Failed") {
       ++sums.row.pods;
       sums.row.meshed += pod.meshed ? 1 : 0;
@@ -163,8 +174,8 @@ std::vector<StatRow> stat_rows(const std::vector<PodSamples>& pods, Resource res
 }
 
 std::vector<Edge> edges(const std::vector<PodSamples>& pods, Resource resource) {
-  std::map<Key, std::string> accounts;  // of pods
-  for (const PodSamples& pod : pods) accounts[{pod.ns, pod.name}] = pod.account;
+  std::map<Key, const PodSamples*> by_name;
+  for (const PodSamples& pod : pods) by_name[{pod.ns, pod.name}] = &pod;
   std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>, Edge> found;
   for (const PodSamples& pod : pods) {
     for (const Sample& sample : pod.after) {
@@ -174,18 +185,19 @@ std::vector<Edge> edges(const std::vector<PodSamples>& pods, Resource resource) 
       Edge edge;
       edge.dst_ns = sample.label("dst_namespace");
       const std::string& target = sample.label("dst_pod");
+      const auto known = by_name.find({edge.dst_ns, target});
       switch (resource) {
         case Resource::Pod: edge.dst = target; break;
-        case Resource::ServiceAccount:
-          edge.dst = sample.label("dst_serviceaccount");
-          if (edge.dst.empty()) edge.dst = accounts[{edge.dst_ns, target}];
-          break;
         case Resource::Namespace: edge.dst = edge.dst_ns; break;
         case Resource::Service: edge.dst = sample.label("dst_service"); break;
+        default:
+          edge.dst = sample.label(concat("dst_", resource_name(resource)));
+          if (edge.dst.empty() && known != by_name.end()) edge.dst = key_of(*known->second, resource).second;
       }
       if (edge.dst.empty()) continue;
       edge.src_ns = pod.ns;
       edge.src = resource == Resource::Service ? pod.name : key_of(pod, resource).second;
+      if (edge.src.empty()) continue;
       edge.client_id = pod.identity;
       edge.server_id = sample.label("server_id");
       if (sample.label("tls") != "true") {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,13 +22,17 @@ struct PodSamples {
   bool meshed = false;
   bool reached = false;  // the proxy answered both times
   std::string identity;  // of a meshed pod
+  std::map<std::string, std::string> owners;  // "deployment" → "web"
   std::vector<Sample> before;
   std::vector<Sample> after;
 };
 
-enum class Resource { Pod, ServiceAccount, Namespace, Service };
+enum class Resource {
+  Pod, ServiceAccount, Namespace, Service, Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job, CronJob
+};
 // "pod", "pods", "po", …; nullopt if the word is unknown.
 std::optional<Resource> resource_of(std::string_view word);
+// "deployment", …
 const char* resource_name(Resource resource);
 
 struct StatRow {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kubernetes itself, and whether an installation may begin.
-#include <cstdlib>
-
 #include "cli/check/checks.h"
 #include "lib/base/text.h"
 

@@ -16,7 +16,7 @@ constexpr k8s::Resource kDaemonSets{"apps", "daemonsets"};
 constexpr k8s::Resource kMutating{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "v1", false};
 constexpr k8s::Resource kValidating{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "v1", false};
 
-const std::string kComponents = "labelSelector=linkerd.io%2Fcontrol-plane-component";
+constexpr const char* kComponents = "labelSelector=linkerd.io%2Fcontrol-plane-component";
 constexpr std::string_view kReinstall = ": something has removed it; run helm upgrade of linkerd-control-plane again";
 
 // Linkerd's own control plane has several Deployments, with an account and a role for each.

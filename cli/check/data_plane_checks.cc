@@ -3,10 +3,9 @@
 #include <algorithm>
 
 #include "cli/check/checks.h"
-#include "cli/check/known_values.h"
-#include "lib/base/nearest.h"
 #include "lib/base/text.h"
 #include "lib/inject/formats.h"
+#include "lib/inject/known_values.h"
 #include "lib/inject/names.h"
 
 namespace tulle::cli {
@@ -129,17 +128,13 @@ Outcome all_meshed(ClusterView& view) {
   if (!view.pods().problem.empty()) return fail(view.pods().problem);
   if (!view.namespaces().problem.empty()) return fail(view.namespaces().problem);
   std::map<std::string, std::vector<std::string>> by_owner;
-  std::size_t host = 0;
   for (const PodView& pod : view.pods().items) {
     if (pod.has_proxy || pod.ended() || pod.ending || pod.ns == view.ns()) continue;
     const std::string_view own = pod.annotation(inject::kInject);
     const NamespaceView* const ns = view.namespace_of(pod.ns);
     const bool asked = own == "enabled" || own == "ingress" || (own.empty() && ns != nullptr && ns->asks_for_proxies());
     if (!asked) continue;
-    if (pod.host_network) {
-      ++host;
-      continue;
-    }
+    if (pod.host_network) continue;  // never has one
     by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)].push_back(pod.name);
   }
   std::vector<std::string> lines;
@@ -172,28 +167,10 @@ Outcome namespaces_known(ClusterView& view) {
                      ": their pods would start without a proxy while the injector is away; the control plane writes that within 30 s: see its log"));
 }
 
-// Keys with free names below them.
-bool is_free(std::string_view key) {
-  static constexpr std::string_view kFree[] = {"commonLabels", "podAnnotations", "podLabels", "nodeSelector", "destinationController", "spValidator", "kubeAPI", "controllerResources", "deploymentStrategy", "nodeAffinity", "global"};
-  return std::find(std::begin(kFree), std::end(kFree), key) != std::end(kFree);
-}
-
 Outcome values_known(ClusterView& view) {
-  const std::vector<std::string_view> known = split(kKnownValues, '\n');
   std::vector<std::string> wrong;
-  const auto judge = [&](const std::string& key) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) return;
-    const std::string_view meant = nearest(key, known);
-    wrong.push_back(meant.empty() ? key : concat(key, " (is ", meant, " meant?)"));
-  };
-  const Value& values = view.values();
-  for (std::size_t i = 0; i < values.keys().size(); ++i) {
-    const std::string& key = values.keys()[i];
-    if (key == "global") continue;
-    judge(key);
-    const Value& inner = values.items()[i];
-    if (!inner.is_map() || is_free(key) || std::find(known.begin(), known.end(), key) == known.end()) continue;
-    for (const std::string& name : inner.keys()) judge(concat(key, ".", name));
+  for (const inject::UnknownValue& each : inject::unknown_values(view.values())) {
+    wrong.push_back(each.near.empty() ? each.path : concat(each.path, " (is ", each.near, " meant?)"));
   }
   return unless(lines_of("Helm values of the control plane are not known and have no effect; take them out or correct them", wrong));
 }

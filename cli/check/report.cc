@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/check/report.h"
 
+#include <algorithm>
+
 #include "lib/base/text.h"
 #include "lib/inject/value.h"
 

@@ -1,0 +1,370 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`tulle check` against a real API server: an installation that is well, and many that are not.
+
+usage: check_test.py BIN_DIR      (root; prints TAP; everything runs in a network and pid namespace of its own)
+
+No kubelet and no controller runs: what they would write, the test writes, so that every state can be had.
+"""
+import base64
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from apiserver import ApiServer, Pki, run  # noqa: E402
+from kubernetes_test import kube_node, pod, running, service  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+NS = "linkerd"
+PARTS = ("proxy-injector", "sp-validator", "policy-validator")
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+class Certificates:
+    """A root, an issuer, and one certificate per webhook, by openssl."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        os.makedirs(folder)
+
+    def make(self, name, *, by=None, days=365, san="", ca=True, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        """certificate and key as PEM; ended yesterday if days is negative"""
+        f = os.path.join(self.folder, name)
+        run("openssl", "req", "-newkey", *kind, "-nodes", "-keyout", f + ".key", "-out", f + ".csr", "-subj", f"/CN={name}")
+        with open(f + ".ext", "w", encoding="utf-8") as out:
+            out.write("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n" if ca else "keyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n")
+            out.write(f"subjectAltName={san}\n" if san else "")
+        sign = ("-signkey", f + ".key") if by is None else ("-CA", f"{self.folder}/{by}.crt", "-CAkey", f"{self.folder}/{by}.key", "-CAcreateserial")
+        run("openssl", "x509", "-req", "-in", f + ".csr", "-out", f + ".crt", "-extfile", f + ".ext", *sign, "-days", str(days))
+        return self.read(name)
+
+    def read(self, name):
+        out = []
+        for end in (".crt", ".key"):
+            with open(os.path.join(self.folder, name + end), encoding="utf-8") as f:
+                out.append(f.read())
+        return out
+
+
+class World:
+    def __init__(self, binaries, folder):
+        self.tulle = os.path.join(binaries, "tulle")
+        self.folder = folder
+        self.pki = Pki(folder + "/pki")
+        self.server = ApiServer(kube_node(), self.pki, folder + "/server")
+        self.server.start()
+        self.certificates = Certificates(folder + "/certificates")
+        self.version = run(self.tulle, "--version").split()[-1]
+
+    def install(self):
+        helm = run(os.path.join(HERE, "..", "e2e", "cluster", "build"), "helm").split()[1]
+        link = os.path.join(self.folder, "helm")
+        if not os.path.exists(link):
+            os.symlink(helm, link)
+        self.server.kubectl("create", "namespace", NS)
+        root, _ = self.certificates.make("root", days=3650)
+        for chart in ("linkerd-crds", "linkerd-control-plane"):
+            text = run(link, "template", "linkerd", f"{TOP}/charts/{chart}", "-n", NS, "--set", f"linkerdVersion={self.version}")
+            self.server.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
+        # What the control plane makes at run time.
+        self.server.apply(self.roots(root), self.issuer(*self.certificates.make("issuer", by="root")))
+        for part in PARTS:
+            self.serve(part)
+        for name in ("a", "b"):
+            self.server.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{name}"}, "spec": {"podCIDRs": [f"10.{ord(name)}.0.0/24"]}})
+        # What controllers and kubelets make.
+        deployment = json.loads(self.server.kubectl("-n", NS, "get", "deploy", "linkerd-control-plane", "-o", "json"))
+        template = deployment["spec"]["template"]
+        labels = {**template["metadata"]["labels"], "pod-template-hash": "abc"}
+        self.server.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "linkerd-control-plane-abc", "namespace": NS, "labels": labels},
+                           "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {**template, "metadata": {"labels": labels}}}},
+                          {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "linkerd-control-plane-abc-1", "namespace": NS, "labels": labels},
+                           "spec": {"nodeName": "na", "containers": [{"name": "control", "image": f"tulle/controller:{self.version}"}]}})
+        self.status(True)
+
+    def status(self, ready):
+        self.server.patch_status("rs", NS, "linkerd-control-plane-abc", {"replicas": 1, "readyReplicas": 1 if ready else 0})
+        status = running("10.97.0.5")
+        if not ready:
+            status["conditions"][0]["status"] = "False"
+            status["containerStatuses"] = [{"name": "control", "image": "i", "imageID": "", "ready": False, "restartCount": 4,
+                                            "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
+        self.server.patch_status("pod", NS, "linkerd-control-plane-abc-1", {**status, **({"containerStatuses": []} if ready else {})})
+
+    def roots(self, pem):
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "linkerd-identity-trust-roots", "namespace": NS}, "data": {"ca-bundle.crt": pem}}
+
+    def issuer(self, certificate, key, **annotations):
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "linkerd-identity-issuer", "namespace": NS, "annotations": annotations},
+                "data": {"crt.pem": b64(certificate), "key.pem": b64(key)}}
+
+    def serve(self, part, bundle=None):
+        certificate, key = self.certificates.make(part, by="root", ca=False, san=f"DNS:linkerd-{part}.{NS}.svc")
+        self.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": f"linkerd-{part}-k8s-tls", "namespace": NS},
+                           "data": {"tls.crt": b64(certificate), "tls.key": b64(key)}})
+        self.trust(part, bundle or self.certificates.read("root")[0])
+
+    def trust(self, part, pem):
+        kind = "mutatingwebhookconfiguration" if part == "proxy-injector" else "validatingwebhookconfiguration"
+        name = f"linkerd-{part}-webhook-config"
+        entries = json.loads(self.server.kubectl("get", kind, name, "-o", "json"))["webhooks"]
+        # Never called in this test: nothing serves it.
+        patch = [{"op": "add", "path": f"/webhooks/{i}/clientConfig/caBundle", "value": b64(pem)} for i in range(len(entries))]
+        patch += [{"op": "add", "path": f"/webhooks/{i}/failurePolicy", "value": "Ignore"} for i in range(len(entries))]
+        self.server.kubectl("patch", kind, name, "--type=json", "-p", json.dumps(patch))
+
+    def check(self, *flags, kubeconfig=None, wait="0s"):
+        """exit code, and of each check that did not succeed its result and error, by description"""
+        done = subprocess.run((self.tulle, "check", "-o", "json", "--wait", wait, "--kubeconfig", kubeconfig or self.server.admin, *flags), capture_output=True, text=True)
+        assert done.returncode in (0, 1), f"exit {done.returncode}: {done.stderr}"
+        report = json.loads(done.stdout)
+        assert report["success"] == (done.returncode == 0), report
+        self.report = report
+        return done.returncode, {c["description"]: c for category in report["categories"] for c in category["checks"] if c["result"] != "success"}
+
+    @contextlib.contextmanager
+    def without(self, kind, name, namespace=None):
+        """The object is not there; afterwards it is again."""
+        place = ("-n", namespace) if namespace else ()
+        kept = json.loads(self.server.kubectl(*place, "get", kind, name, "-o", "json"))
+        for field in ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"):
+            kept["metadata"].pop(field, None)
+        self.server.kubectl(*place, "delete", kind, name, "--wait=true", "--timeout=30s")
+        try:
+            yield
+        finally:
+            kept.pop("status", None)
+            self.server.apply(kept)
+
+    def broken(self, description, *words, result="error", flags=(), hint=None):
+        code, bad = self.check(*flags)
+        assert description in bad, f"{description} should be wrong: {json.dumps(bad, indent=1, ensure_ascii=False)}"
+        found = bad[description]
+        assert found["result"] == result, found
+        assert code == (1 if result == "error" else 0), (code, bad)
+        for word in words:
+            assert word in found["error"], f"{word} is not in: {found['error']}"
+        if hint:
+            assert found["hint"] == f"https://linkerd.io/2/checks/#{hint}", found
+
+    def well(self, *flags):
+        code, bad = self.check(*flags)
+        assert code == 0 and not bad, json.dumps(bad, indent=1, ensure_ascii=False)
+
+
+def before(w):
+    """--pre: all is well for an administrator, and a nobody is told what is missing; without --pre nothing is found."""
+    w.well("--pre")
+    assert [c["categoryName"] for c in w.report["categories"]] == ["kubernetes-api", "kubernetes-version", "pre-kubernetes-setup"], w.report
+    code, bad = w.check("--pre", "--as", "nobody", "--as-group", "system:authenticated")
+    assert code == 1 and "create customresourcedefinitions" in bad["can create non-namespaced resources"]["error"], bad
+    assert bad["can read Secrets"]["hint"].endswith("#pre-k8s"), bad
+    w.broken("'linkerd-config' config map exists", 'configmaps "linkerd-config" not found', "-L", hint="l5d-existence-linkerd-config")
+    assert w.report["categories"][-1]["categoryName"] == "linkerd-existence", "a fatal failure ends the run"
+    assert len(w.report["categories"][-1]["checks"]) == 1
+    w.broken("control plane CustomResourceDefinitions exist", "missing servers.policy.linkerd.io", "linkerd-crds", flags=("--crds",))
+
+
+def healthy(w):
+    """An installation that is well: every check succeeds, in the order of the reference, in every format."""
+    w.install()
+    w.well()
+    names = [c["categoryName"] for c in w.report["categories"]]
+    assert names == ["kubernetes-api", "kubernetes-version", "linkerd-existence", "linkerd-config", "linkerd-identity", "linkerd-webhooks-and-apisvc-tls",
+                     "control-plane-version", "linkerd-identity-data-plane", "tulle-mesh", "linkerd-extension-checks"], names
+    w.well("--proxy")
+    w.well("--crds")
+    code, bad = w.check("--pre")
+    assert code == 1 and "already exists" in bad["control plane namespace does not already exist"]["error"], bad
+    text = run(w.tulle, "check", "--kubeconfig", w.server.admin)
+    assert text.startswith("kubernetes-api\n--------------\n√ can initialize the client\n√ can query the Kubernetes API\n\nkubernetes-version\n"), text
+    assert text.endswith("\n\nStatus check results are √\n"), text
+    assert run(w.tulle, "check", "-o", "short", "--kubeconfig", w.server.admin) == "Status check results are √\n"
+    w.broken("cli is up-to-date", "edge-99", result="warning", flags=("--expected-version", "edge-99"), hint="l5d-version-cli")
+
+
+def unreachable(w):
+    """No kubeconfig, and no API server."""
+    code, bad = w.check(kubeconfig="/nowhere")
+    assert code == 1 and "/nowhere" in bad["can initialize the client"]["error"] and "--kubeconfig" in bad["can initialize the client"]["error"], bad
+    code, bad = w.check(kubeconfig=w.pki.kubeconfig(9))
+    assert code == 1 and "https://127.0.0.1:9" in bad["can query the Kubernetes API"]["error"], bad
+
+
+def parts(w):
+    """What belongs to the installation is missing."""
+    with w.without("crd", "servers.policy.linkerd.io"):
+        w.broken("control plane CustomResourceDefinitions exist", "missing servers.policy.linkerd.io", hint="l5d-existence-crd")
+    with w.without("clusterrole", "linkerd-linkerd-control-plane"):
+        w.broken("control plane ClusterRoles exist", "linkerd-linkerd-control-plane", "helm upgrade", hint="l5d-existence-cr")
+    with w.without("clusterrolebinding", "linkerd-linkerd-control-plane"):
+        w.broken("control plane ClusterRoleBindings exist", "linkerd-linkerd-control-plane", hint="l5d-existence-crb")
+    with w.without("serviceaccount", "linkerd-control-plane", NS):
+        w.broken("control plane ServiceAccounts exist", "linkerd-control-plane", hint="l5d-existence-sa")
+    with w.without("mutatingwebhookconfiguration", "linkerd-proxy-injector-webhook-config"):
+        w.broken("control plane MutatingWebhookConfigurations exist", "linkerd-proxy-injector-webhook-config", hint="l5d-existence-mwc")
+    with w.without("rolebinding", "linkerd-control-plane", NS):
+        w.broken("control plane has the rights it needs", "watch secrets", "update leases")
+    w.well()
+
+
+def certificates(w):
+    """Anchors, issuer and webhooks: missing, ended, of others, soon over."""
+    root, _ = w.certificates.read("root")
+    good = w.issuer(*w.certificates.read("issuer"))
+    with w.without("secret", "linkerd-identity-issuer", NS):
+        w.broken("certificate config is valid", "linkerd-identity-issuer is not there", hint="l5d-identity-cert-config-valid")
+    with w.without("configmap", "linkerd-identity-trust-roots", NS):
+        w.broken("certificate config is valid", "linkerd-identity-trust-roots", "externalCA")
+    w.server.apply(w.issuer(*w.certificates.make("ended", by="root", days=-1)))
+    w.broken("issuer cert is within its validity period", "ended on", "renew", hint="l5d-identity-issuer-cert-is-time-valid")
+    w.server.apply(w.issuer(*w.certificates.make("short", by="root", days=2), **{"cert-manager.io/certificate-name": "linkerd-identity-issuer"}))
+    w.broken("issuer cert is valid for at least 60 days", "cert-manager renews it", result="warning", hint="l5d-identity-issuer-cert-not-expiring-soon")
+    w.certificates.make("other")
+    w.server.apply(w.issuer(*w.certificates.make("stranger", by="other")))
+    w.broken("issuer cert is issued by the trust anchor", "not signed by any trust anchor", hint="l5d-identity-issuer-cert-issued-by-trust-anchor")
+    w.server.apply(w.issuer(w.certificates.read("issuer")[0], w.certificates.read("other")[1]))
+    w.broken("certificate config is valid", "do not belong together")
+    w.server.apply(w.issuer(*w.certificates.make("rsa", by="root", kind=("rsa:2048",))))
+    w.broken("issuer cert is using supported crypto algorithm", "RSA 2048")
+    w.server.apply(good, w.roots("no certificate"))
+    w.broken("certificate config is valid", "cannot be read as PEM")
+    w.server.apply(w.roots(root))
+    w.trust("sp-validator", w.certificates.read("other")[0])
+    w.broken("sp-validator webhook has valid cert", "caBundle does not lead", hint="l5d-sp-validator-webhook-cert-valid")
+    w.trust("sp-validator", root)
+    with w.without("secret", "linkerd-policy-validator-k8s-tls", NS):
+        w.broken("policy-validator webhook has valid cert", "linkerd-policy-validator-k8s-tls is not there")
+    w.well()
+
+
+def pods(w):
+    """The control plane does not run; and it is waited for."""
+    w.status(False)
+    w.broken("control plane replica sets are ready", "0 of 1 ready", hint="l5d-existence-replicasets")
+    waiting = subprocess.Popen((w.tulle, "check", "--wait", "60s", "--kubeconfig", w.server.admin, "-o", "short"), stdout=subprocess.PIPE, text=True)
+    time.sleep(2)
+    w.status(True)
+    assert waiting.communicate(timeout=120)[0] == "Status check results are √\n" and waiting.returncode == 0
+    w.server.patch_status("pod", NS, "linkerd-control-plane-abc-1", {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [
+        {"name": "control", "image": "i", "imageID": "", "ready": False, "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]})
+    w.broken("control plane pods are ready", "linkerd-control-plane-abc-1", "control: CrashLoopBackOff", hint="l5d-api-control-ready")
+    w.status(True)
+    w.server.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "far"}, "spec": {"podCIDRs": ["198.18.3.0/24"]}})
+    w.broken("cluster networks contains all node podCIDRs", "198.18.3.0/24", "clusterNetworks", hint="l5d-cluster-networks-cidr")
+    w.server.kubectl("delete", "node", "far")
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "na", "namespace": "kube-node-lease"}, "spec": {"holderIdentity": "na", "renewTime": "2037-01-01T00:00:00.000000Z"}}
+    w.server.apply(lease)
+    w.broken("no clock skew detected", "na is", "ahead", "NTP", result="warning")
+    w.server.kubectl("-n", "kube-node-lease", "delete", "lease", "na")
+    w.well()
+
+
+def data_plane(w):
+    """Pods that should have a proxy, have an old one, old anchors, or settings that have no effect."""
+    w.server.kubectl("create", "namespace", "shop")
+    w.server.kubectl("annotate", "namespace", "shop", "linkerd.io/inject=enabled")
+    w.broken("injector knows every annotated namespace", "shop", result="warning")
+    injector = ("patch", "mutatingwebhookconfiguration", "linkerd-proxy-injector-webhook-config", "--type=json", "-p")
+    w.server.kubectl(*injector, json.dumps([{"op": "replace", "path": "/webhooks/0/namespaceSelector/matchExpressions/1/values", "value": ["shop"]}]))
+    w.well()
+    root, _ = w.certificates.read("root")
+
+    def meshed(name, anchors=root, **more):
+        made = pod(name, "web")
+        proxy = made["spec"]["containers"][1]
+        proxy["env"].append({"name": "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS", "value": anchors})
+        proxy["image"] = f"tulle/proxy:{w.version}"
+        made["metadata"]["annotations"] = {"linkerd.io/proxy-version": w.version, **more}
+        w.server.apply(made)
+        status = running("10.97.1.1")
+        status["containerStatuses"] = [{"name": n, "image": "i", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}} for n in ("app", "linkerd-proxy")]
+        w.server.patch_status("pod", "shop", name, status)
+
+    def gone(name):
+        w.server.kubectl("-n", "shop", "delete", "pod", name, "--force", "--grace-period=0")
+
+    meshed("web-0")
+    w.well("--proxy")
+    w.well("--proxy", "-n", "shop")
+    w.broken("data plane proxies are ready", "no pod in the namespace default has a proxy", flags=("--proxy", "-n", "default"))
+    w.broken("data plane namespace exists", "nowhere", flags=("--proxy", "-n", "nowhere"), hint="l5d-data-plane-exists")
+    w.server.apply(pod("plain", "plain", meshed=False))
+    w.broken("pods that should be meshed are", "shop pod/plain", "restart", result="warning")
+    gone("plain")
+    meshed("old", w.certificates.read("other")[0])
+    w.broken("data plane proxies certificate match CA", "kubectl rollout restart -n shop pod/old", result="warning", hint="l5d-identity-data-plane-proxies-certs-match-ca")
+    # The bundle of a rotation holds both.
+    w.server.apply(w.roots(root + w.certificates.read("other")[0]))
+    w.well()
+    w.server.apply(w.roots(root))
+    gone("old")
+    meshed("aged", **{"linkerd.io/proxy-version": "edge-1"})
+    w.broken("data plane and cli versions match", "shop/aged (edge-1)", result="warning", flags=("--proxy",), hint="l5d-data-plane-cli-version")
+    gone("aged")
+    misplaced = service("web", "10.96.7.7")
+    misplaced["metadata"]["labels"] = {"config.linkerd.io/opaque-ports": "80"}
+    w.server.apply(misplaced)
+    w.broken("data plane service labels are configured correctly", "shop/web", result="warning", flags=("--proxy",))
+    del misplaced["metadata"]["labels"]
+    misplaced["metadata"]["annotations"] = {"config.linkerd.io/opaque-ports": "80"}
+    w.server.apply(misplaced)
+    w.broken("opaque ports are properly annotated", "shop/web has opaque port 80", "target port 8080 of pod web-0 is not", result="warning", flags=("--proxy",))
+    w.server.kubectl("-n", "shop", "delete", "service", "web")
+    config = json.loads(w.server.kubectl("-n", NS, "get", "configmap", "linkerd-config", "-o", "json"))["data"]["values"]
+    w.server.kubectl("-n", NS, "patch", "configmap", "linkerd-config", "--type=merge", "-p", json.dumps({"data": {"values": config + "\nclusterNetwork: 10.0.0.0/8"}}))
+    w.broken("Helm values are known", "clusterNetwork (is clusterNetworks meant?)", result="warning")
+    w.server.kubectl("-n", NS, "patch", "configmap", "linkerd-config", "--type=merge", "-p", json.dumps({"data": {"values": "[1, 2"}}))
+    w.broken("'linkerd-config' config map exists", "no Helm values")
+    w.server.kubectl("-n", NS, "patch", "configmap", "linkerd-config", "--type=merge", "-p", json.dumps({"data": {"values": config}}))
+    w.well("--proxy")
+
+
+CASES = [before, healthy, unreachable, parts, certificates, pods, data_plane]
+
+
+def inside(binaries):
+    run("ip", "link", "set", "lo", "up")
+    folder = tempfile.mkdtemp(prefix="tulle-check-")
+    run("mount", "-t", "tmpfs", "tmpfs", folder)  # in our own mount namespace
+    print(f"1..{len(CASES)}", flush=True)
+    failed, w = 0, None
+    try:
+        w = World(binaries, folder)
+        for number, case in enumerate(CASES, 1):
+            began = time.monotonic()
+            try:
+                case(w)
+                print(f"ok {number} - {case.__name__}: {case.__doc__} ({time.monotonic() - began:.1f} s)", flush=True)
+            except Exception:
+                failed += 1
+                print(f"not ok {number} - {case.__name__}: {case.__doc__}\n{traceback.format_exc()}", flush=True)
+    finally:
+        if w is not None:
+            w.server.stop()
+        run("umount", "--lazy", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0
+
+
+def main():
+    if os.environ.get("TULLE_INSIDE") == "1":
+        sys.exit(inside(sys.argv[1]))
+    # Whatever happens, everything ends with this process, and no packet leaves.
+    argv = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, os.path.abspath(__file__), *sys.argv[1:])
+    os.execvpe(argv[0], argv, {**os.environ, "TULLE_INSIDE": "1"})
+
+
+if __name__ == "__main__":
+    main()
