@@ -8,6 +8,7 @@
 #include "cli/chart/set.h"
 #include "cli/chart/yaml.h"
 #include "lib/base/check.h"
+#include "lib/base/edit_distance.h"
 #include "lib/base/text.h"
 
 namespace tulle::cli {

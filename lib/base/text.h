@@ -57,9 +57,6 @@ std::string base64url_encode(Bytes bytes);  // RFC 4648 §5, no padding
 // Accepts both alphabets, with or without padding; nullopt for anything else.
 std::optional<std::string> base64_decode(std::string_view text);
 
-// How many characters must be put in, taken out or replaced to make one text of the other.
-std::size_t edit_distance(std::string_view a, std::string_view b);
-
 // A fast generator for choices that need no secrecy (balancing, jitter). Seeded by the caller.
 class Random {
  public:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/inject/names.h"
 
+#include "lib/base/edit_distance.h"
 
 namespace tulle::inject {
 namespace {
