@@ -301,7 +301,7 @@ BROKEN = [
     ("{{ range .Values.text }}{{ end }}", "range can't iterate over some text"), ("{{ lt 1 \"a\" }}", "incompatible types for comparison"), ("{{ trim \"a\" \"b\" }}", "wrong number of args for trim: want 1 got 2"),
     ("{{ .Values.text.more }}", "can't evaluate field more in type"), ("{{ define \"x\" }}{{ define \"y\" }}{{ end }}{{ end }}", "unexpected "), ("{{ \"unterminated }}", "unterminated quoted string"),
     ("{{/* open", "unclosed comment"), ("{{ 1 | 2 }}", "non executable command in pipeline stage 2"), ("{{ break }}", "{{break}} outside {{range}}"), ("a: [1", "YAML parse error"),
-    ("{{ (1", "unclosed"), ("{{ tpl \"{{ nosuch }}\" . }}", "nosuch"), ("{{ div 1 0 }}", "divide by zero"), ("{{ .Values.int 3 }}", "has arguments but cannot be invoked as function"),
+    ("{{ (1", "unclosed"), ("{{ tpl \"{{ nosuch }}\" . }}", "nosuch"), ("{{ div 1 0 }}", "divide by zero"), ("{{ .Values.int 3 }}", "is not a method but has arguments"),
 ]
 
 
