@@ -249,7 +249,7 @@ class Executor final : public Host {
         return error.empty() ? *answer : fail(concat("error calling ", name, ": ", error));
       }
     }
-    if (arguments != nullptr) return fail(concat(name, " has arguments but cannot be invoked as function"));
+    if (arguments != nullptr) return fail(concat(name, " is not a method but has arguments"));
     const Value* const member = of.find(name);
     if (member != nullptr) return member->is_null() ? Value::nil() : *member;
     if (of.is_map() && of.struct_type().empty()) return Value::nil();
