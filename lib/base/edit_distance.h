@@ -7,8 +7,8 @@
 
 namespace tulle {
 
-// How many characters must be put in, taken out or replaced to make one text of the other. Time is the product of the
-// lengths.
+// How many characters must be put in, taken out or replaced to make one text of the other. Time is
+// the product of the lengths.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 }  // namespace tulle
