@@ -30,7 +30,8 @@ std::string rendered(std::string_view text, std::string_view values = "{}") {
 }
 
 TEST(Template, NumbersPrintAsTheirTypeDoes) {
-  EXPECT_EQ(rendered("{{ .a }} {{ .b }} {{ .c }} {{ 12345678 }}", "{a: 2103, b: 12345678, c: 0.5}"), "2103 1.2345678e+07 0.5 12345678");
+  EXPECT_EQ(rendered("{{ .a }} {{ .b }} {{ .c }} {{ 12345678 }}", "{a: 2103, b: 12345678, c: 0.5}"),
+            "2103 1.2345678e+07 0.5 12345678");
 }
 
 TEST(Template, ANullAndAMissingKeyDiffer) {
@@ -39,18 +40,25 @@ TEST(Template, ANullAndAMissingKeyDiffer) {
 }
 
 TEST(Template, MapsAreShared) {
-  EXPECT_EQ(rendered("{{ $m := dict \"in\" dict }}{{ $n := $m.in }}{{ $_ := set $n \"a\" 1 }}{{ $m.in.a }}"), "1");
-  EXPECT_EQ(rendered("{{ $m := dict }}{{ set $m \"self\" (list $m) }}"), "t.yaml:1: error calling set: a map cannot hold itself");
+  EXPECT_EQ(
+      rendered(
+          "{{ $m := dict \"in\" dict }}{{ $n := $m.in }}{{ $_ := set $n \"a\" 1 }}{{ $m.in.a }}"),
+      "1");
+  EXPECT_EQ(rendered("{{ $m := dict }}{{ set $m \"self\" (list $m) }}"),
+            "t.yaml:1: error calling set: a map cannot hold itself");
 }
 
 TEST(Template, RefusesByNameAndLine) {
-  EXPECT_EQ(rendered("\n\n{{ now }}"), "t.yaml:3: Helm's function \"now\" is not one that tulle has");
+  EXPECT_EQ(rendered("\n\n{{ now }}"),
+            "t.yaml:3: Helm's function \"now\" is not one that tulle has");
   EXPECT_EQ(rendered("{{ nosuch }}"), "t.yaml:1: function \"nosuch\" not defined");
   EXPECT_EQ(rendered("{{ fail \"these words\" }}"), "t.yaml:1: these words");
 }
 
 TEST(Template, CallsThatNeverEndAreEnded) {
-  EXPECT_NE(rendered("{{ define \"a\" }}{{ include \"a\" . }}{{ end }}{{ include \"a\" . }}").find("templates call each other"), std::string::npos);
+  EXPECT_NE(rendered("{{ define \"a\" }}{{ include \"a\" . }}{{ end }}{{ include \"a\" . }}")
+                .find("templates call each other"),
+            std::string::npos);
   const std::string open(5000, '(');
   EXPECT_EQ(rendered("{{ " + open + " }}"), "t.yaml:1: parentheses are nested too deeply");
   std::string blocks;
@@ -64,9 +72,11 @@ TEST(Set, ReadsWhatHelmReads) {
     const std::string problem = set_values(line, kind, into);
     return problem.empty() ? to_json(into) : problem;
   };
-  EXPECT_EQ(set("a.b=1,c=true,d=null,e=1.5,f=012,g="), R"({"a":{"b":1},"c":true,"d":null,"e":"1.5","f":"012","g":""})");
+  EXPECT_EQ(set("a.b=1,c=true,d=null,e=1.5,f=012,g="),
+            R"({"a":{"b":1},"c":true,"d":null,"e":"1.5","f":"012","g":""})");
   EXPECT_EQ(set("a.b=1", SetKind::String), R"({"a":{"b":"1"}})");
-  EXPECT_EQ(set("l={a,2},m[1].x=y,n[0][1]=z"), R"({"l":["a",2],"m":[null,{"x":"y"}],"n":[[null,"z"]]})");
+  EXPECT_EQ(set("l={a,2},m[1].x=y,n[0][1]=z"),
+            R"({"l":["a",2],"m":[null,{"x":"y"}],"n":[[null,"z"]]})");
   EXPECT_EQ(set(R"(a\.b/c=d\,e)"), R"({"a.b/c":"d,e"})");
   EXPECT_EQ(set("a"), "key \"a\" has no value");
   EXPECT_EQ(set("a=1,a.b=2"), "\"a\" is no map, so nothing can be set in it");
@@ -74,12 +84,14 @@ TEST(Set, ReadsWhatHelmReads) {
 }
 
 TEST(Values, NullRemovesAndMapsMerge) {
-  const Source files[] = {{"Chart.yaml", "name: c\nversion: 1.0.0\n"}, {"values.yaml", "a: {b: 1, c: {d: 2}}\ne: [1]\nf: x\n"}};
+  const Source files[] = {{"Chart.yaml", "name: c\nversion: 1.0.0\n"},
+                          {"values.yaml", "a: {b: 1, c: {d: 2}}\ne: [1]\nf: x\n"}};
   std::string problem;
   const auto chart = read_chart(files, problem);
   ASSERT_TRUE(chart) << problem;
   std::vector<std::string> warnings;
-  EXPECT_EQ(to_json(coalesce(*chart, yaml("{a: {b: null, c: {g: 3}}, e: [2], f: null}"), warnings)), R"({"a":{"c":{"d":2,"g":3}},"e":[2]})");
+  EXPECT_EQ(to_json(coalesce(*chart, yaml("{a: {b: null, c: {g: 3}}, e: [2], f: null}"), warnings)),
+            R"({"a":{"c":{"d":2,"g":3}},"e":[2]})");
   EXPECT_TRUE(warnings.empty());
   (void)coalesce(*chart, yaml("{a: {c: 5}}"), warnings);
   ASSERT_EQ(warnings.size(), 1U);
@@ -87,14 +99,21 @@ TEST(Values, NullRemovesAndMapsMerge) {
 }
 
 TEST(Schema, NamesWhatIsWrong) {
-  constexpr std::string_view kSchema = R"({"type":"object","properties":{"n":{"type":"integer","minimum":1},"e":{"enum":["a","b"]},
+  constexpr std::string_view kSchema =
+      R"({"type":"object","properties":{"n":{"type":"integer","minimum":1},"e":{"enum":["a","b"]},
     "o":{"type":"object","additionalProperties":false,"properties":{"x":{"type":["string","null"]}}},"l":{"type":"array","items":{"type":"object","required":["name"]}}}})";
   EXPECT_TRUE(check_schema(kSchema, yaml("{n: 2, e: a, o: {x: null}, l: [{name: q}]}")).empty());
-  EXPECT_EQ(check_schema(kSchema, yaml("{n: many}")), (std::vector<std::string>{"at '/n': got string, want integer"}));
-  EXPECT_EQ(check_schema(kSchema, yaml("{n: 0, e: c}")), (std::vector<std::string>{"at '/e': value must be one of 'a', 'b'", "at '/n': minimum: got 0, want 1"}));
+  EXPECT_EQ(check_schema(kSchema, yaml("{n: many}")),
+            (std::vector<std::string>{"at '/n': got string, want integer"}));
+  EXPECT_EQ(check_schema(kSchema, yaml("{n: 0, e: c}")),
+            (std::vector<std::string>{"at '/e': value must be one of 'a', 'b'",
+                                      "at '/n': minimum: got 0, want 1"}));
   EXPECT_EQ(check_schema(kSchema, yaml("{o: {y: 1}, l: [{}]}")),
-            (std::vector<std::string>{"at '/l/0': missing property 'name'", "at '/o': additional properties 'y' not allowed"}));
-  EXPECT_EQ(check_schema(R"({"pattern":"a"})", yaml("{}")), (std::vector<std::string>{"at '': the schema has the keyword \"pattern\", which is not known here"}));
+            (std::vector<std::string>{"at '/l/0': missing property 'name'",
+                                      "at '/o': additional properties 'y' not allowed"}));
+  EXPECT_EQ(check_schema(R"({"pattern":"a"})", yaml("{}")),
+            (std::vector<std::string>{
+                "at '': the schema has the keyword \"pattern\", which is not known here"}));
 }
 
 TEST(Semver, PreReleasesNeedOne) {

@@ -85,11 +85,29 @@ def overrides_of(manifests):
     return base64.b64decode(secret["data"]["linkerd-config-overrides"]).decode()
 
 
+def reasons(stderr):
+    """What Helm says, without where it says it."""
+    text = stderr.split("Use --debug flag")[0].strip()
+    text = re.sub(r"^.*?Error: ", "", text, flags=re.S)
+    if "don't meet the specifications of the schema" in text:
+        return re.findall(r"^- (?:at )?(.*)$", text, flags=re.M)
+    return [re.sub(r"^execution error at \(.*?\): ", "", text)]
+
+
+def refused_alike(args, wanted, got):
+    assert wanted.returncode == got.returncode == 1, f"{args}: {wanted.returncode} {got.returncode} {wanted.stderr} {got.stderr}"
+    assert got.stdout == "", got.stdout
+    for reason in reasons(wanted.stderr):
+        assert reason in got.stderr, f"{args}: Helm: {reason}\ntulle: {got.stderr}"
+
+
 def compare(folder, args, extra=()):
     """The same values for both; what is stored gives the same again, also to Helm."""
     wanted = helm("linkerd-control-plane", *args)
     got = tulle("install", "--ignore-cluster", *args, *extra)
-    assert wanted.returncode == 0, wanted.stderr
+    if wanted.returncode != 0:
+        refused_alike(args, wanted, got)
+        return None
     assert got.returncode == 0, got.stderr
     assert got.stdout.startswith(NAMESPACE), got.stdout[:600]
     end = got.stdout.rindex("\n---\n") + 1
@@ -178,8 +196,9 @@ def test_functions(_):
 
 
 def test_each_value(folder):
-    for args in SINGLE:
-        compare(folder, args)
+    refused = [args for args in SINGLE if compare(folder, args) is None]
+    # A chart may come to refuse one of these by its schema; not many.
+    assert len(refused) <= 5, refused
 
 
 def test_files(folder):
@@ -244,22 +263,9 @@ REFUSED = [
 ]
 
 
-def reasons(stderr):
-    """What Helm says, without where it says it."""
-    text = stderr.split("Use --debug flag")[0].strip()
-    text = re.sub(r"^.*?Error: ", "", text, flags=re.S)
-    if "don't meet the specifications of the schema" in text:
-        return re.findall(r"^- (?:at )?(.*)$", text, flags=re.M)
-    return [re.sub(r"^execution error at \(.*?\): ", "", text)]
-
-
 def test_refusals(_):
     for args in REFUSED:
-        wanted, got = helm("linkerd-control-plane", *args), tulle("install", "--ignore-cluster", *args)
-        assert wanted.returncode == got.returncode == 1, f"{args}: {wanted.returncode} {got.returncode} {wanted.stderr} {got.stderr}"
-        assert got.stdout == "", got.stdout
-        for reason in reasons(wanted.stderr):
-            assert reason in got.stderr, f"{args}: Helm: {reason}\ntulle: {got.stderr}"
+        refused_alike(args, helm("linkerd-control-plane", *args), tulle("install", "--ignore-cluster", *args))
 
 
 def test_types(_):
