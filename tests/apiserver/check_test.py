@@ -75,7 +75,7 @@ class World:
         self.server.kubectl("create", "namespace", NS)
         root, _ = self.certificates.make("root", days=3650)
         for chart in ("linkerd-crds", "linkerd-control-plane"):
-            text = run(link, "template", "linkerd", f"{TOP}/charts/{chart}", "-n", NS, "--set", f"linkerdVersion={self.version}")
+            text = run(link, "template", "linkerd", f"{TOP}/charts/{chart}", "-n", NS, "--kube-version", "1.34.0", *(("--set", f"linkerdVersion={self.version}") if chart != "linkerd-crds" else ()))
             self.server.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
         # What the control plane makes at run time.
         self.server.apply(self.roots(root), self.issuer(*self.certificates.make("issuer", by="root")))
@@ -347,8 +347,10 @@ def inside(binaries):
             try:
                 case(w)
                 print(f"ok {number} - {case.__name__}: {case.__doc__} ({time.monotonic() - began:.1f} s)", flush=True)
-            except Exception:
+            except Exception as error:
                 failed += 1
+                if isinstance(error, subprocess.CalledProcessError):
+                    print(f"# {error.stderr}")
                 print(f"not ok {number} - {case.__name__}: {case.__doc__}\n{traceback.format_exc()}", flush=True)
     finally:
         if w is not None:
