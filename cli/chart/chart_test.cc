@@ -60,10 +60,10 @@ TEST(Template, CallsThatNeverEndAreEnded) {
                 .find("templates call each other"),
             std::string::npos);
   const std::string open(5000, '(');
-  EXPECT_EQ(rendered("{{ " + open + " }}"), "t.yaml:1: parentheses are nested too deeply");
+  EXPECT_EQ(rendered("{{ " + open + " }}"), "t.yaml:1: blocks and parentheses are nested too deeply");
   std::string blocks;
   for (int i = 0; i < 5000; ++i) blocks += "{{ if true }}";
-  EXPECT_EQ(rendered(blocks), "t.yaml:1: blocks are nested too deeply");
+  EXPECT_EQ(rendered(blocks), "t.yaml:1: blocks and parentheses are nested too deeply");
 }
 
 TEST(Set, ReadsWhatHelmReads) {
@@ -100,17 +100,17 @@ TEST(Values, NullRemovesAndMapsMerge) {
 
 TEST(Schema, NamesWhatIsWrong) {
   constexpr std::string_view kSchema =
-      R"({"type":"object","properties":{"n":{"type":"integer","minimum":1},"e":{"enum":["a","b"]},
+      R"({"type":"object","properties":{"num":{"type":"integer","minimum":1},"e":{"enum":["a","b"]},
     "o":{"type":"object","additionalProperties":false,"properties":{"x":{"type":["string","null"]}}},"l":{"type":"array","items":{"type":"object","required":["name"]}}}})";
-  EXPECT_TRUE(check_schema(kSchema, yaml("{n: 2, e: a, o: {x: null}, l: [{name: q}]}")).empty());
-  EXPECT_EQ(check_schema(kSchema, yaml("{n: many}")),
-            (std::vector<std::string>{"at '/n': got string, want integer"}));
-  EXPECT_EQ(check_schema(kSchema, yaml("{n: 0, e: c}")),
+  EXPECT_TRUE(check_schema(kSchema, yaml("{num: 2, e: a, o: {x: null}, l: [{name: q}]}")).empty());
+  EXPECT_EQ(check_schema(kSchema, yaml("{num: many}")),
+            (std::vector<std::string>{"at '/num': got string, want integer"}));
+  EXPECT_EQ(check_schema(kSchema, yaml("{num: 0, e: c}")),
             (std::vector<std::string>{"at '/e': value must be one of 'a', 'b'",
-                                      "at '/n': minimum: got 0, want 1"}));
-  EXPECT_EQ(check_schema(kSchema, yaml("{o: {y: 1}, l: [{}]}")),
+                                      "at '/num': minimum: got 0, want 1"}));
+  EXPECT_EQ(check_schema(kSchema, yaml("{o: {z: 1}, l: [{}]}")),
             (std::vector<std::string>{"at '/l/0': missing property 'name'",
-                                      "at '/o': additional properties 'y' not allowed"}));
+                                      "at '/o': additional properties 'z' not allowed"}));
   EXPECT_EQ(check_schema(R"({"pattern":"a"})", yaml("{}")),
             (std::vector<std::string>{
                 "at '': the schema has the keyword \"pattern\", which is not known here"}));

@@ -352,7 +352,7 @@ class Parser {
 
   // Nodes up to an action that ends or divides a block; gives its name, "" at the end of the text.
   std::string list(std::vector<Node>& into) {
-    if (++depth_ > kMaxNesting) return fail("blocks are nested too deeply");
+    if (++depth_ > kMaxNesting) return fail("blocks and parentheses are nested too deeply");
     std::string end;
     while (problem_.empty() && end.empty() && piece_ < pieces_.size()) {
       Piece& piece = pieces_[piece_++];
@@ -453,7 +453,7 @@ class Parser {
       const bool is_if = take().text == "if";
       inner.kind = is_if ? Node::Kind::If : Node::Kind::With;
       if (node.kind != inner.kind) return static_cast<void>(fail("unexpected word after else"));
-      if (++depth_ > kMaxNesting) return static_cast<void>(fail("blocks are nested too deeply"));
+      if (++depth_ > kMaxNesting) return static_cast<void>(fail("blocks and parentheses are nested too deeply"));
       block(inner);
       --depth_;
       node.otherwise.push_back(std::move(inner));
@@ -505,7 +505,7 @@ class Parser {
     Pipeline out;
     out.line = line_;
     declarations(out, is_range);
-    if (++depth_ > kMaxNesting) fail("parentheses are nested too deeply");
+    if (++depth_ > kMaxNesting) fail("blocks and parentheses are nested too deeply");
     do {
       out.commands.push_back(command());
       const Command& last = out.commands.back();
