@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an API server sends to those who watch and list: cut into values, whatever the slices in which it comes, and read as
-// events. The first byte says how large the slices are.
+// What an API server sends to those who watch and list: cut into values, whatever the slices in
+// which it comes, and read as events. The first byte says how large the slices are.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -80,7 +80,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const auto event = k8s::read_watch_event(value);
       if (!event) continue;
       TULLE_CHECK(!event->type.empty() && !event->object.empty());
-      TULLE_CHECK(event->object.data() >= value.data() && event->object.data() + event->object.size() <= value.data() + value.size());
+      TULLE_CHECK(event->object.data() >= value.data() &&
+                  event->object.data() + event->object.size() <= value.data() + value.size());
     }
   }
   return 0;

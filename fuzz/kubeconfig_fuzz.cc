@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kubeconfigs: either a reason why one cannot be used, or an access that keeps to what access.h promises: TLS but for this machine,
-// and no half of a pair.
+// Kubeconfigs: either a reason why one cannot be used, or an access that keeps to what access.h
+// promises: TLS but for this machine, and no half of a pair.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -21,10 +21,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto& access = std::get<k8s::ClusterAccess>(result);
     TULLE_CHECK(!access.host.empty());
     TULLE_CHECK(access.host.find_first_of("[]/@ \t\r\n") == std::string::npos);
-    TULLE_CHECK(access.prefix.empty() || (access.prefix.front() == '/' && access.prefix.back() != '/'));
+    TULLE_CHECK(access.prefix.empty() ||
+                (access.prefix.front() == '/' && access.prefix.back() != '/'));
     TULLE_CHECK(access.certificate.empty() == access.key.empty());
-    TULLE_CHECK(access.tls || access.host == "localhost" || access.host == "::1" || access.host.starts_with("127."));
-    for (const auto* const credential : {&access.ca, &access.token, &access.certificate, &access.key}) {
+    TULLE_CHECK(access.tls || access.host == "localhost" || access.host == "::1" ||
+                access.host.starts_with("127."));
+    for (const auto* const credential :
+         {&access.ca, &access.token, &access.certificate, &access.key}) {
       TULLE_CHECK(credential->file.empty() || credential->file.front() == '/');
     }
     (void)access.url();

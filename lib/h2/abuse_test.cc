@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a hostile client can send: each is answered with the code that RFC 9113 names for it, and takes little memory.
+// What a hostile client can send: each is answered with the code that RFC 9113 names for it, and
+// takes little memory.
 #include <gtest/gtest.h>
 #include <malloc.h>
 
@@ -10,12 +11,14 @@
 namespace tulle::h2 {
 namespace {
 
-constexpr int kProtocol = 1, kFlowControl = 3, kStreamClosed = 5, kFrameSize = 6, kCompression = 9, kCalm = 11;
+constexpr int kProtocol = 1, kFlowControl = 3, kStreamClosed = 5, kFrameSize = 6, kCompression = 9,
+              kCalm = 11;
 constexpr std::size_t kLittle = std::size_t{512} * 1024;
 
 std::size_t memory_in_use() { return ::mallinfo2().uordblks; }  // nothing under sanitizers
 std::string number(std::uint32_t n) {
-  return {static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8), static_cast<char>(n)};
+  return {static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
+          static_cast<char>(n)};
 }
 std::string setting(std::uint16_t id, std::uint32_t value) {
   return std::string{static_cast<char>(id >> 8), static_cast<char>(id)} + number(value);
@@ -40,7 +43,9 @@ struct Abuse : RawFixture {
   // The code of an RST_STREAM in what was received; -1 if there is none.
   int rst() {
     const auto payload = received(read(), frame::kRstStream);
-    return payload ? static_cast<int>(read32(reinterpret_cast<const std::uint8_t*>(payload->data()))) : -1;
+    return payload
+               ? static_cast<int>(read32(reinterpret_cast<const std::uint8_t*>(payload->data())))
+               : -1;
   }
   bool serves() {
     const int before = handler.calls;
@@ -60,26 +65,35 @@ struct Peer final : Abuse {
 // CVE-2023-44487.
 TEST_F(Abuse, RapidReset) {
   handler.delay = 1h;
-  EXPECT_EQ(flood(4000, [](int i) {
-    const auto id = static_cast<std::uint32_t>(2 * i + 1);
-    return framed(frame::kHeaders, kWhole, id, kGet) + framed(frame::kRstStream, 0, id, number(8));
-  }), kCalm);
+  EXPECT_EQ(flood(4000,
+                  [](int i) {
+                    const auto id = static_cast<std::uint32_t>(2 * i + 1);
+                    return framed(frame::kHeaders, kWhole, id, kGet) +
+                           framed(frame::kRstStream, 0, id, number(8));
+                  }),
+            kCalm);
   EXPECT_LT(handler.calls, 200);
 }
 
 // The same by errors that the server itself answers with resets (CVE-2025-8671).
 TEST_F(Abuse, ResetsThatTheServerIsMadeToSend) {
   handler.delay = 1h;
-  EXPECT_EQ(flood(20'000, [](int i) {
-    const auto id = static_cast<std::uint32_t>(2 * i + 1);
-    return framed(frame::kHeaders, kWhole, id, kGet) + framed(frame::kWindowUpdate, 0, id, number(0));
-  }), kCalm);
+  EXPECT_EQ(flood(20'000,
+                  [](int i) {
+                    const auto id = static_cast<std::uint32_t>(2 * i + 1);
+                    return framed(frame::kHeaders, kWhole, id, kGet) +
+                           framed(frame::kWindowUpdate, 0, id, number(0));
+                  }),
+            kCalm);
 }
 
 TEST_F(Abuse, MalformedRequests) {
-  EXPECT_EQ(flood(20'000, [](int i) {
-    return framed(frame::kHeaders, kWhole, static_cast<std::uint32_t>(2 * i + 1), "\x82");
-  }), kCalm);
+  EXPECT_EQ(flood(20'000,
+                  [](int i) {
+                    return framed(frame::kHeaders, kWhole, static_cast<std::uint32_t>(2 * i + 1),
+                                  "\x82");
+                  }),
+            kCalm);
   EXPECT_EQ(handler.calls, 0);
 }
 
@@ -104,7 +118,8 @@ TEST_F(Abuse, FloodsOfFramesThatMustBeAnsweredOrRead) {
     std::string frame;
   } const floods[] = {
       {"SETTINGS", framed(frame::kSettings, 0, 0, "")},
-      {"SETTINGS with settings", framed(frame::kSettings, 0, 0, setting(setting::kInitialWindow, 1))},
+      {"SETTINGS with settings",
+       framed(frame::kSettings, 0, 0, setting(setting::kInitialWindow, 1))},
       {"PING", framed(frame::kPing, 0, 0, "12345678")},
       {"PRIORITY", framed(frame::kPriority, 0, 3, number(0) + "x")},
       {"GOAWAY", framed(frame::kGoaway, 0, 0, number(0) + number(0))},
@@ -189,7 +204,8 @@ TEST_F(Abuse, MoreDataThanTheWindow) {
 
 TEST_F(Abuse, AHeaderListThatIsTooLarge) {
   std::string block(kGet);
-  for (int i = 0; i < 5; ++i) block += std::string("\x00\x01x\x7f\xa1\x1e", 6) + std::string(4000, 'v');
+  for (int i = 0; i < 5; ++i)
+    block += std::string("\x00\x01x\x7f\xa1\x1e", 6) + std::string(4000, 'v');
   frame(frame::kHeaders, flag::kEndStream, 1, block.substr(0, 16'000));
   frame(frame::kContinuation, flag::kEndHeaders, 1, block.substr(16'000));
   const auto answer = received(read(), frame::kHeaders);
@@ -205,9 +221,12 @@ TEST_F(Abuse, ABombOfReferences) {
   handler.delay = 1h;
   frame(frame::kHeaders, kWhole, 1, std::string(kGet) + field);
   EXPECT_EQ(handler.calls, 1);
-  EXPECT_EQ(flood(200, [](int i) {
-    return framed(frame::kHeaders, kWhole, static_cast<std::uint32_t>(2 * i + 3), std::string(kGet) + std::string(16'000, '\xbe'));
-  }), -1);
+  EXPECT_EQ(flood(200,
+                  [](int i) {
+                    return framed(frame::kHeaders, kWhole, static_cast<std::uint32_t>(2 * i + 3),
+                                  std::string(kGet) + std::string(16'000, '\xbe'));
+                  }),
+            -1);
   EXPECT_EQ(handler.calls, 1);
 }
 
@@ -260,14 +279,15 @@ TEST_F(Abuse, FramesOfIdleStreams) {
 
 TEST_F(Abuse, FramesOfWrongSizes) {
   const std::tuple<std::uint8_t, std::uint32_t, std::size_t> frames[] = {
-      {frame::kData, 1, 16'385},  {frame::kPing, 0, 7},         {frame::kSettings, 0, 5},
-      {frame::kRstStream, 1, 3},  {frame::kWindowUpdate, 0, 5}, {frame::kGoaway, 0, 7}};
+      {frame::kData, 1, 16'385}, {frame::kPing, 0, 7},         {frame::kSettings, 0, 5},
+      {frame::kRstStream, 1, 3}, {frame::kWindowUpdate, 0, 5}, {frame::kGoaway, 0, 7}};
   for (const auto& [type, stream, size] : frames) {
     Peer peer_of_its_own;
     peer_of_its_own.handler.delay = 1h;
     peer_of_its_own.get(1, false);
     // Of the largest the head is enough: it is not waited for.
-    peer_of_its_own.send(framed(type, 0, stream, std::string(size, '\1')).substr(0, size > 16'384 ? 9 : std::string::npos));
+    peer_of_its_own.send(framed(type, 0, stream, std::string(size, '\1'))
+                             .substr(0, size > 16'384 ? 9 : std::string::npos));
     EXPECT_EQ(peer_of_its_own.goaway(), kFrameSize) << int{type};
   }
 }

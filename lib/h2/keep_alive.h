@@ -12,11 +12,12 @@ namespace tulle::h2 {
 class KeepAlive final : public net::Timer {
  public:
   struct Options {
-    std::optional<Duration> interval;  // PING after that long without a byte from the peer; unset: never
-    Duration timeout = 3s;             // for a sign of life after a PING
-    bool while_idle = false;           // also without open streams
-    // What a PING waits behind is no silence: while bytes are on their way to a slow reader, TCP judges. Not for clients,
-    // which go on sending requests to a peer that is dead.
+    std::optional<Duration>
+        interval;             // PING after that long without a byte from the peer; unset: never
+    Duration timeout = 3s;    // for a sign of life after a PING
+    bool while_idle = false;  // also without open streams
+    // What a PING waits behind is no silence: while bytes are on their way to a slow reader, TCP
+    // judges. Not for clients, which go on sending requests to a peer that is dead.
     bool patient = false;
   };
   // `pump` outlives it. Of a connection whose pump has been started.
@@ -32,7 +33,8 @@ class KeepAlive final : public net::Timer {
 
   void fire() override {
     const bool waiting = options_.patient && !pump_.session().output().empty();
-    const bool silent = !waiting && pump_.loop().now() - moved_at() >= (asked_ ? options_.timeout : *options_.interval);
+    const bool silent = !waiting && pump_.loop().now() - moved_at() >=
+                                        (asked_ ? options_.timeout : *options_.interval);
     if (!silent) {
       asked_ = false;
     } else if (asked_) {
@@ -49,9 +51,12 @@ class KeepAlive final : public net::Timer {
   }
 
  private:
-  TimePoint moved_at() const { return options_.patient ? std::max(pump_.heard_at, pump_.wrote_at) : pump_.heard_at; }
+  TimePoint moved_at() const {
+    return options_.patient ? std::max(pump_.heard_at, pump_.wrote_at) : pump_.heard_at;
+  }
   void schedule() {
-    // From the last sign of life, so that silence is noticed after the interval, not up to twice as late.
+    // From the last sign of life, so that silence is noticed after the interval, not up to twice as
+    // late.
     const TimePoint now = pump_.loop().now();
     const TimePoint quiet = std::max(moved_at() + *options_.interval, now + 1ms);
     const bool unasked = now - moved_at() >= *options_.interval;  // nothing is under way

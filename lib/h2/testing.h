@@ -51,7 +51,8 @@ class EchoHandler final : public http::Handler {
 
 // Raw frames against the server.
 struct RawFixture : ::testing::Test {
-  explicit RawFixture(const ServerOptions& options = {}, std::size_t capacity = 1U << 20) : handler(loop) {
+  explicit RawFixture(const ServerOptions& options = {}, std::size_t capacity = 1U << 20)
+      : handler(loop) {
     auto [a, b] = loop.pipe(capacity);
     peer = std::move(a);
     scope.spawn(serve(std::move(b), handler, options, drain));
@@ -64,12 +65,14 @@ struct RawFixture : ::testing::Test {
     (void)peer->try_write(as_bytes(bytes));
     loop.drain();
   }
-  static std::string framed(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
+  static std::string framed(std::uint8_t type, std::uint8_t flags, std::uint32_t stream,
+                            std::string_view payload) {
     std::uint8_t head[9];
     write_header(head, static_cast<std::uint32_t>(payload.size()), type, flags, stream);
     return std::string(reinterpret_cast<char*>(head), 9) + std::string(payload);
   }
-  void frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
+  void frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream,
+             std::string_view payload) {
     send(framed(type, flags, stream, payload));
   }
   std::string read() {
@@ -81,13 +84,16 @@ struct RawFixture : ::testing::Test {
   // The code of the GOAWAY in what was received; -1 if there is none.
   int goaway() {
     const auto payload = received(read(), frame::kGoaway);
-    return payload ? static_cast<int>(read32(reinterpret_cast<const std::uint8_t*>(payload->data()) + 4)) : -1;
+    return payload ? static_cast<int>(
+                         read32(reinterpret_cast<const std::uint8_t*>(payload->data()) + 4))
+                   : -1;
   }
   // The payload of the first frame of that type.
   static std::optional<std::string> received(const std::string& got, std::uint8_t type) {
     for (std::size_t at = 0; at + 9 <= got.size();) {
       const auto* p = reinterpret_cast<const std::uint8_t*>(got.data() + at);
-      const std::size_t length = static_cast<std::size_t>(p[0]) << 16 | static_cast<std::size_t>(p[1]) << 8 | p[2];
+      const std::size_t length =
+          static_cast<std::size_t>(p[0]) << 16 | static_cast<std::size_t>(p[1]) << 8 | p[2];
       if (p[3] == type) return got.substr(at + 9, length);
       at += 9 + length;
     }

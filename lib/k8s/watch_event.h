@@ -10,7 +10,8 @@ namespace tulle::k8s {
 
 struct WatchEvent {
   std::string type;         // "ADDED", "BOOKMARK", …
-  std::string_view object;  // its JSON, in the text that was read; that its brackets end is all that is known of it
+  std::string_view object;  // its JSON, in the text that was read; that its brackets end is all
+                            // that is known of it
 };
 
 // {"type": "ADDED", "object": {…}}, in any order; nullopt if it is something else.

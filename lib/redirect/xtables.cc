@@ -19,7 +19,8 @@ namespace tulle::redirect {
 namespace {
 
 constexpr int kReturn = -NF_REPEAT - 1;  // XT_RETURN
-constexpr std::array<std::string_view, NF_INET_NUMHOOKS> kBuiltIn = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"};
+constexpr std::array<std::string_view, NF_INET_NUMHOOKS> kBuiltIn = {
+    "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"};
 
 std::size_t aligned(std::size_t size) { return (size + 7) & ~std::size_t{7}; }  // XT_ALIGN
 
@@ -42,9 +43,11 @@ T zeroed() {
   return value;
 }
 
-// Matches and targets alike: size, name, revision, then data of their own (xt_entry_match, xt_entry_target).
+// Matches and targets alike: size, name, revision, then data of their own (xt_entry_match,
+// xt_entry_target).
 template <typename Data>
-void append_block(std::string& bytes, std::string_view name, std::uint8_t revision, const Data& data) {
+void append_block(std::string& bytes, std::string_view name, std::uint8_t revision,
+                  const Data& data) {
   static_assert(sizeof(xt_entry_match) == sizeof(xt_entry_target));
   auto head = zeroed<xt_entry_match>();
   head.u.user.match_size = static_cast<std::uint16_t>(aligned(sizeof head + sizeof data));
@@ -78,7 +81,8 @@ class RuleWriter {
     auto& at = ip();
     std::array<std::uint8_t, 16> mask{};
     std::array<std::uint8_t, 16> value{};
-    for (unsigned bit = 0; bit < subnet.prefix; ++bit) mask[bit / 8] |= static_cast<std::uint8_t>(0x80 >> bit % 8);
+    for (unsigned bit = 0; bit < subnet.prefix; ++bit)
+      mask[bit / 8] |= static_cast<std::uint8_t>(0x80 >> bit % 8);
     const auto octets = subnet.ip.octets();
     for (std::size_t i = 0; i < octets.size(); ++i) value[i] = octets[i] & mask[i];
     std::memcpy(&at.src, value.data(), sizeof at.src);
@@ -171,7 +175,8 @@ XtChain chain_for(std::string_view name, const std::vector<Step>& steps) {
   XtChain chain;
   chain.name = name;
   for (const Step& step : steps) {
-    if (concerns(step, std::is_same_v<Family, Ipv6>)) chain.rules.push_back({rule_for<Family>(step), "", false, -1});
+    if (concerns(step, std::is_same_v<Family, Ipv6>))
+      chain.rules.push_back({rule_for<Family>(step), "", false, -1});
   }
   RuleWriter<Family> tail;
   chain.rules.push_back({tail.end(kReturn), "", false, -1});
@@ -179,12 +184,14 @@ XtChain chain_for(std::string_view name, const std::vector<Step>& steps) {
 }
 
 XtChain* find_chain(XtTable& table, std::string_view name) {
-  const auto at = std::find_if(table.chains.begin(), table.chains.end(), [&](const XtChain& chain) { return chain.name == name; });
+  const auto at = std::find_if(table.chains.begin(), table.chains.end(),
+                               [&](const XtChain& chain) { return chain.name == name; });
   return at == table.chains.end() ? nullptr : &*at;
 }
 
 bool jumps_to(const XtChain& chain, std::string_view to) {
-  return std::any_of(chain.rules.begin(), chain.rules.end(), [&](const XtRule& rule) { return rule.jump == to; });
+  return std::any_of(chain.rules.begin(), chain.rules.end(),
+                     [&](const XtRule& rule) { return rule.jump == to; });
 }
 
 template <typename Family>
@@ -220,7 +227,8 @@ std::string comparable(const XtRule& rule) {
 
 // Of an entry that has been checked.
 std::string_view target_name(std::string_view entry, std::size_t target_offset) {
-  const std::string_view name = entry.substr(target_offset + offsetof(xt_entry_target, u.user.name), sizeof(xt_entry_target{}.u.user.name));
+  const std::string_view name = entry.substr(target_offset + offsetof(xt_entry_target, u.user.name),
+                                             sizeof(xt_entry_target{}.u.user.name));
   return name.substr(0, name.find('\0'));
 }
 
@@ -232,7 +240,8 @@ Result<XtTable> parse_table(const typename Family::Info& info, Bytes entries) {
   const Error bad{Errc::Invalid, "read the nat table"};
   XtTable table;
   table.hooks = info.valid_hooks;
-  std::map<std::uint32_t, std::string> begins;  // chains of somebody's own, by the offset of their first rule
+  std::map<std::uint32_t, std::string>
+      begins;  // chains of somebody's own, by the offset of their first rule
   struct Jump {
     std::size_t chain, rule;
     std::uint32_t to;
@@ -258,7 +267,8 @@ Result<XtTable> parse_table(const typename Family::Info& info, Bytes entries) {
     const std::string_view target = target_name(entry, head.target_offset);
     if (target == XT_ERROR_TARGET) {
       if (head.target_offset + sizeof(xt_error_target) > entry.size()) return bad;
-      const std::string_view raw = entry.substr(head.target_offset + offsetof(xt_error_target, errorname), XT_FUNCTION_MAXNAMELEN);
+      const std::string_view raw = entry.substr(
+          head.target_offset + offsetof(xt_error_target, errorname), XT_FUNCTION_MAXNAMELEN);
       const std::string name(raw.substr(0, raw.find('\0')));
       // The last one ends the table.
       ended = at == all.size();
@@ -271,11 +281,13 @@ Result<XtTable> parse_table(const typename Family::Info& info, Bytes entries) {
     XtRule rule{std::string(entry), "", false, index};
     if (target.empty()) {
       if (head.target_offset + sizeof(xt_standard_target) > entry.size()) return bad;
-      const auto verdict = load<int>(entry, head.target_offset + offsetof(xt_standard_target, verdict));
+      const auto verdict =
+          load<int>(entry, head.target_offset + offsetof(xt_standard_target, verdict));
       if (verdict == static_cast<int>(offset) + head.next_offset) {
         rule.falls_on = true;
       } else if (verdict >= 0) {
-        jumps.push_back({table.chains.size() - 1, table.chains.back().rules.size(), static_cast<std::uint32_t>(verdict)});
+        jumps.push_back({table.chains.size() - 1, table.chains.back().rules.size(),
+                         static_cast<std::uint32_t>(verdict)});
       }
     }
     table.chains.back().rules.push_back(std::move(rule));
@@ -320,7 +332,8 @@ XtBlob encode_table(const XtTable& table) {
       const std::size_t at = blob.entries.size();
       if (chain.hook >= 0) {
         blob.hook_entry[static_cast<std::size_t>(chain.hook)] = static_cast<std::uint32_t>(first);
-        blob.underflow[static_cast<std::size_t>(chain.hook)] = static_cast<std::uint32_t>(at);  // the last stays
+        blob.underflow[static_cast<std::size_t>(chain.hook)] =
+            static_cast<std::uint32_t>(at);  // the last stays
       }
       const auto head = load<typename Family::Entry>(rule.entry);
       add(rule.entry, rule.old_index);
@@ -330,7 +343,8 @@ XtBlob encode_table(const XtTable& table) {
     }
   }
   add_name(XT_ERROR_TARGET);
-  for (const Jump& jump : jumps) store(blob.entries, jump.at, static_cast<int>(begins.at(*jump.to)));
+  for (const Jump& jump : jumps)
+    store(blob.entries, jump.at, static_cast<int>(begins.at(*jump.to)));
   return blob;
 }
 
@@ -343,7 +357,9 @@ void put_rules(XtTable& table, const Rules& rules) {
 }
 
 void take_rules(XtTable& table) {
-  const auto ours = [](std::string_view name) { return name == kInboundChain || name == kOutboundChain; };
+  const auto ours = [](std::string_view name) {
+    return name == kInboundChain || name == kOutboundChain;
+  };
   std::erase_if(table.chains, [&](const XtChain& chain) { return ours(chain.name); });
   for (XtChain& chain : table.chains) {
     std::erase_if(chain.rules, [&](const XtRule& rule) { return ours(rule.jump); });
@@ -355,11 +371,13 @@ bool holds_rules(const XtTable& table, const Rules& rules) {
   XtTable wanted = table;
   put_rules<Family>(wanted, rules);
   const auto same = [](const XtRule& a, const XtRule& b) {
-    return a.jump == b.jump && a.falls_on == b.falls_on && (!a.jump.empty() || a.falls_on || comparable<Family>(a) == comparable<Family>(b));
+    return a.jump == b.jump && a.falls_on == b.falls_on &&
+           (!a.jump.empty() || a.falls_on || comparable<Family>(a) == comparable<Family>(b));
   };
-  return std::equal(table.chains.begin(), table.chains.end(), wanted.chains.begin(), wanted.chains.end(),
-                    [&](const XtChain& a, const XtChain& b) {
-                      return a.name == b.name && std::equal(a.rules.begin(), a.rules.end(), b.rules.begin(), b.rules.end(), same);
+  return std::equal(table.chains.begin(), table.chains.end(), wanted.chains.begin(),
+                    wanted.chains.end(), [&](const XtChain& a, const XtChain& b) {
+                      return a.name == b.name && std::equal(a.rules.begin(), a.rules.end(),
+                                                            b.rules.begin(), b.rules.end(), same);
                     });
 }
 

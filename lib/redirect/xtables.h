@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nat table of iptables or ip6tables as the kernel gives and takes it (linux/netfilter_ipv4/ip_tables.h): a row of entries in
-// which jumps are byte offsets. Here it is chains of rules, so that ours are put in and those of others stay as they are.
+// The nat table of iptables or ip6tables as the kernel gives and takes it
+// (linux/netfilter_ipv4/ip_tables.h): a row of entries in which jumps are byte offsets. Here it is
+// chains of rules, so that ours are put in and those of others stay as they are.
 #pragma once
 
 #include <netinet/in.h>  // before the kernel's headers, which define the same names
@@ -40,15 +41,15 @@ struct Ipv6 {
 };
 
 struct XtRule {
-  std::string entry;    // the kernel's bytes: head, matches, target
-  std::string jump;     // the chain that it jumps to; "": none
+  std::string entry;      // the kernel's bytes: head, matches, target
+  std::string jump;       // the chain that it jumps to; "": none
   bool falls_on = false;  // no target: the next rule follows
-  int old_index = -1;   // where it stood in the table that was read, for its counters; -1: it is new
+  int old_index = -1;  // where it stood in the table that was read, for its counters; -1: it is new
 };
 
 struct XtChain {
-  std::string name;  // of built-in chains as iptables prints it
-  int hook = -1;     // NF_INET_…, -1: a chain of somebody's own
+  std::string name;           // of built-in chains as iptables prints it
+  int hook = -1;              // NF_INET_…, -1: a chain of somebody's own
   std::vector<XtRule> rules;  // the last is the policy, or RETURN of an own chain
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nat tables of iptables and ip6tables, read and replaced by the socket options that iptables itself uses.
+// The nat tables of iptables and ip6tables, read and replaced by the socket options that iptables
+// itself uses.
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -14,7 +15,8 @@ namespace {
 constexpr std::string_view kNat = "nat";
 constexpr int kTries = 5;  // somebody else may change the table meanwhile
 
-// ENOPROTOOPT: no ip_tables; ENOENT: no nat table in it, nor a module for it, nor for a match or target.
+// ENOPROTOOPT: no ip_tables; ENOENT: no nat table in it, nor a module for it, nor for a match or
+// target.
 Error failed(const char* step, int code) {
   return {code == ENOPROTOOPT || code == ENOENT ? Errc::Unsupported : Errc::Io, step, code};
 }
@@ -33,8 +35,10 @@ Result<ReadTable<Family>> read_table(const net::Fd& fd) {
     ReadTable<Family> read;
     kNat.copy(read.info.name, sizeof read.info.name - 1);
     socklen_t size = sizeof read.info;
-    if (::getsockopt(fd.get(), Family::kLevel, IPT_SO_GET_INFO, &read.info, &size) != 0) return failed("read the nat table", errno);
-    std::vector<std::uint64_t> room((sizeof(GetEntries) + read.info.size) / sizeof(std::uint64_t) + 1);  // aligned
+    if (::getsockopt(fd.get(), Family::kLevel, IPT_SO_GET_INFO, &read.info, &size) != 0)
+      return failed("read the nat table", errno);
+    std::vector<std::uint64_t> room((sizeof(GetEntries) + read.info.size) / sizeof(std::uint64_t) +
+                                    1);  // aligned
     auto* const request = reinterpret_cast<GetEntries*>(room.data());
     kNat.copy(request->name, sizeof request->name - 1);
     request->size = read.info.size;
@@ -52,9 +56,11 @@ Result<ReadTable<Family>> read_table(const net::Fd& fd) {
 }
 
 template <typename Family>
-Result<void> replace_table(const net::Fd& fd, const typename Family::Info& old, const XtTable& table) {
+Result<void> replace_table(const net::Fd& fd, const typename Family::Info& old,
+                           const XtTable& table) {
   using Replace = typename Family::Replace;
-  static_assert(IPT_SO_SET_REPLACE == IP6T_SO_SET_REPLACE && IPT_SO_SET_ADD_COUNTERS == IP6T_SO_SET_ADD_COUNTERS);
+  static_assert(IPT_SO_SET_REPLACE == IP6T_SO_SET_REPLACE &&
+                IPT_SO_SET_ADD_COUNTERS == IP6T_SO_SET_ADD_COUNTERS);
   const XtBlob blob = encode_table<Family>(table);
   std::vector<xt_counters> counters(old.num_entries);
   Replace head{};
@@ -68,7 +74,8 @@ Result<void> replace_table(const net::Fd& fd, const typename Family::Info& old, 
   head.counters = counters.data();
   std::string message(reinterpret_cast<const char*>(&head), sizeof head);
   message += blob.entries;
-  if (::setsockopt(fd.get(), Family::kLevel, IPT_SO_SET_REPLACE, message.data(), static_cast<socklen_t>(message.size())) != 0) {
+  if (::setsockopt(fd.get(), Family::kLevel, IPT_SO_SET_REPLACE, message.data(),
+                   static_cast<socklen_t>(message.size())) != 0) {
     return failed("install the rules", errno);
   }
   // Rules that stay go on counting where they were.
@@ -80,7 +87,8 @@ Result<void> replace_table(const net::Fd& fd, const typename Family::Info& old, 
     const xt_counters count = from < 0 ? xt_counters{} : counters[static_cast<std::size_t>(from)];
     message.append(reinterpret_cast<const char*>(&count), sizeof count);
   }
-  if (::setsockopt(fd.get(), Family::kLevel, IPT_SO_SET_ADD_COUNTERS, message.data(), static_cast<socklen_t>(message.size())) != 0) {
+  if (::setsockopt(fd.get(), Family::kLevel, IPT_SO_SET_ADD_COUNTERS, message.data(),
+                   static_cast<socklen_t>(message.size())) != 0) {
     return failed("keep the counters", errno);
   }
   return {};
@@ -107,7 +115,8 @@ Result<net::Fd> open_raw() {
 
 template <typename Family>
 Result<void> install_family(const net::Fd& fd, const Rules& rules) {
-  const Result<void> changed = change_table<Family>(fd, [&](XtTable& table) { put_rules<Family>(table, rules); });
+  const Result<void> changed =
+      change_table<Family>(fd, [&](XtTable& table) { put_rules<Family>(table, rules); });
   if (!changed) return changed;
   const Result<ReadTable<Family>> read = read_table<Family>(fd);
   if (!read) return read.error();
@@ -134,7 +143,8 @@ Result<Backend> install(const Rules& rules, Backend first) {
   const Backend second = first == Backend::NfTables ? Backend::XTables : Backend::NfTables;
   Result<Backend> outcome = first;
   for (const Backend backend : {first, second}) {
-    const Result<void> installed = backend == Backend::NfTables ? install_nftables(rules) : install_xtables(rules);
+    const Result<void> installed =
+        backend == Backend::NfTables ? install_nftables(rules) : install_xtables(rules);
     if (installed) return backend;
     // Of two that are lacking, the one that was asked for is told.
     if (outcome || installed.error().code != Errc::Unsupported) outcome = installed.error();

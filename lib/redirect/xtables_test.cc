@@ -29,7 +29,8 @@ struct EmptyTable {
       add(XT_STANDARD_TARGET, sizeof(xt_standard_target), -NF_ACCEPT - 1);
     }
     add(XT_ERROR_TARGET, sizeof(xt_error_target), 0);
-    auto* const name = bytes.data() + bytes.size() - ((sizeof(xt_error_target) + 7) & ~7U) + offsetof(xt_error_target, errorname);
+    auto* const name = bytes.data() + bytes.size() - ((sizeof(xt_error_target) + 7) & ~7U) +
+                       offsetof(xt_error_target, errorname);
     std::memcpy(name, "ERROR", 6);
     info.num_entries = 5;
     info.size = static_cast<unsigned>(bytes.size());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last known states of what nobody uses any more, for the day when nobody can be asked (design rule 3.11). The longest unused
-// go first. Snapshots are shared, so what is in use elsewhere costs nothing here.
+// The last known states of what nobody uses any more, for the day when nobody can be asked (design
+// rule 3.11). The longest unused go first. Snapshots are shared, so what is in use elsewhere costs
+// nothing here.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,8 @@ namespace tulle::proxy {
 
 struct LastKnownLimits {
   std::size_t count = 1024;
-  std::size_t bytes = 512 * 1024;  // as estimated by whoever puts; a larger single state is not kept
+  std::size_t bytes =
+      512 * 1024;  // as estimated by whoever puts; a larger single state is not kept
 };
 
 template <typename Key, typename T>
