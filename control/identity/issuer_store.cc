@@ -22,7 +22,9 @@ std::string fingerprint_of(const IssuerState& state) {
 }
 
 // A reason may tell what time it is; it is the same one a second later.
-std::string_view without_time(std::string_view reason) { return reason.substr(0, reason.find(" (it is now ")); }
+std::string_view without_time(std::string_view reason) {
+  return reason.substr(0, reason.find(" (it is now "));
+}
 
 // Random, so that serials of restarts and replicas do not meet; positive as X.509 wants it.
 std::uint64_t first_serial() {

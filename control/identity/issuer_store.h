@@ -23,9 +23,11 @@ class IssuerStore {
   IssuerStore(const IssuerStore&) = delete;
   IssuerStore& operator=(const IssuerStore&) = delete;
 
-  // From now on this one, whose `origin` is for the log; the same as before changes nothing. True if it is another.
+  // From now on this one, whose `origin` is for the log; the same as before changes nothing. True
+  // if it is another.
   bool use(IssuerState state, std::string_view origin);
-  // What is there now cannot be used; the last good one stays. The log says it once: true if that was now.
+  // What is there now cannot be used; the last good one stays. The log says it once: true if that
+  // was now.
   bool refuse(std::string reason, std::string_view origin);
   // Called after each change, e.g. to issue the control plane's own certificates anew.
   void on_change(std::function<void()> call) { on_change_.push_back(std::move(call)); }

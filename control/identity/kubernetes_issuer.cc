@@ -126,8 +126,8 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
   k8s::Reflector reflector_;
 };
 
-KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, const log::Logger& log,
-                                   Options options, std::uint64_t seed)
+KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store,
+                                   const log::Logger& log, Options options, std::uint64_t seed)
     : client_(client),
       store_(store),
       log_(log),
@@ -151,8 +151,8 @@ net::Task<void> KubernetesIssuer::tell(k8s::EventRecorder::Type type, std::strin
                                        std::string message) {
   const std::string known = co_await owner();
   if (known.empty()) co_return;  // the log has it
-  events_.record({"apps/v1", "Deployment", options_.ns, options_.deployment, owner_uid_}, type, reason,
-                 message);
+  events_.record({"apps/v1", "Deployment", options_.ns, options_.deployment, owner_uid_}, type,
+                 reason, message);
 }
 
 void KubernetesIssuer::use(IssuerState state, std::string_view origin) {
@@ -164,7 +164,8 @@ void KubernetesIssuer::use(IssuerState state, std::string_view origin) {
 }
 
 void KubernetesIssuer::refuse(std::string reason, std::string_view origin) {
-  std::string message = concat(store_.current() ? "the last good issuer stays: " : "there is no issuer yet: ", reason);
+  std::string message = concat(
+      store_.current() ? "the last good issuer stays: " : "there is no issuer yet: ", reason);
   if (!store_.refuse(std::move(reason), origin)) return;
   tasks_.spawn(tell(k8s::EventRecorder::Type::Warning, "IssuerUpdateSkipped", std::move(message)));
 }

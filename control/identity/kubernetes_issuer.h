@@ -4,12 +4,13 @@
 // server, so that a change counts within a second.
 //
 // With `generate` nobody brings them: the state of a rotation (rotation.h) is kept in the Secret
-// `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever reads
-// them as Linkerd's. Several replicas may do that at once: a write names the version that it
+// `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever
+// reads them as Linkerd's. Several replicas may do that at once: a write names the version that it
 // replaces, and who comes second reads again. What is made here is owned by the Deployment and goes
 // with it. When the issuer becomes another, or cannot be used, an Event on the Deployment says so
-// (control-plane.md §4.3: IssuerUpdated, IssuerUpdateSkipped). The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken
-// away when the rotation has begun.
+// (control-plane.md §4.3: IssuerUpdated, IssuerUpdateSkipped). The annotation
+// linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken away when the
+// rotation has begun.
 #pragma once
 
 #include <memory>
