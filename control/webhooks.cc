@@ -346,10 +346,7 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
       drain_(drain),
       options_(std::move(options)),
       election_(election),
-      events_(client, log,
-              k8s::EventRecorder::Options{.component = "linkerd-proxy-injector",
-                                          .instance = options_.pod},
-              seed),
+      events_(client, log, k8s::EventRecorder::Options{.component = "linkerd-proxy-injector", .instance = options_.pod}, seed),
       cluster_(client, index, issuers, log, options_.values, options_.ns, events_),
       store_(client, options_.ns, election_),
       injection_(cluster_, log, metrics) {
