@@ -13,8 +13,9 @@
 namespace tulle::proxy {
 namespace {
 
-// How often a request may be refused before its client learns of it. Scaling down takes most endpoints of a Service away at
-// once, and each that refuses is asked last from then on; the list of endpoints follows within a second.
+// How often a request may be refused before its client learns of it. Scaling down takes most
+// endpoints of a Service away at once, and each that refuses is asked last from then on; the list
+// of endpoints follows within a second.
 constexpr unsigned kRefusals = 10;
 
 class OutboundHttp final : public http::Handler {
@@ -78,9 +79,10 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
   return std::nullopt;
 }
 
-// Chooses an endpoint and sends. While nothing of the request was sent, other endpoints are tried; meshed ones that cannot be
-// reached are waited for until fail-fast. A request that was sent and certainly not processed goes to another endpoint if there
-// is one (a body that was begun cannot be sent twice), kRefusals times at most. This is no retry: nothing is processed twice.
+// Chooses an endpoint and sends. While nothing of the request was sent, other endpoints are tried;
+// meshed ones that cannot be reached are waited for until fail-fast. A request that was sent and
+// certainly not processed goes to another endpoint if there is one (a body that was begun cannot be
+// sent twice), kRefusals times at most. This is no retry: nothing is processed twice.
 net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
                                                      std::string required_identity, RouteSpan span) {
   const TimePoint started = worker().loop().now();

@@ -126,7 +126,8 @@ net::Task<void> IdentityWatch::run() {
     if (!outcome) wait = std::min<Duration>(config_.min_refresh, 1s * (1U << std::min(failures - 1, 6U)));
     const WallTime due = began + wait;
     const TimePoint due_at = client_.loop().now() + wait;
-    // A certificate that has become one of the future: the clock was ahead when it was issued, and has come right.
+    // A certificate that has become one of the future: the clock was ahead when it was issued, and
+    // has come right.
     const auto is_early = [&outcome] { return outcome && wall_now() < outcome->begins; };
     while (wall_now() < due && client_.loop().now() < due_at && !is_early()) {
       const Duration piece = std::min<Duration>(due_at - client_.loop().now(), 1s);
