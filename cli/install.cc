@@ -22,27 +22,36 @@ constexpr std::string_view kControlPlane = "linkerd-control-plane";
 constexpr std::string_view kCrds = "linkerd-crds";
 
 // Maps with keys of the user's own, though the chart has some in them.
-constexpr std::string_view kFree[] = {"nodeSelector", "deploymentStrategy", "controllerResources", "proxy.tracing.labels",
-                                      "profileValidator.namespaceSelector", "policyValidator.namespaceSelector"};
+constexpr std::string_view kFree[] = {"nodeSelector",
+                                      "deploymentStrategy",
+                                      "controllerResources",
+                                      "proxy.tracing.labels",
+                                      "profileValidator.namespaceSelector",
+                                      "policyValidator.namespaceSelector"};
 
 std::string_view chart_name(bool crds) { return crds ? kCrds : kControlPlane; }
 
-// Its place comes before everything else; no pod of the control plane needs more than "restricted" gives.
+// Its place comes before everything else; no pod of the control plane needs more than "restricted"
+// gives.
 Manifest namespace_of(const InstallOptions& options) {
   Manifest out{{}, {}, "v1", "Namespace", options.ns, {}};
   out.text = concat("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: ", options.ns,
-                    "\n  annotations:\n    linkerd.io/inject: disabled\n  labels:\n    config.linkerd.io/admission-webhooks: disabled\n"
-                    "    linkerd.io/control-plane-ns: ", options.ns,
-                    "\n    linkerd.io/is-control-plane: \"true\"\n    pod-security.kubernetes.io/enforce: restricted");
+                    "\n  annotations:\n    linkerd.io/inject: disabled\n  labels:\n    "
+                    "config.linkerd.io/admission-webhooks: disabled\n"
+                    "    linkerd.io/control-plane-ns: ",
+                    options.ns,
+                    "\n    linkerd.io/is-control-plane: \"true\"\n    "
+                    "pod-security.kubernetes.io/enforce: restricted");
   return out;
 }
 
 Manifest secret_of(const InstallOptions& options, const Value& overrides) {
   Manifest out{{}, {}, "v1", "Secret", std::string(kOverrides), options.ns};
-  out.text = concat("apiVersion: v1\nkind: Secret\nmetadata:\n  name: ", kOverrides, "\n  namespace: ", options.ns,
+  out.text = concat("apiVersion: v1\nkind: Secret\nmetadata:\n  name: ", kOverrides,
+                    "\n  namespace: ", options.ns,
                     "\n  annotations:\n    linkerd.io/created-by: linkerd/cli ", options.version,
-                    "\n  labels:\n    linkerd.io/control-plane-ns: ", options.ns, "\ndata:\n  ", kOverrides, ": ",
-                    base64_encode(as_bytes(chart::to_yaml(overrides) + "\n")));
+                    "\n  labels:\n    linkerd.io/control-plane-ns: ", options.ns, "\ndata:\n  ",
+                    kOverrides, ": ", base64_encode(as_bytes(chart::to_yaml(overrides) + "\n")));
   return out;
 }
 
@@ -50,14 +59,17 @@ Manifest secret_of(const InstallOptions& options, const Value& overrides) {
 void say_who_created(std::string& text, std::string_view chart_version, std::string_view version) {
   const std::string helm = concat("linkerd.io/created-by: linkerd/helm ", chart_version, "\n");
   const std::string ours = concat("linkerd.io/created-by: linkerd/cli ", version, "\n");
-  for (std::size_t at = text.find(helm); at != std::string::npos; at = text.find(helm, at + ours.size())) text.replace(at, helm.size(), ours);
+  for (std::size_t at = text.find(helm); at != std::string::npos;
+       at = text.find(helm, at + ours.size()))
+    text.replace(at, helm.size(), ours);
 }
 
 // What the notes of the chart warn of; unknown keys are told with the one that may be meant.
 void add_notes(std::string_view notes, std::vector<std::string>& warnings) {
   static constexpr std::string_view kMark = "WARNING: ";
   for (const std::string_view line : split(notes, '\n')) {
-    if (line.starts_with(kMark) && line.find(" is not known") == std::string_view::npos) warnings.emplace_back(line.substr(kMark.size()));
+    if (line.starts_with(kMark) && line.find(" is not known") == std::string_view::npos)
+      warnings.emplace_back(line.substr(kMark.size()));
   }
 }
 
@@ -78,8 +90,11 @@ class Unknown {
       const std::string path = prefix + key;
       const Value* const known = defaults.find(key);
       if (known == nullptr) {
-        if (path != "global") found.push_back(concat("the value ", path, " is not known and has no effect", hint(defaults, prefix, key)));
-      } else if (known->is_map() && !known->members().empty() && std::find(std::begin(kFree), std::end(kFree), path) == std::end(kFree)) {
+        if (path != "global")
+          found.push_back(concat("the value ", path, " is not known and has no effect",
+                                 hint(defaults, prefix, key)));
+      } else if (known->is_map() && !known->members().empty() &&
+                 std::find(std::begin(kFree), std::end(kFree), path) == std::end(kFree)) {
         look(*known, value, path + ".");
       }
     }
@@ -93,7 +108,8 @@ class Unknown {
     std::size_t least = std::min<std::size_t>(4, key.size() / 2 + 1);
     std::string best;
     const auto consider = [&](const std::string& name, const std::string& path) {
-      const std::size_t away = name.size() > 100 || key.size() > 100 ? 100 : edit_distance(name, key);
+      const std::size_t away =
+          name.size() > 100 || key.size() > 100 ? 100 : edit_distance(name, key);
       if (away < least) {
         least = away;
         best = path;
@@ -110,11 +126,13 @@ class Unknown {
 };
 
 // Every document of a stream; false and a problem if one is broken.
-bool each_document(std::string_view text, const std::function<void(const Value&)>& visit, std::string& problem) {
+bool each_document(std::string_view text, const std::function<void(const Value&)>& visit,
+                   std::string& problem) {
   std::size_t start = 0;
   while (start <= text.size()) {
     std::size_t end = text.substr(start).starts_with("---") ? start : text.find("\n---", start);
-    const std::string_view document = text.substr(start, end == std::string_view::npos ? end : end - start);
+    const std::string_view document =
+        text.substr(start, end == std::string_view::npos ? end : end - start);
     const auto value = chart::parse_yaml(document, problem);
     if (!value) return false;
     visit(*value);
@@ -127,9 +145,11 @@ bool each_document(std::string_view text, const std::function<void(const Value&)
 }
 
 std::vector<std::string> pem_blocks(std::string_view pem) {
-  static constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----", kEnd = "-----END CERTIFICATE-----";
+  static constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----",
+                                    kEnd = "-----END CERTIFICATE-----";
   std::vector<std::string> out;
-  for (std::size_t at = pem.find(kBegin); at != std::string_view::npos; at = pem.find(kBegin, at + 1)) {
+  for (std::size_t at = pem.find(kBegin); at != std::string_view::npos;
+       at = pem.find(kBegin, at + 1)) {
     const std::size_t end = pem.find(kEnd, at);
     if (end == std::string_view::npos) break;
     std::string block(pem.substr(at + kBegin.size(), end - at - kBegin.size()));
@@ -151,7 +171,8 @@ chart::Chart embedded(bool crds) {
 Value ha_values() {
   std::string problem;
   for (const chart::Source& file : chart::embedded_chart(kControlPlane)) {
-    if (file.path == "values-ha.yaml") return chart::parse_yaml(file.text, problem).value_or(Value::map());
+    if (file.path == "values-ha.yaml")
+      return chart::parse_yaml(file.text, problem).value_or(Value::map());
   }
   return Value::map();
 }
@@ -201,7 +222,9 @@ Value read_overrides(std::string_view manifests, std::string& problem) {
     const Value* const kind = object.find("kind");
     const Value* const metadata = object.find("metadata");
     const Value* const name = metadata != nullptr ? metadata->find("name") : nullptr;
-    if (kind != nullptr && kind->text() == "Secret" && name != nullptr && name->text() == kOverrides) out = overrides_in(object, problem);
+    if (kind != nullptr && kind->text() == "Secret" && name != nullptr &&
+        name->text() == kOverrides)
+      out = overrides_in(object, problem);
   };
   if (!each_document(manifests, visit, problem) || !problem.empty()) return Value::nil();
   return out;
@@ -218,7 +241,8 @@ bool drops_anchors(std::string_view before, std::string_view after) {
 InstallResult install(const InstallOptions& options, const Value& given) {
   InstallResult out;
   const chart::Chart chart = embedded(options.crds);
-  for (std::string& one : unknown_values(chart.values, given)) out.warnings.push_back(std::move(one));
+  for (std::string& one : unknown_values(chart.values, given))
+    out.warnings.push_back(std::move(one));
   const Value values = chart::coalesce(chart, given, out.warnings);
   chart::Rendered rendered;
   const chart::Release release{chart.name, options.ns, options.upgrade, options.kube_version};
@@ -242,9 +266,12 @@ std::string print_manifests(const std::vector<Manifest>& manifests, std::string_
   for (const Manifest& manifest : manifests) {
     if (format == "json") {
       std::string problem;
-      out += concat(chart::to_json(chart::parse_yaml(manifest.text, problem).value_or(Value()), 0, false), "\n");
+      out += concat(
+          chart::to_json(chart::parse_yaml(manifest.text, problem).value_or(Value()), 0, false),
+          "\n");
     } else {
-      out += concat("---\n", manifest.file.empty() ? "" : concat("# Source: ", manifest.file, "\n"), manifest.text, "\n");
+      out += concat("---\n", manifest.file.empty() ? "" : concat("# Source: ", manifest.file, "\n"),
+                    manifest.text, "\n");
     }
   }
   return out;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The manifests of `tulle install` and `tulle upgrade`, from the charts in the program: what `helm template` prints for
-// the same values, plus the Namespace, the Secret linkerd-config-overrides (what `upgrade` starts from), and another
-// linkerd.io/created-by. No cluster is asked here.
+// The manifests of `tulle install` and `tulle upgrade`, from the charts in the program: what `helm
+// template` prints for the same values, plus the Namespace, the Secret linkerd-config-overrides
+// (what `upgrade` starts from), and another linkerd.io/created-by. No cluster is asked here.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ namespace tulle::cli {
 inline constexpr std::string_view kOverrides = "linkerd-config-overrides";
 
 struct InstallOptions {
-  bool crds = false;      // the custom resources alone
+  bool crds = false;  // the custom resources alone
   bool upgrade = false;
   std::string ns = "linkerd";
   std::string kube_version = "v1.34.0";  // that the charts see
@@ -29,8 +29,8 @@ chart::Chart embedded(bool crds);
 chart::Value ha_values();
 
 struct InstallResult {
-  std::string problem;                 // "" if it worked; may have several lines
-  std::vector<std::string> warnings;   // a line each
+  std::string problem;                     // "" if it worked; may have several lines
+  std::vector<std::string> warnings;       // a line each
   std::vector<chart::Manifest> manifests;  // in the order of installation
 };
 
@@ -42,12 +42,13 @@ std::string print_manifests(const std::vector<chart::Manifest>& manifests, std::
 
 // --- parts, for tests and for the commands that start from a cluster ---
 
-// Keys of `given` that the chart's values do not have, each with what may be meant: "proxy.imge is not known and has no
-// effect; did you mean proxy.image?"
+// Keys of `given` that the chart's values do not have, each with what may be meant: "proxy.imge is
+// not known and has no effect; did you mean proxy.image?"
 std::vector<std::string> unknown_values(const chart::Value& defaults, const chart::Value& given);
 // What makes `effective` of `defaults`: changed and added members, null for removed ones.
 chart::Value overrides_of(const chart::Value& defaults, const chart::Value& effective);
-// The values in a Secret linkerd-config-overrides, which may be one of many documents or in a List. Nil if it is not there.
+// The values in a Secret linkerd-config-overrides, which may be one of many documents or in a List.
+// Nil if it is not there.
 chart::Value read_overrides(std::string_view manifests, std::string& problem);
 // The values in such a Secret itself.
 chart::Value overrides_in(const chart::Value& secret, std::string& problem);

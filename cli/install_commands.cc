@@ -24,7 +24,13 @@ constexpr std::string_view kIgnore = "--ignore-cluster";
 
 // Linkerd's flags that stand for one value of the chart.
 struct ValueFlag {
-  enum class Takes : std::uint8_t { Text, Number, File, Yes, No };  // Yes, No: nothing; the value becomes true, false
+  enum class Takes : std::uint8_t {
+    Text,
+    Number,
+    File,
+    Yes,
+    No
+  };  // Yes, No: nothing; the value becomes true, false
   const char* flag;
   const char* path;
   Takes takes;
@@ -33,10 +39,14 @@ struct ValueFlag {
 };
 using Takes = ValueFlag::Takes;
 constexpr ValueFlag kFlags[] = {
-    {"--cluster-domain", "clusterDomain", Takes::Text, true, "of the cluster, such as cluster.local"},
-    {"--identity-trust-domain", "identityTrustDomain", Takes::Text, true, "that identities end with; by default the cluster's domain"},
-    {"--identity-external-ca", "identity.externalCA", Takes::Yes, true, "the ConfigMap linkerd-identity-trust-roots comes from elsewhere"},
-    {"--linkerd-cni-enabled", "cniEnabled", Takes::Yes, false, "pods are redirected by the CNI plugin"},
+    {"--cluster-domain", "clusterDomain", Takes::Text, true,
+     "of the cluster, such as cluster.local"},
+    {"--identity-trust-domain", "identityTrustDomain", Takes::Text, true,
+     "that identities end with; by default the cluster's domain"},
+    {"--identity-external-ca", "identity.externalCA", Takes::Yes, true,
+     "the ConfigMap linkerd-identity-trust-roots comes from elsewhere"},
+    {"--linkerd-cni-enabled", "cniEnabled", Takes::Yes, false,
+     "pods are redirected by the CNI plugin"},
     {"--controller-log-level", "controllerLogLevel", Takes::Text, false, "of the control plane"},
     {"--controller-replicas", "controllerReplicas", Takes::Number, false, "of the control plane"},
     {"--controller-uid", "controllerUID", Takes::Number, false, "that the control plane runs as"},
@@ -44,11 +54,16 @@ constexpr ValueFlag kFlags[] = {
     {"--disable-h2-upgrade", "enableH2Upgrade", Takes::No, false, "see the value enableH2Upgrade"},
     {"--disable-heartbeat", "disableHeartBeat", Takes::Yes, false, "there is no heartbeat"},
     {"--enable-endpoint-slices", "enableEndpointSlices", Takes::Yes, false, "they are always used"},
-    {"--identity-issuance-lifetime", "identity.issuer.issuanceLifetime", Takes::Text, false, "how long certificates of workloads are valid, such as 24h"},
-    {"--identity-clock-skew-allowance", "identity.issuer.clockSkewAllowance", Takes::Text, false, "how much earlier and later than that, such as 20s"},
-    {"--identity-issuer-certificate-file", "identity.issuer.tls.crtPEM", Takes::File, false, "the issuer's certificate, PEM"},
-    {"--identity-issuer-key-file", "identity.issuer.tls.keyPEM", Takes::File, false, "the issuer's key, PEM"},
-    {"--identity-trust-anchors-file", "identityTrustAnchorsPEM", Takes::File, false, "the trust anchors, PEM"},
+    {"--identity-issuance-lifetime", "identity.issuer.issuanceLifetime", Takes::Text, false,
+     "how long certificates of workloads are valid, such as 24h"},
+    {"--identity-clock-skew-allowance", "identity.issuer.clockSkewAllowance", Takes::Text, false,
+     "how much earlier and later than that, such as 20s"},
+    {"--identity-issuer-certificate-file", "identity.issuer.tls.crtPEM", Takes::File, false,
+     "the issuer's certificate, PEM"},
+    {"--identity-issuer-key-file", "identity.issuer.tls.keyPEM", Takes::File, false,
+     "the issuer's key, PEM"},
+    {"--identity-trust-anchors-file", "identityTrustAnchorsPEM", Takes::File, false,
+     "the trust anchors, PEM"},
     {"--proxy-image", "proxy.image.name", Takes::Text, false, "of the proxy, without its version"},
     {"-v,--proxy-version", "proxy.image.version", Takes::Text, false, "of the proxy's image"},
     {"--image-pull-policy", "imagePullPolicy", Takes::Text, false, "of all images"},
@@ -56,17 +71,22 @@ constexpr ValueFlag kFlags[] = {
     {"--outbound-port", "proxy.ports.outbound", Takes::Number, false, "of the proxy"},
     {"--control-port", "proxy.ports.control", Takes::Number, false, "of the proxy"},
     {"--admin-port", "proxy.ports.admin", Takes::Number, false, "of the proxy"},
-    {"--skip-inbound-ports", "proxyInit.ignoreInboundPorts", Takes::Text, false, "that do not go through the proxy"},
-    {"--skip-outbound-ports", "proxyInit.ignoreOutboundPorts", Takes::Text, false, "that do not go through the proxy"},
+    {"--skip-inbound-ports", "proxyInit.ignoreInboundPorts", Takes::Text, false,
+     "that do not go through the proxy"},
+    {"--skip-outbound-ports", "proxyInit.ignoreOutboundPorts", Takes::Text, false,
+     "that do not go through the proxy"},
     {"--proxy-uid", "proxy.uid", Takes::Number, false, "that the proxy runs as"},
     {"--proxy-gid", "proxy.gid", Takes::Number, false, "that the proxy runs as"},
     {"--proxy-log-level", "proxy.logLevel", Takes::Text, false, "of the proxy"},
     {"--proxy-cpu-request", "proxy.resources.cpu.request", Takes::Text, false, "of the proxy"},
     {"--proxy-cpu-limit", "proxy.resources.cpu.limit", Takes::Text, false, "of the proxy"},
-    {"--proxy-memory-request", "proxy.resources.memory.request", Takes::Text, false, "of the proxy"},
+    {"--proxy-memory-request", "proxy.resources.memory.request", Takes::Text, false,
+     "of the proxy"},
     {"--proxy-memory-limit", "proxy.resources.memory.limit", Takes::Text, false, "of the proxy"},
-    {"--enable-external-profiles", "proxy.enableExternalProfiles", Takes::Yes, false, "see the value proxy.enableExternalProfiles"},
-    {"--default-inbound-policy", "proxy.defaultInboundPolicy", Takes::Text, false, "where no Server says otherwise"},
+    {"--enable-external-profiles", "proxy.enableExternalProfiles", Takes::Yes, false,
+     "see the value proxy.enableExternalProfiles"},
+    {"--default-inbound-policy", "proxy.defaultInboundPolicy", Takes::Text, false,
+     "where no Server says otherwise"},
 };
 
 struct Flags {
@@ -127,7 +147,8 @@ std::string apply_flags(const CLI::App& command, const Flags& flags, const Setti
     const ValueFlag& flag = kFlags[i];
     if (!is_given(command, flag)) continue;
     Setting value(flags.texts[i]);
-    if (flag.takes == Takes::Yes || flag.takes == Takes::No) value = Setting((flags.switches[i] != 0) == (flag.takes == Takes::Yes));
+    if (flag.takes == Takes::Yes || flag.takes == Takes::No)
+      value = Setting((flags.switches[i] != 0) == (flag.takes == Takes::Yes));
     if (flag.takes == Takes::Number) {
       const auto number = parse_number<std::int64_t>(flags.texts[i]);
       if (!number) return concat(flag.flag, ": ", flags.texts[i], " is no number");
@@ -150,7 +171,8 @@ std::string apply_flags(const CLI::App& command, const Flags& flags, const Setti
   return "";
 }
 
-// What the user set, over `into`: --ha, then flags, then files, then --set and its kin. "" or what is wrong.
+// What the user set, over `into`: --ha, then flags, then files, then --set and its kin. "" or what
+// is wrong.
 std::string read_values(const CLI::App& command, const Flags& flags, Setting& into) {
   if (flags.ha) into = chart::merge_values(into, ha_values());
   into = into.deep_copy();
@@ -166,11 +188,18 @@ std::string read_values(const CLI::App& command, const Flags& flags, Setting& in
   }
   into = into.deep_copy();
   const std::pair<chart::SetKind, const std::vector<std::string>*> kinds[] = {
-      {chart::SetKind::Typed, &flags.set}, {chart::SetKind::String, &flags.set_string}, {chart::SetKind::File, &flags.set_file}};
+      {chart::SetKind::Typed, &flags.set},
+      {chart::SetKind::String, &flags.set_string},
+      {chart::SetKind::File, &flags.set_file}};
   for (const auto& [kind, lines] : kinds) {
     for (const std::string& line : *lines) {
       problem = chart::set_values(line, kind, into, read_file);
-      if (!problem.empty()) return concat("--set", kind == chart::SetKind::String ? "-string" : kind == chart::SetKind::File ? "-file" : "", " ", line, ": ", problem);
+      if (!problem.empty())
+        return concat("--set",
+                      kind == chart::SetKind::String ? "-string"
+                      : kind == chart::SetKind::File ? "-file"
+                                                     : "",
+                      " ", line, ": ", problem);
     }
   }
   return "";
@@ -184,19 +213,24 @@ std::unique_ptr<Cluster> open_cluster(const Flags& flags, std::string& problem) 
 
 std::string read_version(Cluster& cluster, InstallOptions& options) {
   const Answer version = cluster.get("/version");
-  if (!version.ok()) return concat("the cluster ", cluster.server(), " does not answer: ", version.problem, "\n", kIgnore, " renders without looking at a cluster");
-  if (const std::string_view text = version.value["gitVersion"].string(); !text.empty()) options.kube_version = text;
+  if (!version.ok())
+    return concat("the cluster ", cluster.server(), " does not answer: ", version.problem, "\n",
+                  kIgnore, " renders without looking at a cluster");
+  if (const std::string_view text = version.value["gitVersion"].string(); !text.empty())
+    options.kube_version = text;
   return "";
 }
 
-// The ports of the API server, which the control plane's own pods reach without a proxy: those of the Service and behind it.
+// The ports of the API server, which the control plane's own pods reach without a proxy: those of
+// the Service and behind it.
 std::string api_server_ports(Cluster& cluster) {
   const Answer service = cluster.get(k8s::path_of(k8s::kServices, "default", "kubernetes"));
   std::vector<std::string> ports;
   for (const Value& port : service.value["spec"]["ports"].items()) {
     for (const char* const key : {"port", "targetPort"}) {
       const std::string text(port[key].text());
-      if (port[key].is_number() && std::find(ports.begin(), ports.end(), text) == ports.end()) ports.push_back(text);
+      if (port[key].is_number() && std::find(ports.begin(), ports.end(), text) == ports.end())
+        ports.push_back(text);
     }
   }
   std::string out;
@@ -211,21 +245,28 @@ std::string check_cluster(Cluster& cluster, const Flags& flags, const Setting& g
   InstallOptions definitions;
   definitions.crds = true;
   for (const chart::Manifest& manifest : install(definitions, Setting::map()).manifests) {
-    const Answer answer = cluster.get(k8s::path_of({"apiextensions.k8s.io", "customresourcedefinitions", "v1", false}, {}, manifest.name));
+    const Answer answer = cluster.get(k8s::path_of(
+        {"apiextensions.k8s.io", "customresourcedefinitions", "v1", false}, {}, manifest.name));
     if (answer.missing()) missing += concat(missing.empty() ? "" : ", ", manifest.name);
     if (!answer.ok() && !answer.missing()) return answer.problem;
   }
   if (!missing.empty()) {
-    return concat("the cluster lacks custom resources of the mesh: ", missing, "\ninstall them first: tulle install --crds | kubectl apply -f -");
+    return concat("the cluster lacks custom resources of the mesh: ", missing,
+                  "\ninstall them first: tulle install --crds | kubectl apply -f -");
   }
-  const Answer config = cluster.get(k8s::path_of(k8s::kConfigMaps, flags.cluster.ns, "linkerd-config"));
+  const Answer config =
+      cluster.get(k8s::path_of(k8s::kConfigMaps, flags.cluster.ns, "linkerd-config"));
   if (config.ok()) {
-    const bool helm = config.value["metadata"]["labels"]["app.kubernetes.io/managed-by"].string() == "Helm";
-    return concat("the mesh is already installed in the namespace ", flags.cluster.ns, ": ",
-                  helm ? "Helm installed it, so upgrade it with helm upgrade" : "tulle upgrade | kubectl apply --prune -f - changes it, tulle uninstall removes it");
+    const bool helm =
+        config.value["metadata"]["labels"]["app.kubernetes.io/managed-by"].string() == "Helm";
+    return concat(
+        "the mesh is already installed in the namespace ", flags.cluster.ns, ": ",
+        helm ? "Helm installed it, so upgrade it with helm upgrade"
+             : "tulle upgrade | kubectl apply --prune -f - changes it, tulle uninstall removes it");
   }
   if (!config.missing()) return config.problem;
-  if (const std::string ports = api_server_ports(cluster); !ports.empty() && find_at(given, "proxyInit.kubeAPIServerPorts").is_null()) {
+  if (const std::string ports = api_server_ports(cluster);
+      !ports.empty() && find_at(given, "proxyInit.kubeAPIServerPorts").is_null()) {
     set_at(given, "proxyInit.kubeAPIServerPorts", Setting(ports));
   }
   return "";
@@ -238,7 +279,8 @@ int print(const std::vector<chart::Manifest>& manifests, const Flags& flags) {
 
 int finish(const InstallOptions& options, const Flags& flags, const Setting& given) {
   const InstallResult result = install(options, given);
-  for (const std::string& warning : result.warnings) std::cerr << "tulle: warning: " << warning << "\n";
+  for (const std::string& warning : result.warnings)
+    std::cerr << "tulle: warning: " << warning << "\n";
   return result.problem.empty() ? print(result.manifests, flags) : complain(result.problem);
 }
 
@@ -266,7 +308,9 @@ int run_install(const CLI::App& command, const Flags& flags, const char* version
 std::string stored_values(Cluster& cluster, const Flags& flags, Setting& into) {
   const Answer secret = cluster.get(k8s::path_of(k8s::kSecrets, flags.cluster.ns, kOverrides));
   if (secret.missing()) {
-    return concat("the namespace ", flags.cluster.ns, " has no Secret ", kOverrides, ": the mesh was not installed with tulle install (if Helm installed it, use helm upgrade), or it is in another namespace: name it with -L");
+    return concat("the namespace ", flags.cluster.ns, " has no Secret ", kOverrides,
+                  ": the mesh was not installed with tulle install (if Helm installed it, use helm "
+                  "upgrade), or it is in another namespace: name it with -L");
   }
   if (!secret.ok()) return secret.problem;
   std::string problem;
@@ -281,7 +325,8 @@ std::string values_to_upgrade(const Flags& flags, InstallOptions& options, Setti
   if (!flags.from_manifests.empty()) {
     const auto text = read_file(flags.from_manifests, problem);
     if (text && !flags.crds) into = read_overrides(*text, problem);
-    if (problem.empty() && into.is_null()) problem = concat(flags.from_manifests, " has no Secret ", kOverrides);
+    if (problem.empty() && into.is_null())
+      problem = concat(flags.from_manifests, " has no Secret ", kOverrides);
     return problem;
   }
   const auto cluster = open_cluster(flags, problem);
@@ -294,12 +339,17 @@ int run_upgrade(const CLI::App& command, const Flags& flags, const char* version
   InstallOptions options = options_of(flags, version);
   options.upgrade = true;
   Setting given;
-  if (std::string problem = values_to_upgrade(flags, options, given); !problem.empty()) return complain(problem);
+  if (std::string problem = values_to_upgrade(flags, options, given); !problem.empty())
+    return complain(problem);
   const std::string anchors = find_at(given, "identityTrustAnchorsPEM").text();
-  if (std::string problem = read_values(command, flags, given); !problem.empty()) return complain(problem);
+  if (std::string problem = read_values(command, flags, given); !problem.empty())
+    return complain(problem);
   if (!flags.force && drops_anchors(anchors, find_at(given, "identityTrustAnchorsPEM").text())) {
-    return complain("the new trust anchors lack some of those that running proxies trust: those would refuse each other.\n"
-                    "Give a bundle of the old and the new ones first, restart the workloads, then drop the old ones; --force does it at once");
+    return complain(
+        "the new trust anchors lack some of those that running proxies trust: those would refuse "
+        "each other.\n"
+        "Give a bundle of the old and the new ones first, restart the workloads, then drop the old "
+        "ones; --force does it at once");
   }
   return finish(options, flags, given);
 }
@@ -321,10 +371,14 @@ int run_uninstall(const Flags& flags) {
     std::cerr << "tulle: these pods still have a proxy:\n";
     for (const std::string& pod : pods) std::cerr << "  * " << pod << "\n";
   }
-  if (!pods.empty() || !extensions.empty()) return complain("remove the extensions and uninject the pods first (or use --force)");
+  if (!pods.empty() || !extensions.empty())
+    return complain("remove the extensions and uninject the pods first (or use --force)");
   std::vector<chart::Manifest> manifests;
-  for (const MeshObject& object : to_uninstall(objects, flags.cluster.ns)) manifests.push_back(stub_of(object));
-  if (manifests.empty()) std::cerr << "tulle: the cluster has nothing of a mesh in the namespace " << flags.cluster.ns << "\n";
+  for (const MeshObject& object : to_uninstall(objects, flags.cluster.ns))
+    manifests.push_back(stub_of(object));
+  if (manifests.empty())
+    std::cerr << "tulle: the cluster has nothing of a mesh in the namespace " << flags.cluster.ns
+              << "\n";
   return print(manifests, flags);
 }
 
@@ -346,37 +400,60 @@ int run_prune(const Flags& flags, const char* version) {
   options.crds = true;
   Setting all = Setting::map();
   all.set("installGatewayAPI", Setting(true));
-  for (const chart::Manifest& manifest : install(options, all).manifests) wanted.manifests.push_back(manifest);
+  for (const chart::Manifest& manifest : install(options, all).manifests)
+    wanted.manifests.push_back(manifest);
   std::vector<chart::Manifest> manifests;
-  for (const MeshObject& object : to_prune(objects, wanted.manifests)) manifests.push_back(stub_of(object));
+  for (const MeshObject& object : to_prune(objects, wanted.manifests))
+    manifests.push_back(stub_of(object));
   return print(manifests, flags);
 }
 
 void add_common(CLI::App* command, Flags& flags) {
-  command->add_option("-o,--output", flags.output, "yaml or json")->check(CLI::IsMember({"yaml", "json"}))->capture_default_str();
-  command->add_option("--kubeconfig", flags.cluster.kubeconfig, "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
+  command->add_option("-o,--output", flags.output, "yaml or json")
+      ->check(CLI::IsMember({"yaml", "json"}))
+      ->capture_default_str();
+  command->add_option("--kubeconfig", flags.cluster.kubeconfig,
+                      "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
   command->add_option("--context", flags.cluster.context, "of the kubeconfig");
   command->add_option("--as", flags.cluster.as, "a user to act as");
-  command->add_option("--as-group", flags.cluster.as_groups, "a group to act as")->allow_extra_args(false);
-  command->add_option("-L,-n,--linkerd-namespace,--namespace", flags.cluster.ns, "where the control plane is")->envname("LINKERD_NAMESPACE")->capture_default_str();
+  command->add_option("--as-group", flags.cluster.as_groups, "a group to act as")
+      ->allow_extra_args(false);
+  command
+      ->add_option("-L,-n,--linkerd-namespace,--namespace", flags.cluster.ns,
+                   "where the control plane is")
+      ->envname("LINKERD_NAMESPACE")
+      ->capture_default_str();
 }
 
 void add_values(CLI::App* command, Flags& flags, bool install) {
   command->add_flag("--crds", flags.crds, "the custom resources, which come first");
-  command->add_flag("--ha", flags.ha, "for clusters of several nodes: see values-ha.yaml of the chart");
-  command->add_option("-f,--values", flags.files, "files of values; later ones count more")->allow_extra_args(false);
-  command->add_option("--set", flags.set, "values such as proxy.logLevel=debug,controllerReplicas=3")->allow_extra_args(false);
-  command->add_option("--set-string", flags.set_string, "the same, always text")->allow_extra_args(false);
-  command->add_option("--set-file", flags.set_file, "the same, the text of a file")->allow_extra_args(false);
-  command->add_option("--registry", flags.registry, "where all images are, such as example.org/mesh")->envname("LINKERD_DOCKER_REGISTRY");
-  if (install) command->add_flag("--identity-external-issuer", flags.external_issuer, "the Secret linkerd-identity-issuer comes from elsewhere, such as cert-manager");
+  command->add_flag("--ha", flags.ha,
+                    "for clusters of several nodes: see values-ha.yaml of the chart");
+  command->add_option("-f,--values", flags.files, "files of values; later ones count more")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--set", flags.set, "values such as proxy.logLevel=debug,controllerReplicas=3")
+      ->allow_extra_args(false);
+  command->add_option("--set-string", flags.set_string, "the same, always text")
+      ->allow_extra_args(false);
+  command->add_option("--set-file", flags.set_file, "the same, the text of a file")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--registry", flags.registry, "where all images are, such as example.org/mesh")
+      ->envname("LINKERD_DOCKER_REGISTRY");
+  if (install)
+    command->add_flag(
+        "--identity-external-issuer", flags.external_issuer,
+        "the Secret linkerd-identity-issuer comes from elsewhere, such as cert-manager");
   for (std::size_t i = 0; i < std::size(kFlags); ++i) {
     const ValueFlag& flag = kFlags[i];
     if (flag.install_only && !install) continue;
     const std::string help = concat(flag.help, " (", flag.path, ")");
     if (flag.takes == Takes::Yes || flag.takes == Takes::No) {
       // --flag=false is an answer, too.
-      command->add_flag_function(flag.flag, [&flags, i](std::int64_t count) { flags.switches[i] = count > 0 ? 1 : 0; }, help);
+      command->add_flag_function(
+          flag.flag, [&flags, i](std::int64_t count) { flags.switches[i] = count > 0 ? 1 : 0; },
+          help);
     } else {
       command->add_option(flag.flag, flags.texts[i], help);
     }
@@ -387,28 +464,40 @@ void add_values(CLI::App* command, Flags& flags, bool install) {
 
 void add_install_commands(CLI::App& app, const char* version, int& status) {
   auto in = std::make_shared<Flags>();
-  CLI::App* const install = app.add_subcommand("install", "the manifests of the mesh: tulle install --crds | kubectl apply -f -, then tulle install | kubectl apply -f -");
+  CLI::App* const install =
+      app.add_subcommand("install",
+                         "the manifests of the mesh: tulle install --crds | kubectl apply -f -, "
+                         "then tulle install | kubectl apply -f -");
   add_common(install, *in);
   add_values(install, *in, true);
   install->add_flag(std::string(kIgnore), in->ignore_cluster, "does not look at a cluster");
-  install->callback([install, in, version, &status] { status = run_install(*install, *in, version); });
+  install->callback(
+      [install, in, version, &status] { status = run_install(*install, *in, version); });
 
   auto up = std::make_shared<Flags>();
-  CLI::App* const upgrade = app.add_subcommand("upgrade", "the manifests of this version, with the values of the installation: tulle upgrade | kubectl apply -f -");
+  CLI::App* const upgrade =
+      app.add_subcommand("upgrade",
+                         "the manifests of this version, with the values of the installation: "
+                         "tulle upgrade | kubectl apply -f -");
   add_common(upgrade, *up);
   add_values(upgrade, *up, false);
-  upgrade->add_option("--from-manifests", up->from_manifests, "takes the installation's values from this file (or -) instead of the cluster");
+  upgrade->add_option(
+      "--from-manifests", up->from_manifests,
+      "takes the installation's values from this file (or -) instead of the cluster");
   upgrade->add_flag("--force", up->force, "even if running proxies will not trust the new anchors");
-  upgrade->callback([upgrade, up, version, &status] { status = run_upgrade(*upgrade, *up, version); });
+  upgrade->callback(
+      [upgrade, up, version, &status] { status = run_upgrade(*upgrade, *up, version); });
 
   auto out = std::make_shared<Flags>();
-  CLI::App* const uninstall = app.add_subcommand("uninstall", "what is to be deleted: tulle uninstall | kubectl delete -f -");
+  CLI::App* const uninstall = app.add_subcommand(
+      "uninstall", "what is to be deleted: tulle uninstall | kubectl delete -f -");
   add_common(uninstall, *out);
   uninstall->add_flag("-f,--force", out->force, "even if pods still have a proxy");
   uninstall->callback([out, &status] { status = run_uninstall(*out); });
 
   auto old = std::make_shared<Flags>();
-  CLI::App* const prune = app.add_subcommand("prune", "what earlier versions left behind: tulle prune | kubectl delete -f -");
+  CLI::App* const prune = app.add_subcommand(
+      "prune", "what earlier versions left behind: tulle prune | kubectl delete -f -");
   add_common(prune, *old);
   prune->callback([old, version, &status] { status = run_prune(*old, version); });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adds `install`, `upgrade`, `uninstall` and `prune` to the command line. Each prints manifests, for kubectl to apply or
-// to delete; none of them changes a cluster.
+// Adds `install`, `upgrade`, `uninstall` and `prune` to the command line. Each prints manifests,
+// for kubectl to apply or to delete; none of them changes a cluster.
 #pragma once
 
 namespace CLI {

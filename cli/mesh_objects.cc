@@ -16,10 +16,13 @@ struct Kind {
   std::string_view name;
 };
 
-// In the order in which they may be deleted: what intercepts requests first, namespaces and definitions last.
+// In the order in which they may be deleted: what intercepts requests first, namespaces and
+// definitions last.
 constexpr Kind kKinds[] = {
-    {{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "v1", false}, "MutatingWebhookConfiguration"},
-    {{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "v1", false}, "ValidatingWebhookConfiguration"},
+    {{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "v1", false},
+     "MutatingWebhookConfiguration"},
+    {{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "v1", false},
+     "ValidatingWebhookConfiguration"},
     {{"apiregistration.k8s.io", "apiservices", "v1", false}, "APIService"},
     {{"batch", "cronjobs"}, "CronJob"},
     {{"batch", "jobs"}, "Job"},
@@ -46,10 +49,13 @@ constexpr Kind kKinds[] = {
     {{"rbac.authorization.k8s.io", "clusterroles", "v1", false}, "ClusterRole"},
     {{"", "serviceaccounts"}, "ServiceAccount"},
     {{"", "namespaces", "v1", false}, "Namespace"},
-    {{"apiextensions.k8s.io", "customresourcedefinitions", "v1", false}, "CustomResourceDefinition"},
+    {{"apiextensions.k8s.io", "customresourcedefinitions", "v1", false},
+     "CustomResourceDefinition"},
 };
 
-std::string selector(const std::string& ns) { return concat("labelSelector=", k8s::percent_encode(concat(kOfMesh, "=", ns))); }
+std::string selector(const std::string& ns) {
+  return concat("labelSelector=", k8s::percent_encode(concat(kOfMesh, "=", ns)));
+}
 
 std::string group_of(std::string_view api_version) {
   const std::size_t slash = api_version.find('/');
@@ -59,7 +65,8 @@ std::string group_of(std::string_view api_version) {
 MeshObject object_of(const Kind& kind, std::string_view version, const Value& item) {
   const Value& metadata = item["metadata"];
   MeshObject out;
-  out.api_version = kind.resource.group.empty() ? std::string(version) : concat(kind.resource.group, "/", version);
+  out.api_version = kind.resource.group.empty() ? std::string(version)
+                                                : concat(kind.resource.group, "/", version);
   out.kind = kind.name;
   out.ns = metadata["namespace"].string();
   out.name = metadata["name"].string();
@@ -73,7 +80,8 @@ std::string find_kind(Cluster& cluster, const Kind& kind, std::vector<MeshObject
     const std::string_view version = k8s::version_of(kind.resource, i);
     if (version.empty()) return "";
     const Reply reply = cluster.list(
-        k8s::path_of(kind.resource, {}, {}, {}, version), [&](const Value& item) { into.push_back(object_of(kind, version, item)); },
+        k8s::path_of(kind.resource, {}, {}, {}, version),
+        [&](const Value& item) { into.push_back(object_of(kind, version, item)); },
         selector(cluster.flags().ns));
     if (reply.ok()) return "";
     if (!reply.missing()) return concat(kind.resource.plural, ": ", reply.problem);
@@ -91,13 +99,17 @@ std::string find_mesh_objects(Cluster& cluster, std::vector<MeshObject>& into) {
 
 chart::Manifest stub_of(const MeshObject& object) {
   chart::Manifest out{{}, {}, object.api_version, object.kind, object.name, object.ns};
-  out.text = concat("apiVersion: ", object.api_version, "\nkind: ", object.kind, "\nmetadata:\n  name: ", inject::yaml_scalar(object.name));
+  out.text = concat("apiVersion: ", object.api_version, "\nkind: ", object.kind,
+                    "\nmetadata:\n  name: ", inject::yaml_scalar(object.name));
   if (!object.ns.empty()) out.text += concat("\n  namespace: ", inject::yaml_scalar(object.ns));
   return out;
 }
 
-std::vector<MeshObject> to_uninstall(const std::vector<MeshObject>& objects, const std::string& ns) {
-  const bool with_namespace = std::any_of(objects.begin(), objects.end(), [&](const MeshObject& one) { return one.kind == "Namespace" && one.name == ns; });
+std::vector<MeshObject> to_uninstall(const std::vector<MeshObject>& objects,
+                                     const std::string& ns) {
+  const bool with_namespace =
+      std::any_of(objects.begin(), objects.end(),
+                  [&](const MeshObject& one) { return one.kind == "Namespace" && one.name == ns; });
   std::vector<MeshObject> out;
   for (const MeshObject& one : objects) {
     const bool goes_along = with_namespace && one.ns == ns;
@@ -106,18 +118,22 @@ std::vector<MeshObject> to_uninstall(const std::vector<MeshObject>& objects, con
   return out;
 }
 
-std::vector<MeshObject> to_prune(const std::vector<MeshObject>& objects, const std::vector<chart::Manifest>& manifests) {
+std::vector<MeshObject> to_prune(const std::vector<MeshObject>& objects,
+                                 const std::vector<chart::Manifest>& manifests) {
   std::vector<MeshObject> out;
   for (const MeshObject& one : objects) {
-    const bool wanted = std::any_of(manifests.begin(), manifests.end(), [&](const chart::Manifest& manifest) {
-      return manifest.kind == one.kind && manifest.name == one.name && manifest.ns == one.ns && group_of(manifest.api_version) == group_of(one.api_version);
-    });
+    const bool wanted =
+        std::any_of(manifests.begin(), manifests.end(), [&](const chart::Manifest& manifest) {
+          return manifest.kind == one.kind && manifest.name == one.name && manifest.ns == one.ns &&
+                 group_of(manifest.api_version) == group_of(one.api_version);
+        });
     if (!wanted && !one.owned && !one.kept && one.kind != "Namespace") out.push_back(one);
   }
   return out;
 }
 
-std::string find_users(Cluster& cluster, std::vector<std::string>& pods, std::vector<std::string>& extensions) {
+std::string find_users(Cluster& cluster, std::vector<std::string>& pods,
+                       std::vector<std::string>& extensions) {
   const std::string& ns = cluster.flags().ns;
   Reply reply = cluster.list(
       k8s::path_of(k8s::kNamespaces),
@@ -129,9 +145,11 @@ std::string find_users(Cluster& cluster, std::vector<std::string>& pods, std::ve
       [&](const Value& item) {
         const Value& metadata = item["metadata"];
         const std::string of(metadata["namespace"].string());
-        const bool apart = of == ns || std::find(extensions.begin(), extensions.end(), of) != extensions.end();
+        const bool apart =
+            of == ns || std::find(extensions.begin(), extensions.end(), of) != extensions.end();
         const std::string_view phase = item["status"]["phase"].string();
-        if (!apart && phase != "Succeeded" && phase != "Failed") pods.push_back(concat(of, "/", metadata["name"].string()));
+        if (!apart && phase != "Succeeded" && phase != "Failed")
+          pods.push_back(concat(of, "/", metadata["name"].string()));
       },
       selector(ns));
   return reply.ok() ? "" : concat("pods: ", reply.problem);

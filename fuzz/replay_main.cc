@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target without libFuzzer: each file of the corpus folders (or files) given, then some
 // hundred simple mutations of each. The same corpus always gives the same inputs. An input that
-// ends the process is left as fuzz-crash-NAME in the current folder.
+// ends the process is left as fuzz-crash-NAME beside the program.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -133,7 +133,8 @@ std::vector<Input> read_corpus(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  crash_file = "fuzz-crash-" + std::filesystem::path(argv[0]).filename().string();
+  const std::filesystem::path program(argv[0]);
+  crash_file = (program.parent_path() / ("fuzz-crash-" + program.filename().string())).string();
   for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal, on_crash);
   const std::vector<Input> corpus = read_corpus(argc, argv);
   for (const Input& input : corpus) run(input);

@@ -149,6 +149,20 @@ std::shared_ptr<Endpoint> Worker::forward(const EndpointPtr& info) {
   return kept.value;
 }
 
+RouteMetricsPtr Worker::outbound_route(bool grpc, const metrics::Labels& labels) {
+  std::weak_ptr<RouteMetrics>& known = outbound_routes_[grpc ? 1 : 0][labels.text()];
+  RouteMetricsPtr metrics = known.lock();
+  if (!metrics) known = metrics = parts_.metrics.outbound_route(grpc, labels);
+  return metrics;
+}
+
+RouteMetricsPtr Worker::outbound_backend(bool grpc, const metrics::Labels& labels) {
+  std::weak_ptr<RouteMetrics>& known = outbound_backends_[grpc ? 1 : 0][labels.text()];
+  RouteMetricsPtr metrics = known.lock();
+  if (!metrics) known = metrics = parts_.metrics.outbound_backend(grpc, labels);
+  return metrics;
+}
+
 std::shared_ptr<Plan> Worker::plan(const ClientPolicyPtr& policy) {
   auto& kept = plans_[policy.get()];
   if (!kept.value) kept.value = make_plan(*this, policy);
@@ -202,6 +216,9 @@ void Worker::sweep() {
   forget_stale(balanced_);
   forget_stale(forwards_);
   std::erase_if(inbound_ports_, [](const auto& entry) { return entry.second.policy.use_count() == 1; });
+  for (auto* const kept : {outbound_routes_, outbound_backends_}) {
+    for (std::size_t grpc = 0; grpc < 2; ++grpc) std::erase_if(kept[grpc], [](const auto& entry) { return entry.second.expired(); });
+  }
   inbound_targets_->sweep();
 }
 

@@ -74,6 +74,9 @@ class Worker final {
   // What is counted of an inbound port under one policy, and of one of its routes.
   const DetectMetrics& inbound_detection(const ServerPolicyPtr& policy, std::uint16_t port);
   RouteMetricsPtr inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route, std::uint16_t port);
+  // What is counted of an outbound route, or of one of its backends: one object for all plans with the same labels.
+  RouteMetricsPtr outbound_route(bool grpc, const metrics::Labels& labels);
+  RouteMetricsPtr outbound_backend(bool grpc, const metrics::Labels& labels);
   // The plan of a policy: made once, shared by all connections of the worker.
   std::shared_ptr<Plan> plan(const ClientPolicyPtr& policy);
 
@@ -120,6 +123,9 @@ class Worker final {
   };
   InboundPort& inbound_port(const ServerPolicyPtr& policy, std::uint16_t port);
   std::unordered_map<const ServerPolicy*, InboundPort> inbound_ports_;
+  using RouteMetricsByLabels = std::unordered_map<std::string, std::weak_ptr<RouteMetrics>>;
+  RouteMetricsByLabels outbound_routes_[2];  // [0] HTTP, [1] gRPC
+  RouteMetricsByLabels outbound_backends_[2];
   std::unique_ptr<InboundTargets> inbound_targets_;
   std::unique_ptr<Sweep> sweep_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Helm chart rendered without Helm: what `helm template` prints, byte for byte, for charts that keep to the
-// functions of functions.h and have no dependencies. Hooks are printed after the rest, as Helm does it.
+// A Helm chart rendered without Helm: what `helm template` prints, byte for byte, for charts that
+// keep to the functions of functions.h and have no dependencies. Hooks are printed after the rest,
+// as Helm does it.
 #pragma once
 
 #include <optional>
@@ -13,7 +14,8 @@
 
 namespace tulle::chart {
 
-// A file of a chart's folder; `path` from that folder. What is given here must outlive what is made of it.
+// A file of a chart's folder; `path` from that folder. What is given here must outlive what is made
+// of it.
 struct Source {
   std::string_view path;
   std::string_view text;
@@ -38,11 +40,12 @@ struct Release {
   std::string name;
   std::string ns;
   bool upgrade = false;
-  std::string kube_version = "v1.34.0";  // what .Capabilities says, and what kubeVersion of the chart is held against
+  std::string kube_version =
+      "v1.34.0";  // what .Capabilities says, and what kubeVersion of the chart is held against
 };
 
-// Values that somebody gave, over the chart's own: maps are merged, everything else is replaced, null removes. What Helm
-// warns of ("destination for proxy is a table…") goes to `warnings`.
+// Values that somebody gave, over the chart's own: maps are merged, everything else is replaced,
+// null removes. What Helm warns of ("destination for proxy is a table…") goes to `warnings`.
 Value coalesce(const Chart& chart, const Value& given, std::vector<std::string>& warnings);
 
 struct Manifest {
@@ -58,9 +61,10 @@ struct Rendered {
   std::string notes;
 };
 
-// `values` as coalesce gave them; they are checked against the chart's schema. False and a problem if the chart refuses
-// them or does not render.
-bool render(const Chart& chart, const Value& values, const Release& release, Rendered& into, std::string& problem);
+// `values` as coalesce gave them; they are checked against the chart's schema. False and a problem
+// if the chart refuses them or does not render.
+bool render(const Chart& chart, const Value& values, const Release& release, Rendered& into,
+            std::string& problem);
 
 // As helm template prints them.
 std::string to_text(const Rendered& rendered);

@@ -13,10 +13,12 @@ namespace {
 
 constexpr std::string_view kNoValue = "<no value>";
 
-// One template that is being executed, and those that it calls. After a failure everything gives nothing, quickly.
+// One template that is being executed, and those that it calls. After a failure everything gives
+// nothing, quickly.
 class Executor final : public Host {
  public:
-  Executor(const TemplateSet& templates, std::string& out, std::string& problem) : templates_(&templates), out_(&out), problem_(problem) {}
+  Executor(const TemplateSet& templates, std::string& out, std::string& problem)
+      : templates_(&templates), out_(&out), problem_(problem) {}
 
   bool run(std::string_view name, const Value& dot) {
     const Definition* const definition = templates_->find(name);
@@ -25,7 +27,8 @@ class Executor final : public Host {
       return false;
     }
     if (++depth_ > kMaxTemplateDepth) {
-      fail(concat("templates call each other more than ", std::to_string(kMaxTemplateDepth), " deep: ", name));
+      fail(concat("templates call each other more than ", std::to_string(kMaxTemplateDepth),
+                  " deep: ", name));
       return false;
     }
     const std::string_view file = std::exchange(file_, std::string_view(definition->file));
@@ -61,7 +64,9 @@ class Executor final : public Host {
 
   // Helm takes out what Go prints for a value that is not there.
   static std::string without_no_value(std::string text) {
-    for (std::size_t at = text.find(kNoValue); at != std::string::npos; at = text.find(kNoValue, at)) text.erase(at, kNoValue.size());
+    for (std::size_t at = text.find(kNoValue); at != std::string::npos;
+         at = text.find(kNoValue, at))
+      text.erase(at, kNoValue.size());
     return text;
   }
 
@@ -105,7 +110,8 @@ class Executor final : public Host {
         return Flow::On;
       }
       case Node::Kind::Template: {
-        const Value argument = node.pipeline.commands.empty() ? Value() : evaluate(node.pipeline, dot);
+        const Value argument =
+            node.pipeline.commands.empty() ? Value() : evaluate(node.pipeline, dot);
         if (failed()) return Flow::Break;
         const int line = line_;
         run(node.text, argument);
@@ -121,7 +127,9 @@ class Executor final : public Host {
     const std::size_t known = variables_.size();
     const Value value = evaluate(node.pipeline, dot);
     const bool truth = value.truth();
-    const Flow flow = failed() ? Flow::Break : walk(truth ? node.body : node.otherwise, truth && node.kind == Node::Kind::With ? value : dot);
+    const Flow flow = failed() ? Flow::Break
+                               : walk(truth ? node.body : node.otherwise,
+                                      truth && node.kind == Node::Kind::With ? value : dot);
     variables_.resize(known);
     return flow;
   }
@@ -176,7 +184,8 @@ class Executor final : public Host {
   }
 
   void assign(const std::string& name, const Value& value) {
-    const auto found = std::find_if(variables_.rbegin(), variables_.rend(), [&](const Variable& known) { return known.name == name; });
+    const auto found = std::find_if(variables_.rbegin(), variables_.rend(),
+                                    [&](const Variable& known) { return known.name == name; });
     if (found != variables_.rend()) found->value = value;
   }
 
@@ -213,7 +222,8 @@ class Executor final : public Host {
     return operand(first, dot, &arguments);
   }
 
-  Value operand(const Operand& operand, const Value& dot, const std::vector<Value>* arguments = nullptr) {
+  Value operand(const Operand& operand, const Value& dot,
+                const std::vector<Value>* arguments = nullptr) {
     if (failed()) return {};
     Value value;
     switch (operand.kind) {
@@ -235,7 +245,8 @@ class Executor final : public Host {
   }
 
   Value variable(const std::string& name) {
-    const auto found = std::find_if(variables_.rbegin(), variables_.rend(), [&](const Variable& known) { return known.name == name; });
+    const auto found = std::find_if(variables_.rbegin(), variables_.rend(),
+                                    [&](const Variable& known) { return known.name == name; });
     return found == variables_.rend() ? fail(concat("undefined variable: ", name)) : found->value;
   }
 
@@ -249,14 +260,15 @@ class Executor final : public Host {
         return error.empty() ? *answer : fail(concat("error calling ", name, ": ", error));
       }
     }
-    if (arguments != nullptr) return fail(concat(name, " has arguments but cannot be invoked as function"));
+    if (arguments != nullptr) return fail(concat(name, " is not a method but has arguments"));
     const Value* const member = of.find(name);
     if (member != nullptr) return member->is_null() ? Value::nil() : *member;
     if (of.is_map() && of.struct_type().empty()) return Value::nil();
     return fail(concat("can't evaluate field ", name, " in type ", of.type_name()));
   }
 
-  Value call_function(const std::string& name, const Command& command, const Value& dot, const Value* last) {
+  Value call_function(const std::string& name, const Command& command, const Value& dot,
+                      const Value* last) {
     const Function* const function = find_function(name);
     if (function == nullptr) return fail(concat("function ", quote_go(name), " not defined"));
     if (function->call == nullptr) return short_circuit(name, command, dot, last);
@@ -270,9 +282,11 @@ class Executor final : public Host {
   }
 
   // `and`, `or`: the rest is not looked at once the answer is known.
-  Value short_circuit(const std::string& name, const Command& command, const Value& dot, const Value* last) {
+  Value short_circuit(const std::string& name, const Command& command, const Value& dot,
+                      const Value* last) {
     const std::size_t count = command.size() - 1 + (last != nullptr ? 1 : 0);
-    if (count == 0) return fail(concat("wrong number of args for ", name, ": want at least 1 got 0"));
+    if (count == 0)
+      return fail(concat("wrong number of args for ", name, ": want at least 1 got 0"));
     Value value;
     for (std::size_t i = 0; i < count && !failed(); ++i) {
       value = i + 1 < command.size() ? operand(command[i + 1], dot) : *last;
@@ -292,7 +306,8 @@ class Executor final : public Host {
 
 }  // namespace
 
-bool execute(const TemplateSet& templates, std::string_view name, const Value& dot, std::string& out, std::string& problem) {
+bool execute(const TemplateSet& templates, std::string_view name, const Value& dot,
+             std::string& out, std::string& problem) {
   std::string text;
   Executor executor(templates, text, problem);
   if (!executor.run(name, dot)) return false;

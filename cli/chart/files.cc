@@ -20,21 +20,25 @@ bool glob(std::string_view pattern, std::string_view name) {
     }
     return false;
   }
-  if (name.empty() || (pattern[0] != '?' && pattern[0] != name[0]) || (pattern[0] == '?' && name[0] == '/')) return false;
+  if (name.empty() || (pattern[0] != '?' && pattern[0] != name[0]) ||
+      (pattern[0] == '?' && name[0] == '/'))
+    return false;
   return glob(pattern.substr(1), name.substr(1));
 }
 
 std::string as_yaml(const Value& files, bool encode) {
   Value::Members out;
   for (const auto& [name, content] : files.members()) {
-    out.insert_or_assign(name.substr(name.rfind('/') + 1), encode ? Value(base64_encode(as_bytes(content.text()))) : content);
+    out.insert_or_assign(name.substr(name.rfind('/') + 1),
+                         encode ? Value(base64_encode(as_bytes(content.text()))) : content);
   }
   return to_yaml(Value::map(std::move(out)));
 }
 
 }  // namespace
 
-std::optional<Value> call_method(const Value& of, const std::string& name, const std::vector<Value>& arguments, std::string& error) {
+std::optional<Value> call_method(const Value& of, const std::string& name,
+                                 const std::vector<Value>& arguments, std::string& error) {
   const auto takes_text = [&] {
     if (arguments.size() == 1 && arguments[0].is_string()) return true;
     error = "one argument is expected, a string";

@@ -26,23 +26,37 @@ std::string misfit(const Verb& verb, const Value& value) {
 }
 
 std::string integer(const Verb& verb, std::int64_t number) {
-  const int base = verb.letter == 'x' || verb.letter == 'X' ? 16 : verb.letter == 'o' ? 8 : verb.letter == 'b' ? 2 : 10;
+  const int base = verb.letter == 'x' || verb.letter == 'X' ? 16
+                   : verb.letter == 'o'                     ? 8
+                   : verb.letter == 'b'                     ? 2
+                                                            : 10;
   char text[80];
-  const std::uint64_t size = number < 0 ? 0 - static_cast<std::uint64_t>(number) : static_cast<std::uint64_t>(number);
+  const std::uint64_t size =
+      number < 0 ? 0 - static_cast<std::uint64_t>(number) : static_cast<std::uint64_t>(number);
   std::string digits(text, std::to_chars(text, text + sizeof text, size, base).ptr);
   if (verb.letter == 'X') {
     for (char& c : digits) c = c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c;
   }
-  if (verb.precision > static_cast<int>(digits.size())) digits.insert(0, static_cast<std::size_t>(verb.precision) - digits.size(), '0');
-  return concat(number < 0 ? "-" : verb.plus ? "+" : verb.space ? " " : "", verb.sharp && base == 16 ? (verb.letter == 'x' ? "0x" : "0X") : "", digits);
+  if (verb.precision > static_cast<int>(digits.size()))
+    digits.insert(0, static_cast<std::size_t>(verb.precision) - digits.size(), '0');
+  return concat(number < 0   ? "-"
+                : verb.plus  ? "+"
+                : verb.space ? " "
+                             : "",
+                verb.sharp && base == 16 ? (verb.letter == 'x' ? "0x" : "0X") : "", digits);
 }
 
 std::string real(const Verb& verb, double number) {
-  if (verb.letter == 'v' || (verb.letter == 'g' && verb.precision < 0)) return concat(verb.plus && number >= 0 ? "+" : "", format_float(number));
+  if (verb.letter == 'v' || (verb.letter == 'g' && verb.precision < 0))
+    return concat(verb.plus && number >= 0 ? "+" : "", format_float(number));
   char text[500];
-  const auto format = verb.letter == 'f' || verb.letter == 'F' ? std::chars_format::fixed : verb.letter == 'e' ? std::chars_format::scientific : std::chars_format::general;
-  const auto end = std::to_chars(text, text + sizeof text, number, format, std::min(verb.precision < 0 ? 6 : verb.precision, 100));
-  return concat(verb.plus && number >= 0 ? "+" : "", std::string_view(text, static_cast<std::size_t>(end.ptr - text)));
+  const auto format = verb.letter == 'f' || verb.letter == 'F' ? std::chars_format::fixed
+                      : verb.letter == 'e'                     ? std::chars_format::scientific
+                                                               : std::chars_format::general;
+  const auto end = std::to_chars(text, text + sizeof text, number, format,
+                                 std::min(verb.precision < 0 ? 6 : verb.precision, 100));
+  return concat(verb.plus && number >= 0 ? "+" : "",
+                std::string_view(text, static_cast<std::size_t>(end.ptr - text)));
 }
 
 std::string text_of(const Verb& verb, std::string_view text) {
@@ -59,23 +73,34 @@ std::string one(const Verb& verb, const Value& value) {
   if (verb.letter == 'T') return value.type_name();
   if (value.is_null()) return verb.letter == 'v' ? "<nil>" : misfit(verb, value);
   switch (value.kind()) {
-    case Kind::String: return std::string_view("vsqx").find(verb.letter) != std::string_view::npos ? text_of(verb, value.text()) : misfit(verb, value);
-    case Kind::Bool: return verb.letter == 'v' || verb.letter == 't' ? value.print() : misfit(verb, value);
+    case Kind::String:
+      return std::string_view("vsqx").find(verb.letter) != std::string_view::npos
+                 ? text_of(verb, value.text())
+                 : misfit(verb, value);
+    case Kind::Bool:
+      return verb.letter == 'v' || verb.letter == 't' ? value.print() : misfit(verb, value);
     case Kind::Int:
     case Kind::Int64:
       if (verb.letter == 'c') return std::string(1, static_cast<char>(value.as_int()));
-      return std::string_view("vdxXob").find(verb.letter) != std::string_view::npos ? integer(verb, value.as_int()) : misfit(verb, value);
-    case Kind::Float: return std::string_view("vfFeg").find(verb.letter) != std::string_view::npos ? real(verb, value.as_float()) : misfit(verb, value);
+      return std::string_view("vdxXob").find(verb.letter) != std::string_view::npos
+                 ? integer(verb, value.as_int())
+                 : misfit(verb, value);
+    case Kind::Float:
+      return std::string_view("vfFeg").find(verb.letter) != std::string_view::npos
+                 ? real(verb, value.as_float())
+                 : misfit(verb, value);
     case Kind::List: {
       std::string out = "[";
-      for (const Value& item : value.items()) out += concat(&item == value.items().data() ? "" : " ", one(verb, item));
+      for (const Value& item : value.items())
+        out += concat(&item == value.items().data() ? "" : " ", one(verb, item));
       return out + "]";
     }
     case Kind::Map: {
       if (!value.struct_type().empty()) return value.print();
       std::string out = "map[";
       Verb plain = verb;
-      for (const auto& [key, member] : value.members()) out += concat(out.size() > 4 ? " " : "", one(plain, Value(key)), ":", one(plain, member));
+      for (const auto& [key, member] : value.members())
+        out += concat(out.size() > 4 ? " " : "", one(plain, Value(key)), ":", one(plain, member));
       return out + "]";
     }
     default: return "";
@@ -93,7 +118,8 @@ std::string pad(const Verb& verb, std::string text, bool number) {
   if (verb.width <= static_cast<int>(size)) return text;
   const std::size_t missing = static_cast<std::size_t>(verb.width) - size;
   if (verb.minus) return text + std::string(missing, ' ');
-  if (!verb.zero || (number && verb.precision >= 0 && verb.letter != 'f')) return std::string(missing, ' ') + text;
+  if (!verb.zero || (number && verb.precision >= 0 && verb.letter != 'f'))
+    return std::string(missing, ' ') + text;
   const bool sign = number && !text.empty() && (text[0] == '-' || text[0] == '+');
   return text.substr(0, sign ? 1 : 0) + std::string(missing, '0') + text.substr(sign ? 1 : 0);
 }
@@ -105,7 +131,8 @@ std::string format_go(std::string_view format, std::span<const Value> args) {
   std::size_t next = 0;
   const auto count = [&](std::size_t& at) {
     int number = 0;
-    while (at < format.size() && ascii_digit(format[at])) number = std::min(number * 10 + (format[at++] - '0'), kMaxWidth);
+    while (at < format.size() && ascii_digit(format[at]))
+      number = std::min(number * 10 + (format[at++] - '0'), kMaxWidth);
     return number;
   };
   for (std::size_t at = 0; at < format.size();) {
@@ -116,7 +143,9 @@ std::string format_go(std::string_view format, std::span<const Value> args) {
       continue;
     }
     Verb verb;
-    for (++at; at < format.size() && std::string_view("-+0 #").find(format[at]) != std::string_view::npos; ++at) {
+    for (++at;
+         at < format.size() && std::string_view("-+0 #").find(format[at]) != std::string_view::npos;
+         ++at) {
       verb.minus = verb.minus || format[at] == '-';
       verb.plus = verb.plus || format[at] == '+';
       verb.zero = verb.zero || format[at] == '0';
@@ -145,7 +174,8 @@ std::string format_go(std::string_view format, std::span<const Value> args) {
   if (next < args.size()) {
     out += "%!(EXTRA ";
     for (std::size_t i = next; i < args.size(); ++i) {
-      out += concat(i > next ? ", " : "", args[i].type_name(), args[i].is_null() ? "" : concat("=", args[i].print()));
+      out += concat(i > next ? ", " : "", args[i].type_name(),
+                    args[i].is_null() ? "" : concat("=", args[i].print()));
     }
     out += ")";
   }

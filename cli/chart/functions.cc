@@ -65,14 +65,17 @@ std::int64_t to_int(const Value& value) {
     case Kind::Bool: return value.is_true() ? 1 : 0;
     case Kind::Float: {
       const double number = value.as_float();
-      if (std::isnan(number) || std::abs(number) >= 9.2e18) return std::numeric_limits<std::int64_t>::min();
+      if (std::isnan(number) || std::abs(number) >= 9.2e18)
+        return std::numeric_limits<std::int64_t>::min();
       return static_cast<std::int64_t>(number);
     }
     case Kind::String: {
       std::string_view digits = value.text();
       const bool negative = digits.starts_with('-');
       if (negative || digits.starts_with('+')) digits.remove_prefix(1);
-      if (const std::size_t dot = digits.find('.'); dot != std::string_view::npos && digits.find_first_not_of('0', dot + 1) == std::string_view::npos) {
+      if (const std::size_t dot = digits.find('.');
+          dot != std::string_view::npos &&
+          digits.find_first_not_of('0', dot + 1) == std::string_view::npos) {
         digits = digits.substr(0, dot);
       }
       int base = 10;
@@ -115,7 +118,8 @@ Basic basic(const Value& value) {
 bool equal(Call& c, const Value& a, const Value& b) {
   const Basic left = basic(a), right = basic(b);
   if (left != right) {
-    if (!a.is_null() && !b.is_null()) c.fail(concat("incompatible types for comparison: ", a.type_name(), " and ", b.type_name()));
+    if (!a.is_null() && !b.is_null())
+      c.fail(concat("incompatible types for comparison: ", a.type_name(), " and ", b.type_name()));
     return false;
   }
   if (left != Basic::None) return left == Basic::Int ? a.as_int() == b.as_int() : a == b;
@@ -150,7 +154,9 @@ bool less(Call& c, const Value& a, const Value& b) {
   return false;
 }
 Value lt(Call& c) { return less(c, c.args[0], c.args[1]); }
-Value le(Call& c) { return less(c, c.args[0], c.args[1]) || (c.error.empty() && equal(c, c.args[0], c.args[1])); }
+Value le(Call& c) {
+  return less(c, c.args[0], c.args[1]) || (c.error.empty() && equal(c, c.args[0], c.args[1]));
+}
 Value gt(Call& c) { return !le(c).is_true(); }
 Value ge(Call& c) { return !less(c, c.args[0], c.args[1]); }
 Value negate(Call& c) { return !c.args[0].truth(); }
@@ -173,13 +179,16 @@ Value index(Call& c) {
     const Value& key = c.args[i];
     if (at.is_null()) return c.fail("index of nil pointer");
     if (at.is_map()) {
-      if (!key.is_string()) return c.fail(concat("value has type ", key.type_name(), "; should be string"));
+      if (!key.is_string())
+        return c.fail(concat("value has type ", key.type_name(), "; should be string"));
       const Value* const member = at.find(key.text());
       at = member != nullptr ? Value(*member) : Value::nil();
     } else if (at.is_list()) {
-      if (!key.is_int()) return c.fail(concat("cannot index slice/array with type ", key.type_name()));
+      if (!key.is_int())
+        return c.fail(concat("cannot index slice/array with type ", key.type_name()));
       if (key.as_int() < 0 || key.as_int() >= static_cast<std::int64_t>(at.items().size())) {
-        return c.fail(concat("error calling index: reflect: slice index out of range: ", key.print()));
+        return c.fail(
+            concat("error calling index: reflect: slice index out of range: ", key.print()));
       }
       at = Value(at.items()[static_cast<std::size_t>(key.as_int())]);
     } else {
@@ -199,14 +208,18 @@ Value trim_(Call& c) {
   static constexpr std::string_view kSpaces = " \t\n\v\f\r";
   const std::string& in = text(c, 0);
   const std::size_t start = in.find_first_not_of(kSpaces);
-  return start == std::string::npos ? "" : in.substr(start, in.find_last_not_of(kSpaces) + 1 - start);
+  return start == std::string::npos ? ""
+                                    : in.substr(start, in.find_last_not_of(kSpaces) + 1 - start);
 }
 Value trim_all(Call& c) {
   const std::string& in = text(c, 1);
   const std::size_t start = in.find_first_not_of(text(c, 0));
-  return start == std::string::npos ? "" : in.substr(start, in.find_last_not_of(text(c, 0)) + 1 - start);
+  return start == std::string::npos ? ""
+                                    : in.substr(start, in.find_last_not_of(text(c, 0)) + 1 - start);
 }
-Value trim_prefix(Call& c) { return text(c, 1).starts_with(text(c, 0)) ? text(c, 1).substr(text(c, 0).size()) : text(c, 1); }
+Value trim_prefix(Call& c) {
+  return text(c, 1).starts_with(text(c, 0)) ? text(c, 1).substr(text(c, 0).size()) : text(c, 1);
+}
 Value trim_suffix(Call& c) {
   const std::string& in = text(c, 1);
   return in.ends_with(text(c, 0)) ? in.substr(0, in.size() - text(c, 0).size()) : in;
@@ -232,7 +245,9 @@ Value title(Call& c) {
   std::string out = text(c, 0);
   char before = ' ';
   for (char& one : out) {
-    const bool in_word = ascii_digit(before) || before == '_' || before == '\'' || (ascii_lower(before) >= 'a' && ascii_lower(before) <= 'z') || (before & 0x80) != 0;
+    const bool in_word = ascii_digit(before) || before == '_' || before == '\'' ||
+                         (ascii_lower(before) >= 'a' && ascii_lower(before) <= 'z') ||
+                         (before & 0x80) != 0;
     if (!in_word) one = upper_char(one);
     before = one;
   }
@@ -248,8 +263,14 @@ std::string indented(std::int64_t spaces, std::string_view in) {
   const std::string pad(static_cast<std::size_t>(std::clamp<std::int64_t>(spaces, 0, 1000)), ' ');
   return pad + replaced(in, "\n", "\n" + pad);
 }
-Value indent(Call& c) { return whole(c, 0) < 0 ? c.fail("strings: negative Repeat count") : indented(whole(c, 0), text(c, 1)); }
-Value nindent(Call& c) { return whole(c, 0) < 0 ? c.fail("strings: negative Repeat count") : Value("\n" + indented(whole(c, 0), text(c, 1))); }
+Value indent(Call& c) {
+  return whole(c, 0) < 0 ? c.fail("strings: negative Repeat count")
+                         : indented(whole(c, 0), text(c, 1));
+}
+Value nindent(Call& c) {
+  return whole(c, 0) < 0 ? c.fail("strings: negative Repeat count")
+                         : Value("\n" + indented(whole(c, 0), text(c, 1)));
+}
 
 Value quote(Call& c) {
   Strings out;
@@ -275,7 +296,9 @@ Value cat(Call& c) {
 
 Value repeat(Call& c) {
   if (whole(c, 0) < 0) return c.fail("strings: negative Repeat count");
-  if (whole(c, 0) > kMaxRepeat || whole(c, 0) * static_cast<std::int64_t>(text(c, 1).size() + 1) > 16 * kMaxRepeat) return c.fail("the result is too long");
+  if (whole(c, 0) > kMaxRepeat ||
+      whole(c, 0) * static_cast<std::int64_t>(text(c, 1).size() + 1) > 16 * kMaxRepeat)
+    return c.fail("the result is too long");
   std::string out;
   for (std::int64_t i = 0; i < whole(c, 0); ++i) out += text(c, 1);
   return out;
@@ -290,7 +313,8 @@ Value substr(Call& c) {
   const std::string& in = text(c, 2);
   const std::int64_t size = static_cast<std::int64_t>(in.size());
   const std::int64_t start = std::max<std::int64_t>(whole(c, 0), 0);
-  const std::int64_t end = whole(c, 0) >= 0 && (whole(c, 1) < 0 || whole(c, 1) > size) ? size : whole(c, 1);
+  const std::int64_t end =
+      whole(c, 0) >= 0 && (whole(c, 1) < 0 || whole(c, 1) > size) ? size : whole(c, 1);
   if (end < start || end > size) return c.fail("slice bounds out of range");
   return in.substr(static_cast<std::size_t>(start), static_cast<std::size_t>(end - start));
 }
@@ -365,8 +389,12 @@ Value coalesce(Call& c) {
   return Value::nil();
 }
 Value ternary(Call& c) { return c.args[2].is_true() ? c.args[0] : c.args[1]; }
-Value all(Call& c) { return std::all_of(c.args.begin(), c.args.end(), [](const Value& one) { return one.truth(); }); }
-Value any(Call& c) { return std::any_of(c.args.begin(), c.args.end(), [](const Value& one) { return one.truth(); }); }
+Value all(Call& c) {
+  return std::all_of(c.args.begin(), c.args.end(), [](const Value& one) { return one.truth(); });
+}
+Value any(Call& c) {
+  return std::any_of(c.args.begin(), c.args.end(), [](const Value& one) { return one.truth(); });
+}
 
 Value refuse(Call& c, const std::string& reason) {
   c.by_chart = true;
@@ -375,7 +403,8 @@ Value refuse(Call& c, const std::string& reason) {
 Value fail_(Call& c) { return refuse(c, text(c, 0)); }
 Value required(Call& c) {
   const Value& value = c.args[1];
-  return value.is_null() || (value.is_string() && value.text().empty()) ? refuse(c, text(c, 0)) : value;
+  return value.is_null() || (value.is_string() && value.text().empty()) ? refuse(c, text(c, 0))
+                                                                        : value;
 }
 
 // --- types and numbers ---
@@ -384,7 +413,9 @@ Value kind_of(Call& c) { return c.args[0].kind_name(); }
 Value kind_is(Call& c) { return c.args[1].kind_name() == text(c, 0); }
 Value type_of(Call& c) { return c.args[0].type_name(); }
 Value type_is(Call& c) { return c.args[1].type_name() == text(c, 0); }
-Value type_is_like(Call& c) { return c.args[1].type_name() == text(c, 0) || concat("*", text(c, 0)) == c.args[1].type_name(); }
+Value type_is_like(Call& c) {
+  return c.args[1].type_name() == text(c, 0) || concat("*", text(c, 0)) == c.args[1].type_name();
+}
 Value deep_equal(Call& c) { return c.args[0] == c.args[1]; }
 
 Value int_(Call& c) { return Value::integer(to_int(c.args[0])); }
@@ -432,7 +463,8 @@ Value steps(Call& c, std::int64_t start, std::int64_t stop, std::int64_t step) {
   Value::List out;
   if (step == 0 || (stop < start) != (step < 0)) return out;
   for (std::int64_t i = start; step > 0 ? i < stop : i > stop; i += step) {
-    if (static_cast<std::int64_t>(out.size()) >= kMaxRepeat) return c.fail("the result is too long");
+    if (static_cast<std::int64_t>(out.size()) >= kMaxRepeat)
+      return c.fail("the result is too long");
     out.push_back(Value::integer(i));
   }
   return out;
@@ -442,7 +474,9 @@ Value until_step(Call& c) { return steps(c, whole(c, 0), whole(c, 1), whole(c, 2
 
 Value semver_compare(Call& c) {
   const auto fits = version_fits(text(c, 0), text(c, 1));
-  return fits ? Value(*fits) : c.fail(concat("cannot compare the version ", quote_go(text(c, 1)), " with ", quote_go(text(c, 0))));
+  return fits ? Value(*fits)
+              : c.fail(concat("cannot compare the version ", quote_go(text(c, 1)), " with ",
+                              quote_go(text(c, 0))));
 }
 
 // --- lists ---
@@ -482,7 +516,8 @@ Value part(Call& c, std::int64_t from, std::int64_t to) {
 Value rest(Call& c) { return part(c, 1, -1); }
 Value initial(Call& c) { return part(c, 0, -2); }
 Value slice(Call& c) {
-  return part(c, c.args.size() > 1 ? to_int(c.args[1]) : 0, c.args.size() > 2 ? to_int(c.args[2]) : -1);
+  return part(c, c.args.size() > 1 ? to_int(c.args[1]) : 0,
+              c.args.size() > 2 ? to_int(c.args[2]) : -1);
 }
 Value append(Call& c) {
   const Value::List* const in = items(c, 0);
@@ -522,20 +557,25 @@ Value filtered(Call& c, const Keep& keep) {
   return out;
 }
 Value uniq(Call& c) {
-  return filtered(c, [](const Value& one, const Value::List& out) { return std::find(out.begin(), out.end(), one) == out.end(); });
+  return filtered(c, [](const Value& one, const Value::List& out) {
+    return std::find(out.begin(), out.end(), one) == out.end();
+  });
 }
 Value compact(Call& c) {
   return filtered(c, [](const Value& one, const Value::List&) { return one.truth(); });
 }
 Value without(Call& c) {
-  return filtered(c, [&](const Value& one, const Value::List&) { return std::find(c.args.begin() + 1, c.args.end(), one) == c.args.end(); });
+  return filtered(c, [&](const Value& one, const Value::List&) {
+    return std::find(c.args.begin() + 1, c.args.end(), one) == c.args.end();
+  });
 }
 
 // --- maps ---
 
 Value dict(Call& c) {
   Value::Members out;
-  for (std::size_t i = 0; i < c.args.size(); i += 2) out.insert_or_assign(as_text(c.args[i]), i + 1 < c.args.size() ? c.args[i + 1] : Value(""));
+  for (std::size_t i = 0; i < c.args.size(); i += 2)
+    out.insert_or_assign(as_text(c.args[i]), i + 1 < c.args.size() ? c.args[i + 1] : Value(""));
   return Value::map(std::move(out));
 }
 Value get(Call& c) {
@@ -546,7 +586,8 @@ bool holds(const Value& value, const Value& map) {
   if (value.is_map() && &value.members() == &map.members()) return true;
   const auto inside = [&](const Value& one) { return holds(one, map); };
   if (value.is_list()) return std::any_of(value.items().begin(), value.items().end(), inside);
-  return std::any_of(value.members().begin(), value.members().end(), [&](const auto& member) { return inside(member.second); });
+  return std::any_of(value.members().begin(), value.members().end(),
+                     [&](const auto& member) { return inside(member.second); });
 }
 Value set(Call& c) {
   if (c.args[0].is_null()) return c.fail("assignment to entry in nil map");
@@ -581,7 +622,9 @@ Value pluck(Call& c) {
 Value chosen(Call& c, bool named) {
   Value::Members out;
   for (const auto& member : c.args[0].members()) {
-    const bool is_named = std::any_of(c.args.begin() + 1, c.args.end(), [&](const Value& name) { return name.text() == member.first; });
+    const bool is_named = std::any_of(c.args.begin() + 1, c.args.end(), [&](const Value& name) {
+      return name.text() == member.first;
+    });
     if (is_named == named) out.insert(member);
   }
   return Value::map(std::move(out));
@@ -601,7 +644,8 @@ void merge_into(const Value& into, const Value& from, bool overwrite) {
 }
 Value merged(Call& c, bool overwrite) {
   if (c.args[0].is_null()) return c.fail("assignment to entry in nil map");
-  for (std::size_t i = 1; i < c.args.size(); ++i) merge_into(c.args[0], c.args[i].deep_copy(), overwrite);
+  for (std::size_t i = 1; i < c.args.size(); ++i)
+    merge_into(c.args[0], c.args[i].deep_copy(), overwrite);
   return c.args[0];
 }
 Value merge(Call& c) { return merged(c, false); }
@@ -613,7 +657,8 @@ Value dig(Call& c) {
   Value at = c.args.back();
   const Value& otherwise = c.args[c.args.size() - 2];
   for (std::size_t i = 0; i + 2 < c.args.size(); ++i) {
-    if (!at.is_map()) return c.fail(concat("dig: ", at.is_null() ? "nil" : at.type_name(), " is no map"));
+    if (!at.is_map())
+      return c.fail(concat("dig: ", at.is_null() ? "nil" : at.type_name(), " is no map"));
     const Value* const member = at.find(c.args[i].text());
     if (member == nullptr) return otherwise;
     at = Value(*member);
@@ -629,59 +674,258 @@ Value tpl(Call& c) { return c.host.tpl(text(c, 0), c.args[1]); }
 Value lookup(Call&) { return Value::map(); }
 
 constexpr Function kFunctions[] = {
-    {"add", "a*", add}, {"add1", "a", add1}, {"all", "a*", all}, {"and", "a*", nullptr}, {"any", "a*", any},
-    {"append", "aa", append}, {"atoi", "s", atoi}, {"b64dec", "s", b64dec}, {"b64enc", "s", b64enc}, {"cat", "a*", cat},
-    {"ceil", "a", ceil_}, {"coalesce", "a*", coalesce}, {"compact", "a", compact}, {"concat", "a*", concat_},
-    {"contains", "ss", contains}, {"deepCopy", "a", deep_copy}, {"deepEqual", "aa", deep_equal},
-    {"default", "aa*", default_}, {"dict", "a*", dict}, {"dig", "a*", dig}, {"div", "aa", div_}, {"empty", "a", empty},
-    {"eq", "aa*", eq}, {"fail", "s", fail_}, {"first", "a", first}, {"float64", "a", float64}, {"floor", "a", floor_},
-    {"fromJson", "s", from_json}, {"fromJsonArray", "s", from_json_array}, {"fromYaml", "s", from_yaml},
-    {"fromYamlArray", "s", from_yaml_array}, {"ge", "aa", ge}, {"get", "ms", get}, {"gt", "aa", gt}, {"has", "aa", has},
-    {"hasKey", "ms", has_key}, {"hasPrefix", "ss", has_prefix}, {"hasSuffix", "ss", has_suffix}, {"include", "sa", include},
-    {"indent", "is", indent}, {"index", "aa*", index}, {"initial", "a", initial}, {"int", "a", int_}, {"int64", "a", int64},
-    {"join", "sa", join}, {"keys", "m*", keys}, {"kindIs", "sa", kind_is}, {"kindOf", "a", kind_of}, {"last", "a", last},
-    {"le", "aa", le}, {"len", "a", len}, {"list", "a*", list}, {"lookup", "ssss", lookup}, {"lower", "s", lower},
-    {"lt", "aa", lt}, {"max", "aa*", max_}, {"merge", "mm*", merge}, {"mergeOverwrite", "mm*", merge_overwrite},
-    {"min", "aa*", min_}, {"mod", "aa", mod_}, {"mul", "aa*", mul}, {"mustAppend", "aa", append}, {"mustDeepCopy", "a", deep_copy},
-    {"mustHas", "aa", has}, {"mustMerge", "mm*", merge}, {"mustMergeOverwrite", "mm*", merge_overwrite}, {"mustToJson", "a", to_json_},
-    {"ne", "aa", ne}, {"nindent", "is", nindent}, {"nospace", "s", nospace}, {"not", "a", negate}, {"omit", "ms*", omit},
-    {"or", "a*", nullptr}, {"pick", "ms*", pick}, {"pluck", "sm*", pluck}, {"prepend", "aa", prepend}, {"print", "a*", print_},
-    {"printf", "sa*", printf_}, {"println", "a*", println_}, {"push", "aa", append}, {"quote", "a*", quote},
-    {"repeat", "is", repeat}, {"replace", "sss", replace}, {"required", "sa", required}, {"rest", "a", rest},
-    {"reverse", "a", reverse}, {"semverCompare", "ss", semver_compare}, {"set", "msa", set}, {"sha256sum", "s", sha256sum},
-    {"slice", "aa*", slice}, {"sortAlpha", "a", sort_alpha}, {"split", "ss", split_map}, {"splitList", "ss", split_list},
-    {"squote", "a*", squote}, {"sub", "aa", sub}, {"substr", "iis", substr}, {"ternary", "aab", ternary}, {"title", "s", title},
-    {"toJson", "a", to_json_}, {"toPrettyJson", "a", to_pretty_json}, {"toRawJson", "a", to_raw_json}, {"toString", "a", to_string},
-    {"toStrings", "a", to_strings}, {"toYaml", "a", to_yaml_}, {"tpl", "sa", tpl}, {"trim", "s", trim_},
-    {"trimAll", "ss", trim_all}, {"trimPrefix", "ss", trim_prefix}, {"trimSuffix", "ss", trim_suffix}, {"trunc", "is", trunc},
-    {"tuple", "a*", list}, {"typeIs", "sa", type_is}, {"typeIsLike", "sa", type_is_like}, {"typeOf", "a", type_of},
-    {"uniq", "a", uniq}, {"unset", "ms", unset}, {"until", "i", until}, {"untilStep", "iii", until_step}, {"upper", "s", upper},
-    {"values", "m", values}, {"without", "aa*", without},
+    {"add", "a*", add},
+    {"add1", "a", add1},
+    {"all", "a*", all},
+    {"and", "a*", nullptr},
+    {"any", "a*", any},
+    {"append", "aa", append},
+    {"atoi", "s", atoi},
+    {"b64dec", "s", b64dec},
+    {"b64enc", "s", b64enc},
+    {"cat", "a*", cat},
+    {"ceil", "a", ceil_},
+    {"coalesce", "a*", coalesce},
+    {"compact", "a", compact},
+    {"concat", "a*", concat_},
+    {"contains", "ss", contains},
+    {"deepCopy", "a", deep_copy},
+    {"deepEqual", "aa", deep_equal},
+    {"default", "aa*", default_},
+    {"dict", "a*", dict},
+    {"dig", "a*", dig},
+    {"div", "aa", div_},
+    {"empty", "a", empty},
+    {"eq", "aa*", eq},
+    {"fail", "s", fail_},
+    {"first", "a", first},
+    {"float64", "a", float64},
+    {"floor", "a", floor_},
+    {"fromJson", "s", from_json},
+    {"fromJsonArray", "s", from_json_array},
+    {"fromYaml", "s", from_yaml},
+    {"fromYamlArray", "s", from_yaml_array},
+    {"ge", "aa", ge},
+    {"get", "ms", get},
+    {"gt", "aa", gt},
+    {"has", "aa", has},
+    {"hasKey", "ms", has_key},
+    {"hasPrefix", "ss", has_prefix},
+    {"hasSuffix", "ss", has_suffix},
+    {"include", "sa", include},
+    {"indent", "is", indent},
+    {"index", "aa*", index},
+    {"initial", "a", initial},
+    {"int", "a", int_},
+    {"int64", "a", int64},
+    {"join", "sa", join},
+    {"keys", "m*", keys},
+    {"kindIs", "sa", kind_is},
+    {"kindOf", "a", kind_of},
+    {"last", "a", last},
+    {"le", "aa", le},
+    {"len", "a", len},
+    {"list", "a*", list},
+    {"lookup", "ssss", lookup},
+    {"lower", "s", lower},
+    {"lt", "aa", lt},
+    {"max", "aa*", max_},
+    {"merge", "mm*", merge},
+    {"mergeOverwrite", "mm*", merge_overwrite},
+    {"min", "aa*", min_},
+    {"mod", "aa", mod_},
+    {"mul", "aa*", mul},
+    {"mustAppend", "aa", append},
+    {"mustDeepCopy", "a", deep_copy},
+    {"mustHas", "aa", has},
+    {"mustMerge", "mm*", merge},
+    {"mustMergeOverwrite", "mm*", merge_overwrite},
+    {"mustToJson", "a", to_json_},
+    {"ne", "aa", ne},
+    {"nindent", "is", nindent},
+    {"nospace", "s", nospace},
+    {"not", "a", negate},
+    {"omit", "ms*", omit},
+    {"or", "a*", nullptr},
+    {"pick", "ms*", pick},
+    {"pluck", "sm*", pluck},
+    {"prepend", "aa", prepend},
+    {"print", "a*", print_},
+    {"printf", "sa*", printf_},
+    {"println", "a*", println_},
+    {"push", "aa", append},
+    {"quote", "a*", quote},
+    {"repeat", "is", repeat},
+    {"replace", "sss", replace},
+    {"required", "sa", required},
+    {"rest", "a", rest},
+    {"reverse", "a", reverse},
+    {"semverCompare", "ss", semver_compare},
+    {"set", "msa", set},
+    {"sha256sum", "s", sha256sum},
+    {"slice", "aa*", slice},
+    {"sortAlpha", "a", sort_alpha},
+    {"split", "ss", split_map},
+    {"splitList", "ss", split_list},
+    {"squote", "a*", squote},
+    {"sub", "aa", sub},
+    {"substr", "iis", substr},
+    {"ternary", "aab", ternary},
+    {"title", "s", title},
+    {"toJson", "a", to_json_},
+    {"toPrettyJson", "a", to_pretty_json},
+    {"toRawJson", "a", to_raw_json},
+    {"toString", "a", to_string},
+    {"toStrings", "a", to_strings},
+    {"toYaml", "a", to_yaml_},
+    {"tpl", "sa", tpl},
+    {"trim", "s", trim_},
+    {"trimAll", "ss", trim_all},
+    {"trimPrefix", "ss", trim_prefix},
+    {"trimSuffix", "ss", trim_suffix},
+    {"trunc", "is", trunc},
+    {"tuple", "a*", list},
+    {"typeIs", "sa", type_is},
+    {"typeIsLike", "sa", type_is_like},
+    {"typeOf", "a", type_of},
+    {"uniq", "a", uniq},
+    {"unset", "ms", unset},
+    {"until", "i", until},
+    {"untilStep", "iii", until_step},
+    {"upper", "s", upper},
+    {"values", "m", values},
+    {"without", "aa*", without},
 };
-static_assert(std::is_sorted(std::begin(kFunctions), std::end(kFunctions), [](const Function& a, const Function& b) { return a.name < b.name; }));
+static_assert(std::is_sorted(std::begin(kFunctions), std::end(kFunctions),
+                             [](const Function& a, const Function& b) { return a.name < b.name; }));
 
 // What Helm 3 has beyond these.
 constexpr std::string_view kLeftOut[] = {
-    "abbrev", "abbrevboth", "add1f", "addf", "adler32sum", "ago", "b32dec", "b32enc", "base", "bcrypt", "biggest",
-    "buildCustomCert", "call", "camelcase", "chunk", "clean", "date", "dateInZone", "dateModify", "date_in_zone", "date_modify",
-    "decryptAES", "derivePassword", "dir", "divf", "duration", "durationRound", "encryptAES", "ext", "fromToml", "genCA",
-    "genCAWithKey", "genPrivateKey", "genSelfSignedCert", "genSelfSignedCertWithKey", "genSignedCert", "genSignedCertWithKey",
-    "getHostByName", "hello", "html", "htmlDate", "htmlDateInZone", "htpasswd", "initials", "isAbs", "js", "kebabcase", "maxf",
-    "minf", "mulf", "mustChunk", "mustCompact", "mustDateModify", "mustFirst", "mustFromJson", "mustInitial", "mustLast",
-    "mustPrepend", "mustPush", "mustRegexFind", "mustRegexFindAll", "mustRegexMatch", "mustRegexReplaceAll",
-    "mustRegexReplaceAllLiteral", "mustRegexSplit", "mustRest", "mustReverse", "mustSlice", "mustToDate", "mustToPrettyJson",
-    "mustToRawJson", "mustUniq", "mustWithout", "must_date_modify", "now", "osBase", "osClean", "osDir", "osExt", "osIsAbs",
-    "plural", "randAlpha", "randAlphaNum", "randAscii", "randBytes", "randInt", "randNumeric", "regexFind", "regexFindAll",
-    "regexMatch", "regexQuoteMeta", "regexReplaceAll", "regexReplaceAllLiteral", "regexSplit", "round", "semver", "seq", "sha1sum",
-    "sha512sum", "shuffle", "snakecase", "splitn", "subf", "swapcase", "toDate", "toDecimal", "toToml", "toYamlPretty", "trimall",
-    "unixEpoch", "untitle", "urlJoin", "urlParse", "urlquery", "uuidv4", "wrap", "wrapWith",
+    "abbrev",
+    "abbrevboth",
+    "add1f",
+    "addf",
+    "adler32sum",
+    "ago",
+    "b32dec",
+    "b32enc",
+    "base",
+    "bcrypt",
+    "biggest",
+    "buildCustomCert",
+    "call",
+    "camelcase",
+    "chunk",
+    "clean",
+    "date",
+    "dateInZone",
+    "dateModify",
+    "date_in_zone",
+    "date_modify",
+    "decryptAES",
+    "derivePassword",
+    "dir",
+    "divf",
+    "duration",
+    "durationRound",
+    "encryptAES",
+    "ext",
+    "fromToml",
+    "genCA",
+    "genCAWithKey",
+    "genPrivateKey",
+    "genSelfSignedCert",
+    "genSelfSignedCertWithKey",
+    "genSignedCert",
+    "genSignedCertWithKey",
+    "getHostByName",
+    "hello",
+    "html",
+    "htmlDate",
+    "htmlDateInZone",
+    "htpasswd",
+    "initials",
+    "isAbs",
+    "js",
+    "kebabcase",
+    "maxf",
+    "minf",
+    "mulf",
+    "mustChunk",
+    "mustCompact",
+    "mustDateModify",
+    "mustFirst",
+    "mustFromJson",
+    "mustInitial",
+    "mustLast",
+    "mustPrepend",
+    "mustPush",
+    "mustRegexFind",
+    "mustRegexFindAll",
+    "mustRegexMatch",
+    "mustRegexReplaceAll",
+    "mustRegexReplaceAllLiteral",
+    "mustRegexSplit",
+    "mustRest",
+    "mustReverse",
+    "mustSlice",
+    "mustToDate",
+    "mustToPrettyJson",
+    "mustToRawJson",
+    "mustUniq",
+    "mustWithout",
+    "must_date_modify",
+    "now",
+    "osBase",
+    "osClean",
+    "osDir",
+    "osExt",
+    "osIsAbs",
+    "plural",
+    "randAlpha",
+    "randAlphaNum",
+    "randAscii",
+    "randBytes",
+    "randInt",
+    "randNumeric",
+    "regexFind",
+    "regexFindAll",
+    "regexMatch",
+    "regexQuoteMeta",
+    "regexReplaceAll",
+    "regexReplaceAllLiteral",
+    "regexSplit",
+    "round",
+    "semver",
+    "seq",
+    "sha1sum",
+    "sha512sum",
+    "shuffle",
+    "snakecase",
+    "splitn",
+    "subf",
+    "swapcase",
+    "toDate",
+    "toDecimal",
+    "toToml",
+    "toYamlPretty",
+    "trimall",
+    "unixEpoch",
+    "untitle",
+    "urlJoin",
+    "urlParse",
+    "urlquery",
+    "uuidv4",
+    "wrap",
+    "wrapWith",
 };
 
 // "" or what is wrong with an argument.
 std::string check(char type, Value& value) {
   const auto wrong = [&](std::string_view expected) {
     if (value.is_none()) return concat("invalid value; expected ", expected);
-    return concat("wrong type for value; expected ", expected, "; got ", value.is_null() ? "interface {}" : value.type_name());
+    return concat("wrong type for value; expected ", expected, "; got ",
+                  value.is_null() ? "interface {}" : value.type_name());
   };
   switch (type) {
     case 's': return value.is_string() ? "" : wrong("string");
@@ -697,11 +941,15 @@ std::string check(char type, Value& value) {
 }  // namespace
 
 const Function* find_function(std::string_view name) noexcept {
-  const auto* const found = std::lower_bound(std::begin(kFunctions), std::end(kFunctions), name, [](const Function& f, std::string_view n) { return f.name < n; });
+  const auto* const found =
+      std::lower_bound(std::begin(kFunctions), std::end(kFunctions), name,
+                       [](const Function& f, std::string_view n) { return f.name < n; });
   return found != std::end(kFunctions) && found->name == name ? found : nullptr;
 }
 
-bool is_left_out(std::string_view name) noexcept { return std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut); }
+bool is_left_out(std::string_view name) noexcept {
+  return std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut);
+}
 
 Value call(const Function& function, Call& call) {
   std::string_view types = function.takes;
@@ -709,7 +957,8 @@ Value call(const Function& function, Call& call) {
   if (open) types.remove_suffix(1);
   const std::size_t least = open ? types.size() - 1 : types.size();
   if (call.args.size() < least || (!open && call.args.size() > least)) {
-    return call.fail(concat("wrong number of args for ", function.name, ": want ", open ? "at least " : "", std::to_string(least), " got ",
+    return call.fail(concat("wrong number of args for ", function.name, ": want ",
+                            open ? "at least " : "", std::to_string(least), " got ",
                             std::to_string(call.args.size())));
   }
   for (std::size_t i = 0; i < call.args.size(); ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions that templates may call: Go's own, sprig's and Helm's, as many as charts of ours use and their
-// neighbours. What depends on time, chance, the network or the machine is left out: a chart renders the same each time.
+// The functions that templates may call: Go's own, sprig's and Helm's, as many as charts of ours
+// use and their neighbours. What depends on time, chance, the network or the machine is left out: a
+// chart renders the same each time.
 #pragma once
 
 #include <string>
@@ -11,7 +12,8 @@
 
 namespace tulle::chart {
 
-// What a call may need of the one who executes it. Each gives "" after a failure, which is known by then.
+// What a call may need of the one who executes it. Each gives "" after a failure, which is known by
+// then.
 class Host {
  public:
   virtual ~Host() = default;
@@ -22,8 +24,9 @@ class Host {
 struct Call {
   Host& host;
   std::vector<Value> args;
-  std::string error;    // what went wrong
-  bool by_chart = false;  // the chart itself refuses (`fail`, `required`): the error is its own words
+  std::string error;  // what went wrong
+  bool by_chart =
+      false;  // the chart itself refuses (`fail`, `required`): the error is its own words
 
   Value fail(std::string reason) {
     error = std::move(reason);
@@ -33,8 +36,8 @@ struct Call {
 
 struct Function {
   std::string_view name;
-  // A letter an argument: s text, i int, b bool, m map, a anything. A * at the end: the last one any number of times,
-  // also none.
+  // A letter an argument: s text, i int, b bool, m map, a anything. A * at the end: the last one
+  // any number of times, also none.
   std::string_view takes;
   Value (*call)(Call&);  // null for `and` and `or`, which the executor does itself
 };

@@ -16,11 +16,25 @@ constexpr std::string_view kSpaces = " \t\r\n";
 
 bool is_space(char c) { return kSpaces.find(c) != std::string_view::npos; }
 bool is_word(char c) {
-  return c == '_' || ascii_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (static_cast<unsigned char>(c) & 0x80) != 0;
+  return c == '_' || ascii_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') ||
+         (static_cast<unsigned char>(c) & 0x80) != 0;
 }
 
 struct Word {
-  enum class Kind : std::uint8_t { End, Dot, Field, Variable, Name, Literal, Pipe, Declare, Assign, Comma, Open, Close };
+  enum class Kind : std::uint8_t {
+    End,
+    Dot,
+    Field,
+    Variable,
+    Name,
+    Literal,
+    Pipe,
+    Declare,
+    Assign,
+    Comma,
+    Open,
+    Close
+  };
   Kind kind = Kind::End;
   std::string text;  // of a Field without its dot, of a Variable with its $
   Value literal;
@@ -61,10 +75,12 @@ class Lexer {
   bool run(std::vector<Piece>& pieces) {
     while (at_ < text_.size()) {
       const std::size_t open = text_.find("{{", at_);
-      std::string_view plain = text_.substr(at_, open == std::string_view::npos ? open : open - at_);
+      std::string_view plain =
+          text_.substr(at_, open == std::string_view::npos ? open : open - at_);
       count_lines(plain);
       at_ += plain.size();
-      const bool trims = open != std::string_view::npos && text_.substr(open + 2, 1) == "-" && open + 3 < text_.size() && is_space(text_[open + 3]);
+      const bool trims = open != std::string_view::npos && text_.substr(open + 2, 1) == "-" &&
+                         open + 3 < text_.size() && is_space(text_[open + 3]);
       if (trim_next_) plain.remove_prefix(std::min(plain.find_first_not_of(kSpaces), plain.size()));
       if (trims) plain = plain.substr(0, plain.find_last_not_of(kSpaces) + 1);
       trim_next_ = false;
@@ -98,7 +114,8 @@ class Lexer {
       at_ += 2;
       return true;
     }
-    if (at_ + 1 < text_.size() && is_space(text_[at_]) && text_.substr(at_ + 1).starts_with("-}}")) {
+    if (at_ + 1 < text_.size() && is_space(text_[at_]) &&
+        text_.substr(at_ + 1).starts_with("-}}")) {
       if (text_[at_] == '\n') ++line_;
       at_ += 4;
       trim_next_ = true;
@@ -155,7 +172,8 @@ class Lexer {
     if (c == ')') return sign(Kind::Close, 1);
     if (c == '"' || c == '\'') return quoted(word, c);
     if (c == '`') return raw(word);
-    if (ascii_digit(c) || c == '+' || c == '-' || (c == '.' && ascii_digit(next))) return number(word);
+    if (ascii_digit(c) || c == '+' || c == '-' || (c == '.' && ascii_digit(next)))
+      return number(word);
     if (c == '.' || c == '$') {
       word.kind = c == '.' ? Kind::Field : Kind::Variable;
       ++at_;
@@ -164,7 +182,8 @@ class Lexer {
       if (word.text.empty()) word.kind = Kind::Dot;
       return true;
     }
-    if (!is_word(c)) return fail(concat("unexpected ", quote_go(text_.substr(at_, 1)), " in an action"));
+    if (!is_word(c))
+      return fail(concat("unexpected ", quote_go(text_.substr(at_, 1)), " in an action"));
     word.text = name();
     word.kind = Kind::Name;
     if (word.text == "true" || word.text == "false") {
@@ -248,8 +267,9 @@ class Lexer {
     const std::size_t start = at_;
     const bool signed_one = text_[at_] == '+' || text_[at_] == '-';
     if (signed_one) ++at_;
-    while (at_ < text_.size() && (is_word(text_[at_]) || text_[at_] == '.' ||
-                                  ((text_[at_] == '+' || text_[at_] == '-') && ascii_lower(text_[at_ - 1]) == 'e'))) {
+    while (at_ < text_.size() &&
+           (is_word(text_[at_]) || text_[at_] == '.' ||
+            ((text_[at_] == '+' || text_[at_] == '-') && ascii_lower(text_[at_ - 1]) == 'e'))) {
       ++at_;
     }
     const std::string written(text_.substr(start, at_ - start));
@@ -269,7 +289,8 @@ class Lexer {
     }
     double fraction = 0;
     const auto [end, bad] = std::from_chars(digits.data(), digits.data() + digits.size(), fraction);
-    if (digits.empty() || bad != std::errc{} || end != digits.data() + digits.size()) return fail(concat("bad number syntax: ", quote_go(written)));
+    if (digits.empty() || bad != std::errc{} || end != digits.data() + digits.size())
+      return fail(concat("bad number syntax: ", quote_go(written)));
     word.literal = Value::number(negative ? -fraction : fraction);
     return true;
   }
@@ -283,7 +304,8 @@ class Lexer {
 
 bool is_blank(const std::vector<Node>& body) {
   for (const Node& node : body) {
-    if (node.kind != Node::Kind::Text || node.text.find_first_not_of(kSpaces) != std::string::npos) return false;
+    if (node.kind != Node::Kind::Text || node.text.find_first_not_of(kSpaces) != std::string::npos)
+      return false;
   }
   return true;
 }
@@ -291,7 +313,8 @@ bool is_blank(const std::vector<Node>& body) {
 class Parser {
  public:
   using Add = std::map<std::string, std::vector<Node>>;
-  Parser(std::vector<Piece> pieces, std::string_view file) : pieces_(std::move(pieces)), file_(file) {}
+  Parser(std::vector<Piece> pieces, std::string_view file)
+      : pieces_(std::move(pieces)), file_(file) {}
 
   // The text's own nodes; what it defines goes to `defined`.
   std::optional<std::vector<Node>> run(Add& defined) {
@@ -329,7 +352,7 @@ class Parser {
 
   // Nodes up to an action that ends or divides a block; gives its name, "" at the end of the text.
   std::string list(std::vector<Node>& into) {
-    if (++depth_ > kMaxNesting) return fail("blocks are nested too deeply");
+    if (++depth_ > kMaxNesting) return fail("blocks and parentheses are nested too deeply");
     std::string end;
     while (problem_.empty() && end.empty() && piece_ < pieces_.size()) {
       Piece& piece = pieces_[piece_++];
@@ -362,7 +385,9 @@ class Parser {
     }
     if (name == "if" || name == "with" || name == "range") {
       take();
-      node.kind = name == "if" ? Node::Kind::If : name == "with" ? Node::Kind::With : Node::Kind::Range;
+      node.kind = name == "if"     ? Node::Kind::If
+                  : name == "with" ? Node::Kind::With
+                                   : Node::Kind::Range;
       block(node);
     } else if (name == "define") {
       take();
@@ -413,8 +438,10 @@ class Parser {
     if (is_range) ++ranges_;
     std::string end = list(node.body);
     if (is_range) --ranges_;
-    if (problem_.empty() && end == "else") otherwise(node);
-    else if (problem_.empty() && end != "end") fail(concat("a block of line ", std::to_string(node.line), " has no {{end}}"));
+    if (problem_.empty() && end == "else")
+      otherwise(node);
+    else if (problem_.empty() && end != "end")
+      fail(concat("a block of line ", std::to_string(node.line), " has no {{end}}"));
     variables_.resize(known);
   }
 
@@ -426,7 +453,7 @@ class Parser {
       const bool is_if = take().text == "if";
       inner.kind = is_if ? Node::Kind::If : Node::Kind::With;
       if (node.kind != inner.kind) return static_cast<void>(fail("unexpected word after else"));
-      if (++depth_ > kMaxNesting) return static_cast<void>(fail("blocks are nested too deeply"));
+      if (++depth_ > kMaxNesting) return static_cast<void>(fail("blocks and parentheses are nested too deeply"));
       block(inner);
       --depth_;
       node.otherwise.push_back(std::move(inner));
@@ -434,7 +461,8 @@ class Parser {
     }
     expect_end();
     const std::string end = list(node.otherwise);
-    if (problem_.empty() && end != "end") fail(concat("a block of line ", std::to_string(node.line), " has no {{end}}"));
+    if (problem_.empty() && end != "end")
+      fail(concat("a block of line ", std::to_string(node.line), " has no {{end}}"));
   }
 
   std::string define() {
@@ -461,7 +489,8 @@ class Parser {
     const int ranges = std::exchange(ranges_, 0);
     std::vector<Node> body;
     const std::string end = list(body);
-    if (problem_.empty() && end != "end") fail(concat("{{define}} of line ", std::to_string(line), " has no {{end}}"));
+    if (problem_.empty() && end != "end")
+      fail(concat("{{define}} of line ", std::to_string(line), " has no {{end}}"));
     variables_ = std::move(outer);
     ranges_ = ranges;
     std::vector<Node>& known = (*defined_)[name];
@@ -476,18 +505,21 @@ class Parser {
     Pipeline out;
     out.line = line_;
     declarations(out, is_range);
-    if (++depth_ > kMaxNesting) fail("parentheses are nested too deeply");
+    if (++depth_ > kMaxNesting) fail("blocks and parentheses are nested too deeply");
     do {
       out.commands.push_back(command());
       const Command& last = out.commands.back();
       if (problem_.empty() && out.commands.size() > 1 && last.front().fields.empty() &&
-          (last.front().kind == Operand::Kind::Literal || last.front().kind == Operand::Kind::Nil || last.front().kind == Operand::Kind::Dot)) {
-        fail(concat("non executable command in pipeline stage ", std::to_string(out.commands.size())));
+          (last.front().kind == Operand::Kind::Literal || last.front().kind == Operand::Kind::Nil ||
+           last.front().kind == Operand::Kind::Dot)) {
+        fail(concat("non executable command in pipeline stage ",
+                    std::to_string(out.commands.size())));
       }
     } while (problem_.empty() && take_if(Kind::Pipe));
     --depth_;
     // A variable is known from here on, not inside its own pipeline.
-    if (!out.assigns) variables_.insert(variables_.end(), out.variables.begin(), out.variables.end());
+    if (!out.assigns)
+      variables_.insert(variables_.end(), out.variables.begin(), out.variables.end());
     return out;
   }
 
@@ -499,23 +531,27 @@ class Parser {
     out.variables.push_back(take().text);
     if (pair) {
       take();
-      if (word().kind != Kind::Variable) return static_cast<void>(fail("range can only initialize variables"));
+      if (word().kind != Kind::Variable)
+        return static_cast<void>(fail("range can only initialize variables"));
       out.variables.push_back(take().text);
     }
     out.assigns = word().kind == Kind::Assign;
-    if (word().kind != Kind::Declare && word().kind != Kind::Assign) return static_cast<void>(fail("missing := of a declaration"));
+    if (word().kind != Kind::Declare && word().kind != Kind::Assign)
+      return static_cast<void>(fail("missing := of a declaration"));
     take();
     if (!out.assigns) return;
     for (const std::string& name : out.variables) check_variable(name);
   }
 
   void check_variable(const std::string& name) {
-    if (std::find(variables_.begin(), variables_.end(), name) == variables_.end()) fail(concat("undefined variable ", quote_go(name)));
+    if (std::find(variables_.begin(), variables_.end(), name) == variables_.end())
+      fail(concat("undefined variable ", quote_go(name)));
   }
 
   Command command() {
     Command out;
-    while (problem_.empty() && word().kind != Kind::End && word().kind != Kind::Pipe && word().kind != Kind::Close) {
+    while (problem_.empty() && word().kind != Kind::End && word().kind != Kind::Pipe &&
+           word().kind != Kind::Close) {
       if (!out.empty() && !word().spaced) fail("two words without a space between them");
       out.push_back(operand());
     }
@@ -555,7 +591,8 @@ class Parser {
       default: fail("unexpected sign in an action"); break;
     }
     while (problem_.empty() && word().kind == Kind::Field && !word().spaced) {
-      if (out.kind == Operand::Kind::Literal || out.kind == Operand::Kind::Nil || out.kind == Operand::Kind::Function) {
+      if (out.kind == Operand::Kind::Literal || out.kind == Operand::Kind::Nil ||
+          out.kind == Operand::Kind::Function) {
         fail(concat("unexpected .", word().text, " after a value that has no fields"));
       }
       out.fields.push_back(take().text);
@@ -565,8 +602,9 @@ class Parser {
 
   void check_function(const std::string& name) {
     if (find_function(name) != nullptr) return;
-    fail(is_left_out(name) ? concat("Helm's function ", quote_go(name), " is not one that tulle has")
-                           : concat("function ", quote_go(name), " not defined"));
+    fail(is_left_out(name)
+             ? concat("Helm's function ", quote_go(name), " is not one that tulle has")
+             : concat("function ", quote_go(name), " not defined"));
   }
 
   std::vector<Piece> pieces_;
@@ -584,7 +622,8 @@ class Parser {
 
 }  // namespace
 
-bool TemplateSet::add(std::string_view name, std::string_view text, std::string_view file, std::string& problem) {
+bool TemplateSet::add(std::string_view name, std::string_view text, std::string_view file,
+                      std::string& problem) {
   Lexer lexer(text);
   std::vector<Piece> pieces;
   if (!lexer.run(pieces)) {

@@ -11,9 +11,13 @@ namespace tulle::chart {
 
 namespace {
 
-constexpr std::string_view kAnnotations[] = {"$schema", "$id", "$comment", "title", "description", "default", "examples", "definitions", "$defs"};
+constexpr std::string_view kAnnotations[] = {"$schema",  "$id",         "$comment",
+                                             "title",    "description", "default",
+                                             "examples", "definitions", "$defs"};
 
-double number_of(const Value& value) { return value.is_int() ? static_cast<double>(value.as_int()) : value.as_float(); }
+double number_of(const Value& value) {
+  return value.is_int() ? static_cast<double>(value.as_int()) : value.as_float();
+}
 
 std::string_view type_of(const Value& value) {
   switch (value.kind()) {
@@ -29,7 +33,8 @@ std::string_view type_of(const Value& value) {
 
 bool is_of(const Value& value, std::string_view type) {
   const std::string_view mine = type_of(value);
-  return mine == type || (type == "integer" && mine == "number" && number_of(value) == std::floor(number_of(value)));
+  return mine == type || (type == "integer" && mine == "number" &&
+                          number_of(value) == std::floor(number_of(value)));
 }
 
 // Numbers are equal across their types here.
@@ -48,40 +53,55 @@ class Checker {
     }
     if (depth > 64) return wrong(at, "the schema is nested too deeply");
     for (const auto& [keyword, rule] : schema.members()) {
-      if (std::find(std::begin(kAnnotations), std::end(kAnnotations), keyword) == std::end(kAnnotations)) apply(keyword, rule, schema, value, at, depth);
+      if (std::find(std::begin(kAnnotations), std::end(kAnnotations), keyword) ==
+          std::end(kAnnotations))
+        apply(keyword, rule, schema, value, at, depth);
     }
   }
 
   std::vector<std::string> problems;
 
  private:
-  void wrong(const std::string& at, std::string_view what) { problems.push_back(concat("at '", at, "': ", what)); }
+  void wrong(const std::string& at, std::string_view what) {
+    problems.push_back(concat("at '", at, "': ", what));
+  }
 
-  void apply(const std::string& keyword, const Value& rule, const Value& schema, const Value& value, const std::string& at, int depth) {
+  void apply(const std::string& keyword, const Value& rule, const Value& schema, const Value& value,
+             const std::string& at, int depth) {
     const bool is_number = type_of(value) == "number";
     if (keyword == "type") return type(rule, value, at);
     if (keyword == "enum") {
-      if (std::none_of(rule.items().begin(), rule.items().end(), [&](const Value& one) { return same(one, value); })) wrong(at, concat("value must be one of ", listed(rule)));
+      if (std::none_of(rule.items().begin(), rule.items().end(),
+                       [&](const Value& one) { return same(one, value); }))
+        wrong(at, concat("value must be one of ", listed(rule)));
     } else if (keyword == "const") {
       if (!same(rule, value)) wrong(at, concat("value must be ", quoted(rule)));
     } else if (keyword == "minimum") {
-      if (is_number && number_of(value) < number_of(rule)) wrong(at, concat("minimum: got ", value.print(), ", want ", rule.print()));
+      if (is_number && number_of(value) < number_of(rule))
+        wrong(at, concat("minimum: got ", value.print(), ", want ", rule.print()));
     } else if (keyword == "maximum") {
-      if (is_number && number_of(value) > number_of(rule)) wrong(at, concat("maximum: got ", value.print(), ", want ", rule.print()));
+      if (is_number && number_of(value) > number_of(rule))
+        wrong(at, concat("maximum: got ", value.print(), ", want ", rule.print()));
     } else if (keyword == "minLength") {
-      if (value.is_string() && static_cast<double>(value.text().size()) < number_of(rule)) wrong(at, concat("minLength: got ", std::to_string(value.text().size()), ", want ", rule.print()));
+      if (value.is_string() && static_cast<double>(value.text().size()) < number_of(rule))
+        wrong(at, concat("minLength: got ", std::to_string(value.text().size()), ", want ",
+                         rule.print()));
     } else if (keyword == "minItems") {
-      if (value.is_list() && static_cast<double>(value.items().size()) < number_of(rule)) wrong(at, concat("minItems: got ", std::to_string(value.items().size()), ", want ", rule.print()));
+      if (value.is_list() && static_cast<double>(value.items().size()) < number_of(rule))
+        wrong(at, concat("minItems: got ", std::to_string(value.items().size()), ", want ",
+                         rule.print()));
     } else if (keyword == "required") {
       required(rule, value, at);
     } else if (keyword == "properties") {
       for (const auto& [name, inner] : rule.members()) {
-        if (const Value* const member = value.find(name)) check(inner, *member, concat(at, "/", name), depth + 1);
+        if (const Value* const member = value.find(name))
+          check(inner, *member, concat(at, "/", name), depth + 1);
       }
     } else if (keyword == "additionalProperties") {
       additional(rule, schema, value, at, depth);
     } else if (keyword == "items") {
-      for (std::size_t i = 0; i < value.items().size(); ++i) check(rule, value.items()[i], concat(at, "/", std::to_string(i)), depth + 1);
+      for (std::size_t i = 0; i < value.items().size(); ++i)
+        check(rule, value.items()[i], concat(at, "/", std::to_string(i)), depth + 1);
     } else if (keyword == "allOf") {
       for (const Value& one : rule.items()) check(one, value, at, depth + 1);
     } else if (keyword == "anyOf" || keyword == "oneOf") {
@@ -89,7 +109,8 @@ class Checker {
     } else if (keyword == "$ref") {
       reference(rule.text(), value, at, depth);
     } else {
-      wrong(at, concat("the schema has the keyword ", quote_go(keyword), ", which is not known here"));
+      wrong(at,
+            concat("the schema has the keyword ", quote_go(keyword), ", which is not known here"));
     }
   }
 
@@ -103,7 +124,9 @@ class Checker {
     wrong(at, concat("got ", type_of(value), ", want ", wanted));
   }
 
-  static std::string quoted(const Value& value) { return value.is_string() ? concat("'", value.text(), "'") : to_json(value); }
+  static std::string quoted(const Value& value) {
+    return value.is_string() ? concat("'", value.text(), "'") : to_json(value);
+  }
   static std::string listed(const Value& values) {
     std::string out;
     for (const Value& one : values.items()) out += concat(out.empty() ? "" : ", ", quoted(one));
@@ -113,11 +136,13 @@ class Checker {
   void required(const Value& rule, const Value& value, const std::string& at) {
     if (!value.is_map()) return;
     for (const Value& name : rule.items()) {
-      if (value.find(name.text()) == nullptr) wrong(at, concat("missing property '", name.text(), "'"));
+      if (value.find(name.text()) == nullptr)
+        wrong(at, concat("missing property '", name.text(), "'"));
     }
   }
 
-  void additional(const Value& rule, const Value& schema, const Value& value, const std::string& at, int depth) {
+  void additional(const Value& rule, const Value& schema, const Value& value, const std::string& at,
+                  int depth) {
     const Value* const known = schema.find("properties");
     std::string refused;
     for (const auto& [name, member] : value.members()) {
@@ -131,14 +156,16 @@ class Checker {
     if (!refused.empty()) wrong(at, concat("additional properties ", refused, " not allowed"));
   }
 
-  void some(const std::string& keyword, const Value& rule, const Value& value, const std::string& at, int depth) {
+  void some(const std::string& keyword, const Value& rule, const Value& value,
+            const std::string& at, int depth) {
     std::size_t fitting = 0;
     for (const Value& one : rule.items()) {
       Checker inner(root_);
       inner.check(one, value, at, depth + 1);
       if (inner.problems.empty()) ++fitting;
     }
-    if (fitting == 0 || (keyword == "oneOf" && fitting > 1)) wrong(at, concat("'", keyword, "' failed"));
+    if (fitting == 0 || (keyword == "oneOf" && fitting > 1))
+      wrong(at, concat("'", keyword, "' failed"));
   }
 
   void reference(const std::string& to, const Value& value, const std::string& at, int depth) {
@@ -146,7 +173,8 @@ class Checker {
     for (const std::string_view step : split(to, '/')) {
       if (step != "#" && target != nullptr) target = target->find(step);
     }
-    if (target == nullptr || !to.starts_with('#')) return wrong(at, concat("the schema refers to ", quote_go(to), ", which is not in it"));
+    if (target == nullptr || !to.starts_with('#'))
+      return wrong(at, concat("the schema refers to ", quote_go(to), ", which is not in it"));
     check(*target, value, at, depth + 1);
   }
 

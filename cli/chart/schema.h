@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// values.schema.json, as much of JSON Schema (draft 7) as schemas of charts of ours use. A keyword that is not known
-// here is an error by name, so that nothing is taken as checked that is not.
+// values.schema.json, as much of JSON Schema (draft 7) as schemas of charts of ours use. A keyword
+// that is not known here is an error by name, so that nothing is taken as checked that is not.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@
 
 namespace tulle::chart {
 
-// What is wrong with `values`, each "at '/proxy/cores': got string, want integer"; nothing if they are right.
+// What is wrong with `values`, each "at '/proxy/cores': got string, want integer"; nothing if they
+// are right.
 std::vector<std::string> check_schema(std::string_view schema, const Value& values);
 
 }  // namespace tulle::chart

@@ -29,7 +29,8 @@ std::optional<Version> parse(std::string_view text) {
   const std::vector<std::string_view> parts = split(text, '.');
   if (parts.size() > 3) return std::nullopt;
   for (const std::string_view part : parts) {
-    if (part == "x" || part == "X" || part == "*" || part.empty()) return part.empty() ? std::nullopt : std::optional(out);
+    if (part == "x" || part == "X" || part == "*" || part.empty())
+      return part.empty() ? std::nullopt : std::optional(out);
     const auto number = parse_number<std::uint64_t>(part);
     if (!number) return std::nullopt;
     out.parts[static_cast<std::size_t>(out.given++)] = *number;
@@ -39,12 +40,16 @@ std::optional<Version> parse(std::string_view text) {
 
 // SemVer 2.0.0 §11.4
 std::strong_ordering compare_pre(std::string_view a, std::string_view b) {
-  if (a.empty() || b.empty()) return b.empty() <=> a.empty() == 0 ? std::strong_ordering::equal : a.empty() ? std::strong_ordering::greater : std::strong_ordering::less;
+  if (a.empty() || b.empty())
+    return b.empty() <=> a.empty() == 0 ? std::strong_ordering::equal
+           : a.empty()                  ? std::strong_ordering::greater
+                                        : std::strong_ordering::less;
   const std::vector<std::string_view> left = split(a, '.'), right = split(b, '.');
   for (std::size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
     const auto x = parse_number<std::uint64_t>(left[i]), y = parse_number<std::uint64_t>(right[i]);
     if (x && y && *x != *y) return *x <=> *y;
-    if (x.has_value() != y.has_value()) return x ? std::strong_ordering::less : std::strong_ordering::greater;
+    if (x.has_value() != y.has_value())
+      return x ? std::strong_ordering::less : std::strong_ordering::greater;
     if (!x && left[i] != right[i]) return left[i] <=> right[i];
   }
   return left.size() <=> right.size();
@@ -75,16 +80,20 @@ std::optional<bool> fits_one(std::string_view term, const Version& version) {
   const bool partial = bound->given < 3;
   if (op == ">=" || op == "=>") return order >= 0;
   if (op == "<") return order < 0;
-  if (op == ">") return partial ? order > 0 && !same_up_to(version, *bound, bound->given) : order > 0;
-  if (op == "<=" || op == "=<") return partial ? order <= 0 || same_up_to(version, *bound, bound->given) : order <= 0;
+  if (op == ">")
+    return partial ? order > 0 && !same_up_to(version, *bound, bound->given) : order > 0;
+  if (op == "<=" || op == "=<")
+    return partial ? order <= 0 || same_up_to(version, *bound, bound->given) : order <= 0;
   if (op == "!=") return partial ? !same_up_to(version, *bound, bound->given) : order != 0;
-  if (op == "~" || op == "~>") return order >= 0 && same_up_to(version, *bound, std::min(bound->given, 2));
+  if (op == "~" || op == "~>")
+    return order >= 0 && same_up_to(version, *bound, std::min(bound->given, 2));
   if (op == "^") {
     int part = 0;
     while (part < bound->given - 1 && bound->parts[static_cast<std::size_t>(part)] == 0) ++part;
     return order >= 0 && same_up_to(version, *bound, bound->given == 0 ? 0 : part + 1);
   }
-  if (op.empty() || op == "=") return partial ? same_up_to(version, *bound, bound->given) : order == 0;
+  if (op.empty() || op == "=")
+    return partial ? same_up_to(version, *bound, bound->given) : order == 0;
   return std::nullopt;
 }
 
@@ -96,7 +105,8 @@ std::optional<bool> fits_all(std::string_view terms, const Version& version) {
     terms.remove_prefix(std::min(terms.find_first_not_of(" ,"), terms.size()));
     if (terms.empty()) break;
     const std::size_t number = terms.find_first_not_of("=<>!~^ ");
-    const std::size_t end = terms.find_first_of(" ,", number == std::string_view::npos ? 0 : number);
+    const std::size_t end =
+        terms.find_first_of(" ,", number == std::string_view::npos ? 0 : number);
     const auto one = fits_one(terms.substr(0, end), version);
     if (!one) return std::nullopt;
     all = all && *one;

@@ -12,7 +12,8 @@ constexpr std::int64_t kMaxIndex = 65536;
 
 class Setter {
  public:
-  Setter(std::string_view line, SetKind kind, const FileReader& read) : in_(line), kind_(kind), read_(read) {}
+  Setter(std::string_view line, SetKind kind, const FileReader& read)
+      : in_(line), kind_(kind), read_(read) {}
 
   std::string run(const Value& into) {
     while (at_ < in_.size() && problem_.empty()) key(into, 0);
@@ -50,16 +51,22 @@ class Setter {
     switch (stop) {
       case '=': set(into, name, value()); return;
       case '.': {
-        if (level + 1 > kMaxLevels) return fail(concat("value name nested level is greater than maximum supported nested level of ", std::to_string(kMaxLevels)));
-        if (there != nullptr && !there->is_map()) return fail(concat(quote_go(name), " is no map, so nothing can be set in it"));
+        if (level + 1 > kMaxLevels)
+          return fail(
+              concat("value name nested level is greater than maximum supported nested level of ",
+                     std::to_string(kMaxLevels)));
+        if (there != nullptr && !there->is_map())
+          return fail(concat(quote_go(name), " is no map, so nothing can be set in it"));
         const Value inner = there != nullptr ? *there : Value::map();
         key(inner, level + 1);
-        if (problem_.empty() && inner.members().empty()) return fail(concat("key map ", quote_go(name), " has no value"));
+        if (problem_.empty() && inner.members().empty())
+          return fail(concat("key map ", quote_go(name), " has no value"));
         set(into, name, inner);
         return;
       }
       case '[': {
-        if (there != nullptr && !there->is_list()) return fail(concat(quote_go(name), " is no list, so it has no items to set"));
+        if (there != nullptr && !there->is_list())
+          return fail(concat(quote_go(name), " is no list, so it has no items to set"));
         Value::List items = there != nullptr ? there->items() : Value::List();
         item(items, level);
         set(into, name, Value(std::move(items)));
@@ -77,11 +84,14 @@ class Setter {
     const auto number = parse_number<std::int64_t>(digits);
     if (stop == 0 || !number) return fail(concat("error parsing index ", quote_go(digits)));
     if (*number < 0) return fail(concat("negative ", digits, " index not allowed"));
-    if (*number > kMaxIndex) return fail(concat("index of ", digits, " is greater than maximum supported index of ", std::to_string(kMaxIndex)));
+    if (*number > kMaxIndex)
+      return fail(concat("index of ", digits, " is greater than maximum supported index of ",
+                         std::to_string(kMaxIndex)));
     if (level + 1 > kMaxLevels) return fail("items are nested too deeply");
     const auto index = static_cast<std::size_t>(*number);
     const std::string rest = until("[.=", stop);
-    if (!rest.empty()) return fail(concat("unexpected data at end of array index: ", quote_go(rest)));
+    if (!rest.empty())
+      return fail(concat("unexpected data at end of array index: ", quote_go(rest)));
     if (stop == 0) return fail(concat("item ", digits, " has no value"));
     if (items.size() <= index) items.resize(index + 1, Value::nil());
     Value& slot = items[index];
@@ -132,7 +142,8 @@ class Setter {
     if (iequals(text, "null")) return Value::nil();
     if (text == "0") return Value::integer64(0);
     if (!text.empty() && text[0] != '0') {
-      const std::string_view digits = std::string_view(text).substr(text[0] == '+' && text.size() > 1 && ascii_digit(text[1]) ? 1 : 0);
+      const std::string_view digits = std::string_view(text).substr(
+          text[0] == '+' && text.size() > 1 && ascii_digit(text[1]) ? 1 : 0);
       if (const auto number = parse_number<std::int64_t>(digits)) return Value::integer64(*number);
     }
     return text;
@@ -147,7 +158,10 @@ class Setter {
 
 }  // namespace
 
-std::string set_values(std::string_view line, SetKind kind, const Value& into, const FileReader& read) { return Setter(line, kind, read).run(into); }
+std::string set_values(std::string_view line, SetKind kind, const Value& into,
+                       const FileReader& read) {
+  return Setter(line, kind, read).run(into);
+}
 
 Value merge_values(const Value& below, const Value& above) {
   Value::Members out = below.members();

@@ -63,7 +63,9 @@ const Value* Value::find(std::string_view key) const noexcept {
   return found == map_->members.end() ? nullptr : &found->second;
 }
 
-Value* Value::find(std::string_view key) noexcept { return const_cast<Value*>(std::as_const(*this).find(key)); }
+Value* Value::find(std::string_view key) noexcept {
+  return const_cast<Value*>(std::as_const(*this).find(key));
+}
 
 void Value::set(std::string_view key, Value value) const {
   TULLE_CHECK(map_ != nullptr);
@@ -72,7 +74,8 @@ void Value::set(std::string_view key, Value value) const {
 
 void Value::erase(std::string_view key) const {
   if (!map_) return;
-  if (const auto found = map_->members.find(key); found != map_->members.end()) map_->members.erase(found);
+  if (const auto found = map_->members.find(key); found != map_->members.end())
+    map_->members.erase(found);
 }
 
 Value Value::deep_copy() const {
@@ -84,7 +87,8 @@ Value Value::deep_copy() const {
   }
   if (map_) {
     Members members;
-    for (const auto& [key, value] : map_->members) members.emplace_hint(members.end(), key, value.deep_copy());
+    for (const auto& [key, value] : map_->members)
+      members.emplace_hint(members.end(), key, value.deep_copy());
     return map(std::move(members), map_->type);
   }
   return *this;
@@ -120,7 +124,8 @@ std::string Value::print() const {
   std::string out;
   if (list_) {
     out = "[";
-    for (const Value& item : *list_) out += concat(&item == list_->data() ? "" : " ", item.is_null() ? "<nil>" : item.print());
+    for (const Value& item : *list_)
+      out += concat(&item == list_->data() ? "" : " ", item.is_null() ? "<nil>" : item.print());
     return out + "]";
   }
   // What has a String method in Go prints as that says.
@@ -168,7 +173,8 @@ bool operator==(const Value& a, const Value& b) noexcept {
     case Value::Kind::Float: return a.float_ == b.float_;
     case Value::Kind::String: return a.text_ == b.text_;
     case Value::Kind::List: return *a.list_ == *b.list_;
-    case Value::Kind::Map: return a.map_->type == b.map_->type && a.map_->members == b.map_->members;
+    case Value::Kind::Map:
+      return a.map_->type == b.map_->type && a.map_->members == b.map_->members;
     default: return a.int_ == b.int_;
   }
 }
@@ -178,7 +184,8 @@ std::string format_float(double number, int big) {
   if (std::isinf(number)) return number > 0 ? "+Inf" : "-Inf";
   if (number == 0) return std::signbit(number) ? "-0" : "0";
   char text[400];
-  const auto scientific = std::to_chars(text, text + sizeof text, number, std::chars_format::scientific);
+  const auto scientific =
+      std::to_chars(text, text + sizeof text, number, std::chars_format::scientific);
   const std::string_view view(text, static_cast<std::size_t>(scientific.ptr - text));
   const std::string_view exponent_text = view.substr(view.find('e') + 1);
   const int exponent = *parse_number<int>(exponent_text.substr(exponent_text[0] == '+' ? 1 : 0));
@@ -193,7 +200,12 @@ namespace {
 std::size_t utf8_length(std::string_view text) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = at(0);
-  const std::size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xC2 ? 0
+                             : first < 0xE0 ? 2
+                             : first < 0xF0 ? 3
+                             : first < 0xF5 ? 4
+                                            : 0;
   if (length == 0 || text.size() < length) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((at(i) & 0xC0) != 0x80) return 0;

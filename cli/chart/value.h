@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values as Go's templates see them, so that a chart renders here as it does in Helm: which type a number has decides
-// what it compares with and how it prints, and maps and lists are shared by reference (`set` changes what everybody
-// sees). Map iteration is by key. Not for data of any size: a value costs about a hundred bytes.
+// Values as Go's templates see them, so that a chart renders here as it does in Helm: which type a
+// number has decides what it compares with and how it prints, and maps and lists are shared by
+// reference (`set` changes what everybody sees). Map iteration is by key. Not for data of any size:
+// a value costs about a hundred bytes.
 #pragma once
 
 #include <cstdint>
@@ -15,24 +16,27 @@ namespace tulle::chart {
 
 class Value {
  public:
-  // None: no value at all (a missing key of a variable, the end of a pipeline that gave nil); Nil: a null that is
-  // there. They differ in one thing: a field of None is None, a field of Nil is an error. Int is Go's int (literals,
-  // `int`, `len`), Int64 its int64 (--set, `add`), Float its float64 (every number in YAML).
+  // None: no value at all (a missing key of a variable, the end of a pipeline that gave nil); Nil:
+  // a null that is there. They differ in one thing: a field of None is None, a field of Nil is an
+  // error. Int is Go's int (literals, `int`, `len`), Int64 its int64 (--set, `add`), Float its
+  // float64 (every number in YAML).
   enum class Kind : std::uint8_t { None, Nil, Bool, Int, Int64, Float, String, List, Map };
   using List = std::vector<Value>;
   using Members = std::map<std::string, Value, std::less<>>;
-  // What Helm has as a Go struct (.Chart, .Capabilities): asking for a field it does not have is an error.
+  // What Helm has as a Go struct (.Chart, .Capabilities): asking for a field it does not have is an
+  // error.
   struct Map {
     Members members;
     std::string type;  // "" for maps
   };
 
-  Value() = default;  // None
+  Value() = default;                                                        // None
   Value(std::string text) : kind_(Kind::String), text_(std::move(text)) {}  // NOLINT: implicit
   Value(std::string_view text) : kind_(Kind::String), text_(text) {}        // NOLINT: implicit
   Value(const char* text) : kind_(Kind::String), text_(text) {}             // NOLINT: implicit
   Value(bool on) : kind_(Kind::Bool), int_(on ? 1 : 0) {}                   // NOLINT: implicit
-  Value(List items) : kind_(Kind::List), list_(std::make_shared<List>(std::move(items))) {}  // NOLINT: implicit
+  Value(List items)
+      : kind_(Kind::List), list_(std::make_shared<List>(std::move(items))) {}  // NOLINT: implicit
   static Value nil();
   static Value integer(std::int64_t number);    // Int
   static Value integer64(std::int64_t number);  // Int64
@@ -84,7 +88,8 @@ class Value {
   std::shared_ptr<Map> map_;
 };
 
-// How Go writes a float64 with as many digits as it needs: with an exponent below 1e-4 and from 10^`big` on.
+// How Go writes a float64 with as many digits as it needs: with an exponent below 1e-4 and from
+// 10^`big` on.
 std::string format_float(double number, int big = 6);
 // Go's %q: quoted as a Go string.
 std::string quote_go(std::string_view text);

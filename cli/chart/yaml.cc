@@ -59,7 +59,9 @@ class Reader {
       case Token::Kind::ListBegin: return list();
       case Token::Kind::MapBegin: return map();
       case Token::Kind::End: return Value::nil();
-      default: problem_ = concat("line ", std::to_string(token.line), ": ", token.text); return Value::nil();
+      default:
+        problem_ = concat("line ", std::to_string(token.line), ": ", token.text);
+        return Value::nil();
     }
   }
 
@@ -75,7 +77,8 @@ class Reader {
   }
 
   static bool is_true(std::string_view text) {
-    return iequals(text, "true") || iequals(text, "yes") || iequals(text, "on") || iequals(text, "y");
+    return iequals(text, "true") || iequals(text, "yes") || iequals(text, "on") ||
+           iequals(text, "y");
   }
 
   Value list() {
@@ -91,7 +94,9 @@ class Reader {
     Value::Members members;
     for (Token token = source_.next(); token.kind != Token::Kind::MapEnd; token = source_.next()) {
       if (token.kind != Token::Kind::Scalar) {
-        problem_ = concat("line ", std::to_string(token.line), ": ", token.kind == Token::Kind::Bad ? token.text : "a key that is not a scalar");
+        problem_ =
+            concat("line ", std::to_string(token.line), ": ",
+                   token.kind == Token::Kind::Bad ? token.text : "a key that is not a scalar");
         break;
       }
       // Keys are text in JSON: a number or a boolean becomes one.
@@ -146,7 +151,9 @@ class Writer {
     yaml_emitter_set_unicode(&emitter_, 1);
     yaml_emitter_set_width(&emitter_, 80);
     emit([](yaml_event_t* e) { return yaml_stream_start_event_initialize(e, YAML_UTF8_ENCODING); });
-    emit([](yaml_event_t* e) { return yaml_document_start_event_initialize(e, nullptr, nullptr, nullptr, 1); });
+    emit([](yaml_event_t* e) {
+      return yaml_document_start_event_initialize(e, nullptr, nullptr, nullptr, 1);
+    });
   }
   ~Writer() { yaml_emitter_delete(&emitter_); }
   Writer(const Writer&) = delete;
@@ -155,7 +162,10 @@ class Writer {
   void write(const Value& value) {
     switch (value.kind()) {
       case Value::Kind::List:
-        emit([](yaml_event_t* e) { return yaml_sequence_start_event_initialize(e, nullptr, nullptr, 1, YAML_BLOCK_SEQUENCE_STYLE); });
+        emit([](yaml_event_t* e) {
+          return yaml_sequence_start_event_initialize(e, nullptr, nullptr, 1,
+                                                      YAML_BLOCK_SEQUENCE_STYLE);
+        });
         for (const Value& item : value.items()) write(item);
         emit([](yaml_event_t* e) { return yaml_sequence_end_event_initialize(e); });
         return;
@@ -164,7 +174,9 @@ class Writer {
       case Value::Kind::Int:
       case Value::Kind::Int64:
       case Value::Kind::Float: scalar(yaml_number(value), YAML_PLAIN_SCALAR_STYLE); return;
-      case Value::Kind::Bool: scalar(value.is_true() ? "true" : "false", YAML_PLAIN_SCALAR_STYLE); return;
+      case Value::Kind::Bool:
+        scalar(value.is_true() ? "true" : "false", YAML_PLAIN_SCALAR_STYLE);
+        return;
       case Value::Kind::None:
       case Value::Kind::Nil: scalar("null", YAML_PLAIN_SCALAR_STYLE); return;
     }
@@ -189,10 +201,13 @@ class Writer {
   }
 
   void map(const Value& value) {
-    emit([](yaml_event_t* e) { return yaml_mapping_start_event_initialize(e, nullptr, nullptr, 1, YAML_BLOCK_MAPPING_STYLE); });
+    emit([](yaml_event_t* e) {
+      return yaml_mapping_start_event_initialize(e, nullptr, nullptr, 1, YAML_BLOCK_MAPPING_STYLE);
+    });
     std::vector<const Value::Members::value_type*> members;
     for (const auto& member : value.members()) members.push_back(&member);
-    std::stable_sort(members.begin(), members.end(), [](const auto* a, const auto* b) { return key_before(a->first, b->first); });
+    std::stable_sort(members.begin(), members.end(),
+                     [](const auto* a, const auto* b) { return key_before(a->first, b->first); });
     for (const auto* member : members) {
       text(member->first);
       write(member->second);
@@ -205,12 +220,14 @@ class Writer {
     scalar(text, must_quote(text) ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
   }
 
-  // Text that would read back as something else. libyaml itself quotes what is no plain scalar at all.
+  // Text that would read back as something else. libyaml itself quotes what is no plain scalar at
+  // all.
   static bool must_quote(std::string_view text);
 
   void scalar(const std::string& text, yaml_scalar_style_t style) {
     emit([&](yaml_event_t* e) {
-      return yaml_scalar_event_initialize(e, nullptr, nullptr, reinterpret_cast<const unsigned char*>(text.data()),
+      return yaml_scalar_event_initialize(e, nullptr, nullptr,
+                                          reinterpret_cast<const unsigned char*>(text.data()),
                                           static_cast<int>(text.size()), 1, 1, style);
     });
   }
@@ -220,14 +237,16 @@ class Writer {
 };
 
 bool digits(std::string_view text, std::size_t least, std::size_t most) {
-  return text.size() >= least && text.size() <= most && text.find_first_not_of("0123456789") == std::string_view::npos;
+  return text.size() >= least && text.size() <= most &&
+         text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 // 2026-01-02, with or without a time.
 bool is_timestamp(std::string_view text) {
   if (text.size() < 8 || !digits(text.substr(0, 4), 4, 4) || text[4] != '-') return false;
   const std::size_t end = text.find_first_of("Tt ");
-  const std::vector<std::string_view> date = split(text.substr(5, end == std::string_view::npos ? end : end - 5), '-');
+  const std::vector<std::string_view> date =
+      split(text.substr(5, end == std::string_view::npos ? end : end - 5), '-');
   if (date.size() != 2 || !digits(date[0], 1, 2) || !digits(date[1], 1, 2)) return false;
   const int month = *parse_number<int>(date[0]), day = *parse_number<int>(date[1]);
   if (month < 1 || month > 12 || day < 1 || day > 31) return false;
@@ -244,11 +263,14 @@ bool is_base60(std::string_view text) {
   if (text[0] == '+' || text[0] == '-') text.remove_prefix(1);
   const std::size_t dot = text.find('.');
   if (dot != std::string_view::npos) {
-    if (text.substr(dot + 1).find_first_not_of("0123456789_") != std::string_view::npos) return false;
+    if (text.substr(dot + 1).find_first_not_of("0123456789_") != std::string_view::npos)
+      return false;
     text = text.substr(0, dot);
   }
   const std::vector<std::string_view> parts = split(text, ':');
-  if (parts[0].empty() || !ascii_digit(parts[0][0]) || parts[0].find_first_not_of("0123456789_") != std::string_view::npos) return false;
+  if (parts[0].empty() || !ascii_digit(parts[0][0]) ||
+      parts[0].find_first_not_of("0123456789_") != std::string_view::npos)
+    return false;
   for (std::size_t i = 1; i < parts.size(); ++i) {
     if (!digits(parts[i], 1, 2) || (parts[i].size() == 2 && parts[i][0] > '5')) return false;
   }
@@ -259,12 +281,17 @@ bool Writer::must_quote(std::string_view text) {
   return k8s::plain_type(text) != Token::Type::String || is_timestamp(text) || is_base60(text);
 }
 
-bool is_letter(char c) { return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (static_cast<unsigned char>(c) & 0x80) != 0; }
+bool is_letter(char c) {
+  return (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') ||
+         (static_cast<unsigned char>(c) & 0x80) != 0;
+}
 
 // The number that begins at `at`, and where it ends. `more`: digits other than 0 stand before it.
-std::pair<std::int64_t, std::size_t> run_of_digits(std::string_view text, std::size_t at, bool more) {
+std::pair<std::int64_t, std::size_t> run_of_digits(std::string_view text, std::size_t at,
+                                                   bool more) {
   std::int64_t number = more ? 1 : 0;
-  for (; at < text.size() && ascii_digit(text[at]) && number < 100'000'000'000'000'000; ++at) number = number * 10 + (text[at] - '0');
+  for (; at < text.size() && ascii_digit(text[at]) && number < 100'000'000'000'000'000; ++at)
+    number = number * 10 + (text[at] - '0');
   return {number, at};
 }
 
@@ -311,7 +338,10 @@ void append_json_text(std::string& out, std::string_view text, bool html_safe) {
 
 void append_json(std::string& out, const Value& value, int indent, int depth, bool html_safe) {
   const auto line = [&](int levels) {
-    if (indent > 0) out += concat("\n", std::string(static_cast<std::size_t>(indent) * static_cast<std::size_t>(levels), ' '));
+    if (indent > 0)
+      out += concat(
+          "\n",
+          std::string(static_cast<std::size_t>(indent) * static_cast<std::size_t>(levels), ' '));
   };
   switch (value.kind()) {
     case Value::Kind::None:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 
-#include <algorithm>
 #include <array>
 
 namespace tulle {

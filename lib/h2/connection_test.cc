@@ -3,47 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <string>
 
-#include "lib/h2/wire.h"
-#include "lib/testing/sim.h"
+#include "lib/h2/testing.h"
 
 namespace tulle::h2 {
 namespace {
 
 using testing::SimLoop;
-
-class EchoHandler final : public http::Handler {
- public:
-  explicit EchoHandler(net::Loop& l) : loop(l) {}
-  net::Task<Result<http::Response>> handle(http::Request request) override {
-    ++calls;
-    if (scribble) std::fill(loop.scratch().begin(), loop.scratch().end(), std::uint8_t{0xFF});
-    if (delay != Duration::zero()) co_await net::sleep_for(loop, delay);
-    if (request.path == "/reset") co_return Error{Errc::Reset, "test", 0, 11};
-    http::Response response;
-    response.status = 200;
-    response.headers.add("X-Path", request.path);
-    if (request.path == "/early") {
-      response.status = 413;
-      co_return response;
-    }
-    if (request.body.has_value()) {
-      response.body = std::move(request.body);
-    } else {
-      http::HeaderMap trailers;
-      if (request.path == "/trailers") trailers.add("grpc-status", "0");
-      response.body = http::make_full_body(loop, as_bytes(answer), std::move(trailers));
-    }
-    co_return response;
-  }
-  net::Loop& loop;
-  int calls = 0;
-  bool scribble = false;
-  Duration delay{};
-  std::string answer = "hello";
-};
 
 http::Request request_for(std::string_view path) {
   http::Request request;
@@ -247,55 +214,6 @@ TEST_F(Fixture, SteadyTrafficReachesNoAllocator) {
   EXPECT_LE(slab_allocations() - before, 2U);
 }
 
-// Raw frames against the server.
-struct RawFixture : ::testing::Test {
-  explicit RawFixture(const ServerOptions& options = {}, std::size_t capacity = 1U << 20) : handler(loop) {
-    auto [a, b] = loop.pipe(capacity);
-    peer = std::move(a);
-    scope.spawn(serve(std::move(b), handler, options, drain));
-    loop.drain();
-    send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    frame(frame::kSettings, 0, 0, "");
-    read();
-  }
-  void send(std::string_view bytes) {
-    (void)peer->try_write(as_bytes(bytes));
-    loop.drain();
-  }
-  void frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
-    std::uint8_t head[9];
-    write_header(head, static_cast<std::uint32_t>(payload.size()), type, flags, stream);
-    send(std::string(reinterpret_cast<char*>(head), 9) + std::string(payload));
-  }
-  std::string read() {
-    std::string got(as_text(peer->pending()));
-    std::vector<std::uint8_t> buffer(got.size() + 1);
-    if (!got.empty()) (void)peer->try_read(buffer);
-    return got;
-  }
-  // The code of the GOAWAY in what was received; -1 if there is none.
-  int goaway() {
-    const auto payload = received(read(), frame::kGoaway);
-    return payload ? static_cast<int>(read32(reinterpret_cast<const std::uint8_t*>(payload->data()) + 4)) : -1;
-  }
-  // The payload of the first frame of that type.
-  static std::optional<std::string> received(const std::string& got, std::uint8_t type) {
-    for (std::size_t at = 0; at + 9 <= got.size();) {
-      const auto* p = reinterpret_cast<const std::uint8_t*>(got.data() + at);
-      const std::size_t length = static_cast<std::size_t>(p[0]) << 16 | static_cast<std::size_t>(p[1]) << 8 | p[2];
-      if (p[3] == type) return got.substr(at + 9, length);
-      at += 9 + length;
-    }
-    return std::nullopt;
-  }
-  static constexpr std::string_view kGet = "\x82\x86\x84\x41\x01\x61";  // GET http / a
-  SimLoop loop;
-  net::Drain drain;
-  EchoHandler handler;
-  std::unique_ptr<testing::PipeEnd> peer;
-  net::TaskScope scope;
-};
-
 TEST_F(RawFixture, AnswersARequestInAnySlices) {
   std::uint8_t head[9];
   write_header(head, kGet.size(), frame::kHeaders, flag::kEndHeaders | flag::kEndStream, 1);
@@ -317,38 +235,6 @@ TEST_F(RawFixture, HandlersMayUseTheScratchBuffer) {
   send(both);
   EXPECT_EQ(handler.calls, 3);
   EXPECT_EQ(goaway(), -1);
-}
-
-TEST_F(RawFixture, RapidResetEndsTheConnection) {
-  handler.delay = 1h;
-  int code = -1;
-  for (std::uint32_t id = 1; id < 4000 && code < 0; id += 2) {
-    frame(frame::kHeaders, flag::kEndHeaders | flag::kEndStream, id, kGet);
-    frame(frame::kRstStream, 0, id, std::string_view("\0\0\0\x08", 4));
-    code = goaway();
-  }
-  EXPECT_EQ(code, 11);
-  EXPECT_LT(handler.calls, 200);
-}
-
-TEST_F(RawFixture, FloodsEndTheConnection) {
-  int code = -1;
-  for (int i = 0; i < 20'000 && code < 0; ++i) {
-    frame(frame::kPing, 0, 0, "12345678");
-    code = goaway();
-  }
-  EXPECT_EQ(code, 11);
-}
-
-TEST_F(RawFixture, AHeaderBlockWithoutEndEndsTheConnection) {
-  frame(frame::kHeaders, 0, 1, kGet);
-  int code = -1;
-  for (int i = 0; i < 100 && code < 0; ++i) {
-    frame(frame::kContinuation, 0, 1, "");
-    code = goaway();
-  }
-  EXPECT_EQ(code, 11);
-  EXPECT_EQ(handler.calls, 0);
 }
 
 struct KeepAliveFixture : RawFixture {

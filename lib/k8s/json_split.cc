@@ -43,6 +43,13 @@ void JsonSplitter::give(Sink& sink) {
 }
 
 Result<void> JsonSplitter::feed(Bytes bytes, Sink& sink) {
+  if (failed_) return invalid();
+  Result<void> taken = take(bytes, sink);
+  failed_ = !taken;
+  return taken;
+}
+
+Result<void> JsonSplitter::take(Bytes bytes, Sink& sink) {
   std::string_view text = as_text(bytes);
   while (!text.empty()) {
     if (!value_.empty()) {
@@ -121,6 +128,7 @@ Result<void> JsonSplitter::take_envelope(char c) {
 }
 
 Result<void> JsonSplitter::finish() const {
+  if (failed_) return invalid();
   const bool whole = value_.empty() && !in_items_ && (mode_ == Mode::Documents || done_);
   return whole ? Result<void>() : Result<void>(invalid());
 }

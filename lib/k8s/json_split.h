@@ -44,6 +44,7 @@ class JsonSplitter {
   std::size_t held() const noexcept { return value_.size(); }
 
  private:
+  Result<void> take(Bytes bytes, Sink& sink);
   Result<void> take_document(char c, Sink& sink);
   Result<void> take_envelope(char c);
   Result<void> take_item(char c, Sink& sink);
@@ -62,6 +63,7 @@ class JsonSplitter {
   bool escaped_ = false;
   bool in_items_ = false;
   bool reading_key_ = false;
+  bool failed_ = false;
   bool done_ = false;  // Mode::Items: the envelope has ended
   int items_depth_ = 0;
 };

@@ -51,6 +51,17 @@ TEST(JsonSplitter, CutsDocumentsHoweverTheyCome) {
   }
 }
 
+TEST(JsonSplitter, TakesNothingAfterAnError) {
+  for (const auto mode : {JsonSplitter::Mode::Documents, JsonSplitter::Mode::Items}) {
+    JsonSplitter splitter(mode);
+    Collect collect;
+    EXPECT_FALSE(splitter.feed(as_bytes("ata\":{}}"), collect));
+    EXPECT_FALSE(splitter.feed(as_bytes("{}"), collect));
+    EXPECT_FALSE(splitter.finish());
+    EXPECT_TRUE(collect.values.empty());
+  }
+}
+
 TEST(JsonSplitter, CutsItemsAndKeepsTheRest) {
   // Members in the order of typed lists, and in that of custom resources; items nested in an item
   // and a text that looks like the member are neither.

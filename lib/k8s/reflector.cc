@@ -5,6 +5,7 @@
 
 #include "lib/k8s/decoder.h"
 #include "lib/k8s/json_source.h"
+#include "lib/k8s/watch_event.h"
 
 namespace tulle::k8s {
 namespace {
@@ -44,30 +45,6 @@ std::optional<Meta> read_meta(std::string_view json) {
   decoder.read(head);
   if (decoder.failed() || head.meta.resource_version.empty()) return std::nullopt;
   return std::move(head.meta);
-}
-
-struct Event {
-  std::string type;
-  std::string_view object;
-};
-// {"type": "ADDED", "object": {…}}, in any order; nullopt if it is something else.
-std::optional<Event> read_event(std::string_view json) {
-  JsonSource source(json, JsonSource::Skipping::Unparsed);
-  if (!source.next_document() || source.next().kind != Token::Kind::MapBegin) return std::nullopt;
-  Event event;
-  for (;;) {
-    const Token key = source.next();
-    if (key.kind == Token::Kind::MapEnd) break;
-    if (key.kind != Token::Kind::Scalar) return std::nullopt;
-    const bool is_object = key.text == "object", is_type = key.text == "type";
-    const std::string_view value = source.take_raw();
-    if (value.empty()) return std::nullopt;
-    if (is_object) event.object = value;
-    // The types are words without escapes.
-    if (is_type && value.size() > 2) event.type = value.substr(1, value.size() - 2);
-  }
-  if (event.type.empty() || event.object.empty()) return std::nullopt;
-  return event;
 }
 
 class Batch {
@@ -342,7 +319,7 @@ void Reflector::on_json(std::string_view json) {
 
 void Reflector::on_event(std::string_view json) {
   if (event_end_) return;  // after an error nothing counts
-  const std::optional<Event> event = read_event(json);
+  const std::optional<WatchEvent> event = read_watch_event(json);
   if (!event) {
     event_end_ = failed(broken({Errc::Invalid, "read an event"}), "watch");
     return;

@@ -43,17 +43,26 @@ Endpoint::Endpoint(Worker& worker, EndpointPtr info, std::string_view authority)
       info_(std::move(info)),
       own_(worker.is_own(info_->addr.ip)),
       backoff_(retry_options(worker.config()), worker.random().next()),
-      metrics_(worker.metrics().endpoint(endpoint_labels(*info_, own_, authority))),
-      transport_(nullptr),
-      pool_(worker.loop(), *this, pool_options(worker.config(), *info_), worker.random().next()) {
-  metrics::Labels labels;
-  if (!authority.empty()) labels.add("authority", authority);
-  labels.append(target_labels(info_->addr)).append(endpoint_tls_labels(*info_, own_));
-  for (const auto& [name, value] : info_->labels) labels.add("dst_" + name, value);
-  transport_ = worker.metrics().transport(Direction::Outbound, false, labels);
-}
+      authority_(authority),
+      pool_(worker.loop(), *this, pool_options(worker.config(), *info_), worker.random().next()) {}
 
 Endpoint::~Endpoint() = default;
+
+const std::shared_ptr<EndpointMetrics>& Endpoint::metrics() {
+  if (!metrics_) metrics_ = worker_.metrics().endpoint(endpoint_labels(*info_, own_, authority_));
+  return metrics_;
+}
+
+const std::shared_ptr<TransportMetrics>& Endpoint::transport() {
+  if (!transport_) {
+    metrics::Labels labels;
+    if (!authority_.empty()) labels.add("authority", authority_);
+    labels.append(target_labels(info_->addr)).append(endpoint_tls_labels(*info_, own_));
+    for (const auto& [name, value] : info_->labels) labels.add("dst_" + name, value);
+    transport_ = worker_.metrics().transport(Direction::Outbound, false, labels);
+  }
+  return transport_;
+}
 
 bool Endpoint::usable() const noexcept { return worker_.loop().now() >= failed_until_; }
 
@@ -83,7 +92,7 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
   auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), to, config.outbound.connect, by);
   if (!tcp) co_return tcp.error();
   auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
-  counted->set_metrics(transport_);
+  counted->set_metrics(transport());
   if (!mesh) co_return net::StreamPtr(std::move(counted));
 
   const bool transport = info_->transport_port != 0 || !info_->authority_override.empty();
@@ -134,7 +143,7 @@ net::Task<Result<void>> Endpoint::prepare(const http::Request& request) {
 }
 
 net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadline by) {
-  metrics_->requests->add();
+  metrics()->requests->add();
   if (!own_ && !info_->authority_override.empty()) {
     request.authority = info_->authority_override;
     request.headers.remove("host");

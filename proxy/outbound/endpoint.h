@@ -28,7 +28,8 @@ class Endpoint final : public Dialer {
   const EndpointInfo& info() const noexcept { return *info_; }
   // The address is the pod's own: plain text, no hints, no overrides.
   bool is_own() const noexcept { return own_; }
-  const std::shared_ptr<EndpointMetrics>& metrics() const noexcept { return metrics_; }
+  // Made with the first request: an address that is only looked at costs no series.
+  const std::shared_ptr<EndpointMetrics>& metrics();
   HttpPool& pool() noexcept { return pool_; }
   bool meshed() const noexcept { return !own_ && info_->meshed(); }
 
@@ -60,14 +61,16 @@ class Endpoint final : public Dialer {
   void failed_now();
   void answered() noexcept;  // a probe that was answered ends what failed_now() began
   net::Task<Result<net::StreamPtr>> dial_once(Session session);
+  const std::shared_ptr<TransportMetrics>& transport();
 
   Worker& worker_;
   EndpointPtr info_;
   bool own_;
   Backoff backoff_;
   TimePoint failed_until_{};
-  std::shared_ptr<EndpointMetrics> metrics_;
-  std::shared_ptr<TransportMetrics> transport_;
+  std::string authority_;
+  std::shared_ptr<EndpointMetrics> metrics_;     // null before the first request
+  std::shared_ptr<TransportMetrics> transport_;  // null before the first connection
   HttpPool pool_;
 };
 

@@ -24,23 +24,22 @@ PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy
 std::vector<std::vector<PlannedRule>> plan_routes(Worker& worker, const ClientPolicy& policy,
                                                   const std::vector<OutboundRoute>& routes) {
   const bool grpc = policy.protocol == ClientPolicy::Protocol::Grpc;
-  Metrics& metrics = worker.metrics();
   std::vector<std::vector<PlannedRule>> planned;
   for (const OutboundRoute& route : routes) {
     metrics::Labels labels = parent_labels(policy.parent);
     labels.append(outbound_route_labels(route.meta));
     metrics::Labels nameless = labels;
-    const RouteMetricsPtr counted = metrics.outbound_route(grpc, nameless.add("hostname", ""));
+    const RouteMetricsPtr counted = worker.outbound_route(grpc, nameless.add("hostname", ""));
     auto& rules = planned.emplace_back();
     for (const OutboundRule& rule : route.rules) {
       PlannedRule& made = rules.emplace_back();
       made.distribution = plan_distribution(worker, policy, rule.distribution);
-      made.labels = labels;
+      if (worker.config().hostname_labels) made.labels = labels;
       made.route = counted;
       for (PlannedBackend& backend : made.distribution.backends) {
         metrics::Labels with_backend = labels;
         with_backend.append(backend_labels(backend.spec->meta));
-        backend.metrics = metrics.outbound_backend(grpc, with_backend);
+        backend.metrics = worker.outbound_backend(grpc, with_backend);
       }
     }
   }
@@ -57,7 +56,7 @@ const RouteMetricsPtr& PlannedRule::metrics(Worker& worker, std::string_view aut
   if (by_host.size() >= kMaxHosts || !config::is_dns_name(host) || net::IpAddr::parse(host)) return route;
   metrics::Labels with_host = labels;
   with_host.add("hostname", host);
-  return by_host.emplace(host, worker.metrics().outbound_route(route->grpc(), with_host)).first->second;
+  return by_host.emplace(host, worker.outbound_route(route->grpc(), with_host)).first->second;
 }
 
 bool PlannedBackend::ready() const noexcept {

@@ -31,7 +31,7 @@ struct PlannedDistribution {
 
 struct PlannedRule {
   PlannedDistribution distribution;
-  metrics::Labels labels;  // of parent and route
+  metrics::Labels labels;  // of parent and route, where host names are told apart
   RouteMetricsPtr route;   // with no host name
   std::map<std::string, RouteMetricsPtr, std::less<>> by_host;
   // Host names are told apart only where the environment asks for it, and only so many of them.

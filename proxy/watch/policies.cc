@@ -10,24 +10,31 @@ using GetProfile = pb::destination::Destination::GetProfile;
 using WatchPolicy = pb::outbound::OutboundPolicies::Watch;
 using WatchPort = pb::inbound::InboundServerPolicies::WatchPort;
 
+// What a profile says that matters here; by default there is none.
+struct Profile {
+  bool opaque = false;
+  EndpointPtr endpoint;
+};
+
+Profile profile_from(const pb::destination::DestinationProfile& from, const Unsupported& unsupported) {
+  if (!from.fully_qualified_name.empty() && (!from.routes.empty() || !from.dst_overrides.empty())) {
+    unsupported("service profiles");
+  }
+  return {from.opaque_protocol, from.endpoint ? endpoint_from(*from.endpoint, {}) : nullptr};
+}
+
 // What is known of one target; published when both halves have answered.
 struct TargetState {
-  std::optional<std::optional<pb::destination::DestinationProfile>> profile;  // outer: answered
-  std::optional<ClientPolicyPtr> policy;                                      // null: none was found
-  ClientPolicyPtr combined(const net::SocketAddr& target, const Unsupported& unsupported) const;
+  std::optional<Profile> profile;
+  std::optional<ClientPolicyPtr> policy;  // null: none was found
+  ClientPolicyPtr combined(const net::SocketAddr& target) const;
 };
 
 // proxy.md §3.2: precedence of profile and policy.
-ClientPolicyPtr TargetState::combined(const net::SocketAddr& target, const Unsupported& unsupported) const {
-  const pb::destination::DestinationProfile* const found = profile && *profile ? &**profile : nullptr;
-  const bool opaque = found != nullptr && found->opaque_protocol;
-  if (found != nullptr && !found->fully_qualified_name.empty() && (!found->routes.empty() || !found->dst_overrides.empty())) {
-    unsupported("service profiles");
-  }
+ClientPolicyPtr TargetState::combined(const net::SocketAddr& target) const {
+  const bool opaque = profile->opaque;
   if (*policy == nullptr) {
-    EndpointPtr endpoint;
-    if (found != nullptr && found->endpoint) endpoint = endpoint_from(*found->endpoint, {});
-    if (endpoint) return forward_policy(std::move(endpoint), "endpoint", opaque);
+    if (profile->endpoint) return forward_policy(profile->endpoint, "endpoint", opaque);
     auto bare = std::make_shared<EndpointInfo>();
     bare->addr = target;
     return forward_policy(std::move(bare), "fallback", opaque);
@@ -52,9 +59,8 @@ bool contains(const std::vector<net::Cidr>& networks, const net::IpAddr& ip) {
   return std::any_of(networks.begin(), networks.end(), [&](const net::Cidr& net) { return net.contains(ip); });
 }
 
-void publish_if_known(TargetState& state, const net::SocketAddr& target, const Unsupported& unsupported,
-                      const PublishClient& publish) {
-  if (state.profile && state.policy) publish(state.combined(target, unsupported));
+void publish_if_known(TargetState& state, const net::SocketAddr& target, const PublishClient& publish) {
+  if (state.profile && state.policy) publish(state.combined(target));
 }
 
 net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetState& state, const PublishClient& publish) {
@@ -62,14 +68,40 @@ net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetS
   request.path = target.to_string();
   request.context_token = parts.config.destination_context;
   const auto on_message = [&](const pb::destination::DestinationProfile& profile) {
-    state.profile.emplace(profile);
-    publish_if_known(state, target, parts.unsupported, publish);
+    state.profile = profile_from(profile, parts.unsupported);
+    publish_if_known(state, target, publish);
   };
   const StreamLimits limits = stream_limits(parts.config, parts.config.destination);
   const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition};
   const grpc::Status ended = co_await watch_stream<GetProfile>(parts, limits, std::move(request), terminal, on_message);
-  state.profile.emplace(std::nullopt);
-  publish_if_known(state, target, parts.unsupported, publish);
+  state.profile.emplace();
+  publish_if_known(state, target, publish);
+}
+
+// A task of its own: most targets that are no Service have no policy, and what asked for it is not kept.
+net::Task<void> follow_policy(WatchParts parts, net::SocketAddr target, TargetState& state, const PublishClient& publish) {
+  pb::outbound::TrafficSpec request;
+  request.source_workload = parts.config.policy_workload;
+  request.target_case = pb::outbound::TrafficSpec::TargetCase::addr;
+  request.addr = address_to(target);
+  const auto on_message = [&](const pb::outbound::OutboundPolicy& policy) {
+    ClientPolicyPtr converted = client_policy_from(policy, parts.unsupported);
+    if (!converted->invalid.empty()) {
+      parts.log.error("the policy of a target cannot be used", {{"target", target.to_string()}, {"reason", converted->invalid}});
+    }
+    state.policy.emplace(std::move(converted));
+    publish_if_known(state, target, publish);
+  };
+  const StreamLimits limits = stream_limits(parts.config, parts.config.policy);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition,
+                                            grpc::Code::NotFound, grpc::Code::Unimplemented};
+  const grpc::Status ended = co_await watch_stream<WatchPolicy>(parts, limits, std::move(request), terminal, on_message);
+  if (ended.code == grpc::Code::NotFound || ended.code == grpc::Code::Unimplemented) {
+    state.policy.emplace(nullptr);
+  } else {
+    state.policy.emplace(invalid_client_policy("the control plane refused the target: " + ended.message));
+  }
+  publish_if_known(state, target, publish);
 }
 
 PodLife life_from(const pb::inbound::Life& life) {
@@ -118,30 +150,9 @@ net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles, n
     const WatchParts with{parts.config, profiles, parts.metrics, parts.log, parts.unsupported};
     scope.spawn(follow_profile(with, target, state, publish));
   } else {
-    state.profile.emplace(std::nullopt);
+    state.profile.emplace();
   }
-  pb::outbound::TrafficSpec request;
-  request.source_workload = parts.config.policy_workload;
-  request.target_case = pb::outbound::TrafficSpec::TargetCase::addr;
-  request.addr = address_to(target);
-  const auto on_message = [&](const pb::outbound::OutboundPolicy& policy) {
-    ClientPolicyPtr converted = client_policy_from(policy, parts.unsupported);
-    if (!converted->invalid.empty()) {
-      parts.log.error("the policy of a target cannot be used", {{"target", target.to_string()}, {"reason", converted->invalid}});
-    }
-    state.policy.emplace(std::move(converted));
-    publish_if_known(state, target, parts.unsupported, publish);
-  };
-  const StreamLimits limits = stream_limits(parts.config, parts.config.policy);
-  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition,
-                                            grpc::Code::NotFound, grpc::Code::Unimplemented};
-  const grpc::Status ended = co_await watch_stream<WatchPolicy>(parts, limits, std::move(request), terminal, on_message);
-  if (ended.code == grpc::Code::NotFound || ended.code == grpc::Code::Unimplemented) {
-    state.policy.emplace(nullptr);
-  } else {
-    state.policy.emplace(invalid_client_policy("the control plane refused the target: " + ended.message));
-  }
-  publish_if_known(state, target, parts.unsupported, publish);
+  co_await follow_policy(parts, target, state, publish);
   co_await scope.join();
 }
 

@@ -392,20 +392,37 @@ def memory(w):
     began = time.monotonic()
     until("the index is complete", lambda: control.ready() and control.objects("Pod") >= pods, 120)
     print(f"# {pods} pods and {control.objects('EndpointSlice')} slices listed in {time.monotonic() - began:.1f} s")
-    time.sleep(2)
-    after = control.memory_kib()
+    after = settled(control, before[0] + 4 * pods)
     each = (after[0] - before[0]) / pods
     print(f"# resident {before[1]} -> {after[1]} KiB, anonymous {before[0]} -> {after[0]} KiB: {each:.2f} KiB a pod")
     # Everything once more after a gap: no growth.
-    w.server.stop()
-    w.server.start()
-    until("listed anew", lambda: control.lists("pods") >= 2 and control.metric("tulle_control_kubernetes_behind") == 0, 60)
-    time.sleep(2)
-    again = control.memory_kib()
+    # The server has a gap to tell of only where something was written behind the pods, and no bookmark came since.
+    for number in range(4):
+        w.server.apply(service(f"later-{number}", f"10.96.9.{number + 1}"))
+        w.server.stop()
+        w.server.start()
+        w.server.apply(service(f"after-{number}", f"10.96.10.{number + 1}"))
+        until("it follows again", lambda: control.objects("Service") == service_count(w), 60)
+        until("it is not behind", lambda: control.metric("tulle_control_kubernetes_behind") == 0, 60)
+        if control.lists("pods") >= 2:
+            break
+    assert control.lists("pods") >= 2, "there was no gap"
+    most = before[0] + 1.15 * (after[0] - before[0]) + 1024
+    again = settled(control, most)
     print(f"# after a gap: anonymous {again[0]} KiB")
     control.stop()
     assert each <= 4.0, f"{each:.2f} KiB a pod"
-    assert again[0] - before[0] <= 1.15 * (after[0] - before[0]) + 1024, "grows with lists"
+    assert again[0] <= most, "grows with lists"
+
+
+def settled(control, most_kib, seconds=60):
+    """The memory once buffers of a list have gone back to the system, which takes the longer the busier the machine is: what it is when it
+    comes under `most_kib`, or at the end of that time."""
+    time.sleep(2)
+    end = time.monotonic() + seconds
+    while (found := control.memory_kib())[0] > most_kib and time.monotonic() < end:
+        time.sleep(0.5)
+    return found
 
 
 def fill(w, pods):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// chart_render FOLDER [-f FILE | --set LINE | --set-string LINE]...: a chart's folder as `helm template` prints it, with
-// the renderer of tulle. For tests.
+// chart_render FOLDER [-f FILE | --set LINE | --set-string LINE]...: a chart's folder as `helm
+// template` prints it, with the renderer of tulle. For tests.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -32,7 +32,8 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   std::vector<std::pair<std::string, std::string>> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) files.emplace_back(entry.path().lexically_relative(folder).string(), read(entry.path()));
+    if (entry.is_regular_file())
+      files.emplace_back(entry.path().lexically_relative(folder).string(), read(entry.path()));
   }
   std::vector<Source> sources;
   for (const auto& [path, text] : files) sources.push_back({path, text});
@@ -53,7 +54,8 @@ int main(int argc, char** argv) {
   }
   std::vector<std::string> warnings;
   Rendered rendered;
-  if (!render(*chart, coalesce(*chart, given, warnings), {"test", "linkerd"}, rendered, problem)) return fail(problem);
+  if (!render(*chart, coalesce(*chart, given, warnings), {"test", "linkerd"}, rendered, problem))
+    return fail(problem);
   std::cout << to_text(rendered);
   return 0;
 }

@@ -7,6 +7,7 @@ usage: charts_test.py [CASE...]      (root; prints TAP; everything runs in a net
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,19 @@ class Helm:
         path = chart if "/" in chart else os.path.join(CHARTS, chart)
         return self.ok("template", "mesh", path, "-n", ns, "--kube-version", "1.34.0", values=values or {})
 
+    def template_each(self, chart, many):
+        """What the chart renders with each of these values, all by one Helm: they are its dependencies, under names of their own."""
+        wrapper = tempfile.mkdtemp(prefix="wrapper", dir=self.folder)
+        shutil.copytree(os.path.join(CHARTS, chart), f"{wrapper}/charts/{chart}")
+        with open(f"{wrapper}/Chart.yaml", "w", encoding="utf-8") as f:
+            yaml.safe_dump({"apiVersion": "v2", "name": "wrapper", "version": "0.1.0",
+                            "dependencies": [{"name": chart, "version": "*", "alias": f"v{i}"} for i in range(len(many))]}, f)
+        made = self.template(wrapper, {f"v{i}": values for i, values in enumerate(many)})
+        out = [""] * len(many)
+        for source, text in re.findall(r"^# Source: wrapper/charts/v(\d+)/\S+\n(.*?)(?=^---$|\Z)", made, re.M | re.S):
+            out[int(source)] += f"---\n{text}"
+        return out
+
     def refusal(self, chart, values):
         code, _, errors = self.call("template", "mesh", os.path.join(CHARTS, chart), "--kube-version", "1.34.0", values=values)
         assert code != 0, (chart, values)
@@ -183,20 +197,22 @@ def every_value_does_something(w):
         del made["ConfigMap", "linkerd-config"]
         return made
 
-    plain, silent, idle, places = {}, {}, {}, {}
+    silent, idle, places, tried = {}, {}, {}, []
     for path, schema in leaves(schema_of("linkerd-control-plane")):
         value = another(path, schema, default_of(w.helm.defaults, path))
-        if injected(path) or path == "enablePSP":
-            if path != "enablePSP":
-                idle[path] = value
-            places[path] = "pods that are injected" if injected(path) else "refused"
-            continue
-        beside = next((beside for known, beside in BESIDE.items() if path == known or path.startswith(known + ".")), {})
-        key = json.dumps(beside, sort_keys=True)
-        if key not in plain:
-            plain[key] = without_copy(w.helm.template("linkerd-control-plane", beside))
-        made = without_copy(w.helm.template("linkerd-control-plane", merged(beside, tree(path, value))))
-        kinds = {kind for kind, name in {*made, *plain[key]} if made.get((kind, name)) != plain[key].get((kind, name))}
+        if path == "enablePSP":
+            places[path] = "refused"
+        elif injected(path):
+            places[path] = "pods that are injected"
+            idle[path] = value
+        else:
+            places[path] = ""
+            beside = next((beside for known, beside in BESIDE.items() if path == known or path.startswith(known + ".")), {})
+            tried.append((path, value, beside, merged(beside, tree(path, value))))
+    rendered = map(without_copy, w.helm.template_each("linkerd-control-plane", [values for _, _, *both in tried for values in both]))
+    for path, value, *_ in tried:
+        plain, made = next(rendered), next(rendered)
+        kinds = {kind for kind, name in {*made, *plain} if made.get((kind, name)) != plain.get((kind, name))}
         places[path] = "every object" if len(kinds) > 8 else ", ".join(sorted(kinds))
         if not kinds:
             silent[path] = value

@@ -168,7 +168,7 @@ def row_0_4_a_leaf_is_renewed_with_no_restart(t):
 
 
 def rows_0_5_and_1_11_the_issuer_is_renewed_every_30_s_and_nothing_fails(t):
-    c, rounds = t.c, 10 if SOAK else 2
+    c, rounds = t.c, 10 if SOAK else 1
     load = Load(c, NS, "http://web/")
     first, before = revision(c), issuer_secret(c)["tls.crt"]
     c.apply(CERTIFICATE.format(duration="1h", renew="59m30s"))

@@ -47,14 +47,6 @@ def restarted_nothing_fails(c):
     load.nothing_failed()
 
 
-def an_api_server_away_for_long_nothing_fails(c):
-    load = Load(c, NS, "http://web/")
-    with c.hold("apiserver"):
-        time.sleep(40)
-    wait(lambda: c.get("namespaces"), "the API server is back", 60)
-    load.nothing_failed()
-
-
 def a_node_without_power_is_left_within_15_s(c):
     """Its endpoints fail for at most 15 s, then nothing does, though Kubernetes notices only after 40 s."""
     # The control plane, DNS and the client stand elsewhere: this is about endpoints.
@@ -77,7 +69,7 @@ def a_node_without_power_is_left_within_15_s(c):
     cut = datetime.datetime.now(datetime.timezone.utc)
     c.kill_node(victim)
     try:
-        time.sleep(40)
+        time.sleep(30)
         told = load.end()
     finally:
         c.start_node(victim)
@@ -169,21 +161,19 @@ def what_it_costs(c):
         print(f"# memory of the {what}: {everything:.1f} MiB, {anonymous:.1f} MiB of it no file's")
         assert anonymous < 16, what
     times = {"enabled": [], "disabled": []}
-    for i in range(5):
+    for i in range(3):
         for inject, list_of in times.items():
             name = f"start-{inject}-{i}"
             began = time.monotonic()
             c.apply(pod(name, NS, container(command=["sleep", "60"]), annotations={"linkerd.io/inject": inject}, terminationGracePeriodSeconds=0))
             c.kubectl("-n", NS, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
             list_of.append(time.monotonic() - began)
-    meshed, plain = (sorted(times[k])[2] for k in ("enabled", "disabled"))
+    meshed, plain = (sorted(times[k])[1] for k in ("enabled", "disabled"))
     print(f"# a pod is ready after {meshed:.2f} s with the mesh, {plain:.2f} s without: {meshed - plain:.2f} s more")
 
 
 CASES = [it_installs, scaled_up_and_down_nothing_fails, restarted_nothing_fails, a_node_without_power_is_left_within_15_s,
          beside_an_idle_client_nobody_is_dialled_who_left, what_it_costs]
-if SOAK:
-    CASES.insert(3, an_api_server_away_for_long_nothing_fails)
 
 
 def main():

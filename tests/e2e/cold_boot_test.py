@@ -13,7 +13,7 @@ from harness import Cluster, Failed, container, deployment, report, server, serv
 from mesh import CONTROL, MESH, Authority, clock_values, describe, give_control_plane_a_clock, install, metrics, ready_pods, set_clocks, total, uninstall  # noqa: E402
 
 NS, HOUR, PATIENCE = "cold", 3600, 180
-LIFETIME, FIRST = 40, 100  # seconds: of leaves, of the first issuer
+LIFETIME, FIRST = 30, 60  # seconds: of leaves, of the first issuer
 
 
 def answers(c):

@@ -23,7 +23,7 @@ def blocks(guide):
     with open(os.path.join(TOP, "docs/guides", guide), encoding="utf-8") as f:
         text = f.read()
     found, heading = [], ""
-    for match in re.finditer(r"^## (?P<heading>.*)$|^```(?P<mark>\w*)\n(?P<body>.*?)^```$", text, re.M | re.S):
+    for match in re.finditer(r"^## (?P<heading>[^\n]*)$|^```(?P<mark>\w*)\n(?P<body>.*?)^```$", text, re.M | re.S):
         if match["heading"]:
             heading = match["heading"]
         elif match["mark"] == "sh":

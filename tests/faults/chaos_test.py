@@ -153,12 +153,13 @@ def what_was_not_processed_goes_once_more(w):
     until(lambda: "200" in w.get(h2, "/", "--http2-prior-knowledge"), "the bare application is reached")
     out = {}
     for path in load_numbers:
-        load = w.load(h2, "h2", path=path, rate=60, connections=3, seconds=3)
+        # One after the other where each is told to go elsewhere: what goes once more must not meet the GOAWAY of its neighbour.
+        load = w.load(h2, "h2", path=path, rate=60, connections=1 if path == "/goaway" else 3, seconds=3)
         load.end()
         counts = json.loads(w.get(h2, "/counts", "--http2-prior-knowledge").rpartition("\n")[0])
         served = {k: v for k, v in counts.items() if k.isdigit() and k != "0"}
         out[path] = [load.result["done"], load.result["failed"]]
-        assert load.result["done"] > 100 and load.result["failed"] == 0, (path, load.result)
+        assert load.result["done"] > 50 and load.result["failed"] == 0, (path, load.result)
         w.mesh.kill(w.apps[bare.name, "h2"])  # fresh counts
         w.apps[bare.name, "h2"] = bare.popen(PYTHON, os.path.join(os.path.dirname(__file__), "../support/apps.py"), "h2", str(PORTS["h2"]), "bare", log="h2.log")
         wait_port(bare, PORTS["h2"])

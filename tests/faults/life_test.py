@@ -6,13 +6,14 @@ usage: life_test.py BIN_DIR [CASE...]      (root; prints TAP)
 """
 import os
 import signal
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from world import World  # noqa: E402
 from cases import PYTHON, Cases, run_in, until  # noqa: E402
-from mesh import Mesh  # noqa: E402
+from mesh import Mesh, wait_port  # noqa: E402
 
 LIMIT = """
 apiVersion: policy.linkerd.io/v1beta3
@@ -134,7 +135,125 @@ def leaves_are_renewed_under_load(_):
     return {"h1_h2_bytes_done_failed": out}
 
 
-CASES = [every_family_inbound_and_outbound, draining_finishes_what_is_under_way, four_workers_count_as_one, leaves_are_renewed_under_load]
+ANCHOR = ["-addext", "basicConstraints=critical,CA:true", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+
+
+class Authority:
+    """A trust anchor of its own with one issuer under it, as an administrator makes them."""
+
+    def __init__(self, mesh, name):
+        self.folder = os.path.join(mesh.dir, name)
+        os.makedirs(self.folder)
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        self.openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=root.linkerd.cluster.local", *ANCHOR)
+        self.openssl("req", *curve, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=identity.linkerd.cluster.local")
+        with open(os.path.join(self.folder, "issuer.ext"), "w") as f:
+            f.write("basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectAltName=DNS:identity.linkerd.cluster.local\n")
+        self.openssl("x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20", "-extfile", "issuer.ext",
+                     "-out", "tls.crt")
+
+    def openssl(self, *argv):
+        subprocess.run(["openssl", *argv], cwd=self.folder, check=True, capture_output=True)
+
+    def read(self, name):
+        with open(os.path.join(self.folder, name)) as f:
+            return f.read()
+
+
+def anchors_follow_each_other_under_load(_):
+    """A second anchor is announced, becomes the issuer's, and the first goes: running proxies hear of it with their next leaf; pods that
+    know the first only, both, and the second only talk with each other all the while, and no request fails."""
+    with Mesh(sys.argv[1], lifetime="20s", skew="0s", name="anchor") as mesh:
+        # Leaves are renewed far more often than they end, so that the case is short.
+        w = World(mesh, IDENTITY_MIN_REFRESH="2s", IDENTITY_MAX_REFRESH="3s")
+        second = Authority(mesh, "second")
+
+        def put(name, text):
+            path = os.path.join(mesh.issuer, name)
+            with open(path + ".new", "w") as f:
+                f.write(text)
+            os.rename(path + ".new", path)
+
+        def all_have_renewed(pods, what):
+            count = {pod.name: pod.metric("control_identity_cert_refreshes_total", result="ok") for pod in pods}
+            # The second of two: the first may have been under way.
+            until(lambda: all(pod.metric("control_identity_cert_refreshes_total", result="ok") >= count[pod.name] + 2 for pod in pods), what, 30)
+
+        def newcomer(name):
+            pod = mesh.pod(name)
+            pod.ports = [8080]
+            service = mesh.service(name, pod, 80, 8080)
+            pod.meshed = True
+            mesh.write_manifests()
+            w.start_apps(pod, ("http",))
+            mesh.start_proxy(pod, **w.env)
+            for other in w.meshed:  # both ways, and with mutual TLS
+                until(lambda other=other: w.ok(service, pod=other), f"{other.name} reaches {name}")
+                assert pod.metric("request_total", direction="inbound", client_id=other.identity, tls="true") >= 1, other.name
+            until(lambda: w.ok(w.single["http"], pod=pod), f"{name} reaches the others")
+            assert w.a.metric("request_total", direction="inbound", client_id=pod.identity, tls="true") >= 1
+            w.meshed.append(pod)
+
+        with open(os.path.join(mesh.issuer, "ca.crt")) as f:
+            first = f.read()
+        os.unlink(os.path.join(mesh.issuer, "ca.key"))  # nobody issues with the first any more
+        loads = [w.load(w.pair["http"], rate=50), w.load(w.pair["echo"], "bytes", rate=20, fresh=True)]
+        put("ca.crt", first + second.read("ca.crt"))
+        time.sleep(1.5)  # the folder is looked at every second
+        all_have_renewed(w.meshed, "all know both anchors")
+        newcomer("knows-both")
+        put("tls.key", second.read("tls.key"))
+        put("tls.crt", second.read("tls.crt"))
+        time.sleep(1.5)
+        all_have_renewed(w.meshed, "all have leaves of the second")
+        put("ca.crt", second.read("ca.crt"))
+        time.sleep(1.5)
+        newcomer("knows-second")
+        out = []
+        for load in loads:
+            load.end()
+            out.append([load.result["done"], load.result["failed"]])
+            assert load.result["done"] > 100 and load.result["failed"] == 0, load.result
+    return {"h1_bytes_done_failed": out}
+
+
+def an_endpoint_that_cannot_prove_its_identity_gets_nothing(w):
+    """A Service whose pod shows another identity than the control plane tells, or none at all: the request is an error for the client,
+    and not one byte of it reaches the application in plain text."""
+    seen = ("import socket,sys,time\ns=socket.socket(socket.AF_INET6);s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1);s.bind(('::',8080));s.listen(50)\n"
+            "while True:\n c,_=s.accept();c.settimeout(3)\n try: d=c.recv(10000)\n except OSError: d=b''\n"
+            " print(d[:200],flush=True)\n"
+            " if d[:4] in (b'GET ',b'PRI ',b'POST'): c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')\n c.close()\n")
+    out = {}
+    for name in ("other-identity", "no-proxy"):
+        pod = w.mesh.pod(name)
+        pod.ports, pod.meshed = [8080], True
+        service = w.mesh.service(name, pod, 80, 8080)
+        w.mesh.write_manifests()
+        pod.popen(PYTHON, "-c", seen, log="seen.log")
+        wait_port(pod, 8080)
+        if name == "other-identity":
+            pod.sa = "somebody-else"
+            w.mesh.write_manifests()
+            w.mesh.start_proxy(pod, **w.env)
+            pod.sa = name  # what the control plane tells from now on; its proxy remains somebody else
+            w.mesh.write_manifests()
+        time.sleep(1)
+        codes = [w.get(service, "/secret").rpartition("\n")[2] for _ in range(3)]
+        out[name] = codes
+        assert all(code in ("502", "503", "504") for code in codes), (name, codes)
+        with open(os.path.join(pod.files, "seen.log")) as f:
+            text = f.read()
+        assert "GET" not in text and "secret" not in text and "PRI" not in text, (name, text)
+        # The application is there, and tells what it sees.
+        assert w.plain.curl(f"http://{pod.ip}:8080/open") == "ok", name
+        with open(os.path.join(pod.files, "seen.log")) as f:
+            assert "GET /open" in f.read(), name
+    return out
+
+
+CASES = [every_family_inbound_and_outbound, draining_finishes_what_is_under_way, four_workers_count_as_one, leaves_are_renewed_under_load,
+         anchors_follow_each_other_under_load, an_endpoint_that_cannot_prove_its_identity_gets_nothing]
 
 
 def main():

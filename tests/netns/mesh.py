@@ -298,6 +298,8 @@ class Mesh:
             p + "INBOUND_PORTS": ",".join(str(port) for port in pod.ports), p + "INBOUND_CONNECT_TIMEOUT": "100ms",
             p + "OUTBOUND_CONNECT_TIMEOUT": "1000ms", p + "CONTROL_STREAM_INITIAL_TIMEOUT": "3s", p + "SHUTDOWN_GRACE_PERIOD": "10s",
             p + "CONTROL_STREAM_IDLE_TIMEOUT": "5m", p + "CONTROL_STREAM_LIFETIME": "1h"}
+        for direction in ("INBOUND", "OUTBOUND"):
+            settings |= {p + direction + "_SERVER_HTTP2_KEEP_ALIVE_INTERVAL": "10s", p + direction + "_SERVER_HTTP2_KEEP_ALIVE_TIMEOUT": "3s"}
         settings.update({p + key: value for key, value in env.items()})
         return settings
 

@@ -2,11 +2,13 @@
 // Two workloads in two network namespaces in one process (design rule 3.6), the shape of a proxy per node:
 //   two_workloads NAMESPACE-FILE SETTINGS-FILE NAMESPACE-FILE SETTINGS-FILE
 // A settings file holds the variables of one proxy, NAME=VALUE, each ended by a NUL byte. Runs until it is killed.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
