@@ -28,7 +28,8 @@ class Progress {
   explicit Progress(bool shown) : shown_(shown) {}
   void operator()(std::string_view what, std::string_view error) {
     if (!shown_) return;
-    std::string line = what.empty() ? "" : concat("… ", what, ": ", error.substr(0, error.find('\n')));
+    std::string line =
+        what.empty() ? "" : concat("… ", what, ": ", error.substr(0, error.find('\n')));
     if (line.size() > 110) line = line.substr(0, 110) + "…";
     std::cerr << "\r\033[K" << line << std::flush;
   }
@@ -56,7 +57,10 @@ int run(Flags& flags) {
   const std::unique_ptr<Cluster> cluster = Cluster::open(flags.cluster, problem);
   if (cluster == nullptr) {
     checks.forget = [] {};
-    run_checks({{"kubernetes-api", {{"can initialize the client", "k8s-api", kFatal, [&] { return fail(problem); }}}}}, checks, reporter);
+    run_checks(
+        {{"kubernetes-api",
+          {{"can initialize the client", "k8s-api", kFatal, [&] { return fail(problem); }}}}},
+        checks, reporter);
     return reporter.finish() ? 0 : 1;
   }
   ClusterView view(*cluster);
@@ -68,12 +72,17 @@ int run(Flags& flags) {
 }  // namespace
 
 void add_cluster_flags(CLI::App* command, ClusterFlags& flags) {
-  command->add_option("--kubeconfig", flags.kubeconfig, "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
+  command->add_option("--kubeconfig", flags.kubeconfig,
+                      "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
   command->add_option("--context", flags.context, "of the kubeconfig");
   command->add_option("--as", flags.as, "the user to be taken for");
-  command->add_option("--as-group", flags.as_groups, "groups to be taken for a member of")->allow_extra_args(false);
-  command->add_option("--cni-namespace", flags.cni_ns, "where the CNI plugin is")->capture_default_str();
-  command->add_option("-L,--linkerd-namespace", flags.ns, "where the control plane is")->envname("LINKERD_NAMESPACE")->capture_default_str();
+  command->add_option("--as-group", flags.as_groups, "groups to be taken for a member of")
+      ->allow_extra_args(false);
+  command->add_option("--cni-namespace", flags.cni_ns, "where the CNI plugin is")
+      ->capture_default_str();
+  command->add_option("-L,--linkerd-namespace", flags.ns, "where the control plane is")
+      ->envname("LINKERD_NAMESPACE")
+      ->capture_default_str();
   // Nothing here needs a port-forward around the API server.
   command->add_option("--api-addr", "accepted; everything goes through the API server")->group("");
   command->add_flag("--verbose", "accepted")->group("");
@@ -81,18 +90,27 @@ void add_cluster_flags(CLI::App* command, ClusterFlags& flags) {
 
 void add_check_command(CLI::App& app, const char* version, int& status) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* const check = app.add_subcommand("check", "is the mesh of a cluster well, and if not, what is to be done; exit 1 if not");
+  CLI::App* const check = app.add_subcommand(
+      "check", "is the mesh of a cluster well, and if not, what is to be done; exit 1 if not");
   add_cluster_flags(check, flags->cluster);
-  CLI::Option* const pre = check->add_flag("--pre", flags->check.pre, "before an installation: can it work");
+  CLI::Option* const pre =
+      check->add_flag("--pre", flags->check.pre, "before an installation: can it work");
   check->add_flag("--crds", flags->check.crds, "after the installation of the CRDs")->excludes(pre);
   check->add_flag("--proxy", flags->check.proxy, "the data plane, too")->excludes(pre);
   check->add_option("-n,--namespace", flags->check.ns, "with --proxy: whose pods; by default all");
-  check->add_flag("--linkerd-cni-enabled", flags->check.cni_enabled, "with --pre: the CNI plugin must be there")->needs(pre);
-  check->add_option("--expected-version", flags->check.expected_version, "which version everything should have");
+  check
+      ->add_flag("--linkerd-cni-enabled", flags->check.cni_enabled,
+                 "with --pre: the CNI plugin must be there")
+      ->needs(pre);
+  check->add_option("--expected-version", flags->check.expected_version,
+                    "which version everything should have");
   flags->check.version = version;
   check->add_option("--cli-version-override", flags->check.version)->group("");
-  check->add_option("--wait", flags->wait, "how long to try again what may still become well")->capture_default_str();
-  check->add_option("-o,--output", flags->output, "table, basic (no colors), json, or short (only what is not well)")
+  check->add_option("--wait", flags->wait, "how long to try again what may still become well")
+      ->capture_default_str();
+  check
+      ->add_option("-o,--output", flags->output,
+                   "table, basic (no colors), json, or short (only what is not well)")
       ->check(CLI::IsMember({"table", "basic", "json", "short"}))
       ->capture_default_str();
   check->callback([flags, &status] { status = run(*flags); });

@@ -20,13 +20,14 @@ k8s::ApiClient::Options client_options(const ClusterFlags& flags) {
   options.check_continuity = false;  // one look needs none
   options.max_body = kMaxBody;
   if (!flags.as.empty()) options.headers.emplace_back("impersonate-user", flags.as);
-  for (const std::string& group : flags.as_groups) options.headers.emplace_back("impersonate-group", group);
+  for (const std::string& group : flags.as_groups)
+    options.headers.emplace_back("impersonate-group", group);
   return options;
 }
 
 // Takes requests until none is left; several of these run at once.
-net::Task<void> take(k8s::ApiClient& client, const std::vector<k8s::ApiRequest>& requests, std::size_t& next,
-                     std::vector<Reply>& replies) {
+net::Task<void> take(k8s::ApiClient& client, const std::vector<k8s::ApiRequest>& requests,
+                     std::size_t& next, std::vector<Reply>& replies) {
   while (next < requests.size()) {
     const std::size_t mine = next++;
     const Deadline by = client.loop().after(kPatience);
@@ -37,7 +38,8 @@ net::Task<void> take(k8s::ApiClient& client, const std::vector<k8s::ApiRequest>&
       reply.body = std::move(response.body);
     } else {
       // The server's own sentence names the object.
-      reply.problem = response.status.message.empty() ? response.status.to_string() : response.status.message;
+      reply.problem =
+          response.status.message.empty() ? response.status.to_string() : response.status.message;
     }
   }
 }
@@ -52,7 +54,8 @@ Answer read(Reply reply) {
   static_cast<Reply&>(answer) = std::move(reply);
   if (!answer.ok()) return answer;
   answer.value = inject::parse_json(answer.body, answer.problem).value_or(Value());
-  if (!answer.problem.empty()) answer.problem = concat("the API server's answer cannot be read: ", answer.problem);
+  if (!answer.problem.empty())
+    answer.problem = concat("the API server's answer cannot be read: ", answer.problem);
   answer.body.clear();
   return answer;
 }
@@ -91,7 +94,9 @@ std::unique_ptr<Cluster> Cluster::open(const ClusterFlags& flags, std::string& p
   const std::string path = kubeconfig_path(flags);
   k8s::AccessResult access = k8s::kubeconfig_access(path, flags.context);
   if (const auto* const bad = std::get_if<k8s::AccessProblem>(&access)) {
-    problem = concat(bad->reason, "\nname a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its contexts with --context");
+    problem = concat(bad->reason,
+                     "\nname a kubeconfig with --kubeconfig or $KUBECONFIG, and one of its "
+                     "contexts with --context");
     return nullptr;
   }
   auto loop = net::Loop::create();
@@ -102,13 +107,15 @@ std::unique_ptr<Cluster> Cluster::open(const ClusterFlags& flags, std::string& p
   const k8s::ClusterAccess& cluster = std::get<k8s::ClusterAccess>(access);
   auto owned = std::make_unique<Owned>();
   owned->loop = *std::move(loop);
-  owned->dialer.emplace(*owned->loop, owned->sockets, cluster, static_cast<std::uint64_t>(wall_now().time_since_epoch().count()));
+  owned->dialer.emplace(*owned->loop, owned->sockets, cluster,
+                        static_cast<std::uint64_t>(wall_now().time_since_epoch().count()));
   auto out = std::make_unique<Cluster>(*owned->loop, *owned->dialer, cluster, flags);
   out->owned_ = std::move(owned);
   return out;
 }
 
-Cluster::Cluster(net::Loop& loop, k8s::Dialer& dialer, const k8s::ClusterAccess& access, const ClusterFlags& flags)
+Cluster::Cluster(net::Loop& loop, k8s::Dialer& dialer, const k8s::ClusterAccess& access,
+                 const ClusterFlags& flags)
     : loop_(loop),
       flags_(flags),
       default_ns_(access.ns.empty() ? "default" : access.ns),
@@ -130,7 +137,8 @@ std::vector<Reply> Cluster::ask(const std::vector<k8s::ApiRequest>& requests) {
   std::vector<Reply> replies(requests.size());
   std::size_t next = 0;
   net::TaskScope scope;
-  for (std::size_t i = 0; i < std::min(kAtOnce, requests.size()); ++i) scope.spawn(take(client_, requests, next, replies));
+  for (std::size_t i = 0; i < std::min(kAtOnce, requests.size()); ++i)
+    scope.spawn(take(client_, requests, next, replies));
   run(scope);
   return replies;
 }
@@ -163,7 +171,8 @@ std::vector<Answer> Cluster::post_all(const std::string& path, const std::vector
   return read_all(ask(requests));
 }
 
-Reply Cluster::list(const std::string& path, const std::function<void(const Value&)>& visit, std::string_view query) {
+Reply Cluster::list(const std::string& path, const std::function<void(const Value&)>& visit,
+                    std::string_view query) {
   std::string from;
   for (;;) {
     std::string at = concat(path, "?", kPage);
@@ -177,7 +186,8 @@ Reply Cluster::list(const std::string& path, const std::function<void(const Valu
   }
 }
 
-std::string pod_port_path(std::string_view ns, std::string_view pod, std::string_view port, std::string_view path) {
+std::string pod_port_path(std::string_view ns, std::string_view pod, std::string_view port,
+                          std::string_view path) {
   // The colon must stand as it is: it parts the name from the port.
   return concat(k8s::path_of(k8s::kPods, ns, pod), ":", port, "/proxy", path);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Kubernetes cluster as the user's commands see it: one question after the other (or many at once), with the
-// user's kubeconfig, through the API server alone. Pods are reached through its proxy subresource.
-// Everything a cluster says may be odd: answers are trees in which what is not there is Null.
+// A Kubernetes cluster as the user's commands see it: one question after the other (or many at
+// once), with the user's kubeconfig, through the API server alone. Pods are reached through its
+// proxy subresource. Everything a cluster says may be odd: answers are trees in which what is not
+// there is Null.
 #pragma once
 
 #include <functional>
@@ -49,7 +50,8 @@ class Cluster {
   // Null and what is wrong: no kubeconfig, or one that cannot be used.
   static std::unique_ptr<Cluster> open(const ClusterFlags& flags, std::string& problem);
   // Over a dialer and a loop that outlive it.
-  Cluster(net::Loop& loop, k8s::Dialer& dialer, const k8s::ClusterAccess& access, const ClusterFlags& flags);
+  Cluster(net::Loop& loop, k8s::Dialer& dialer, const k8s::ClusterAccess& access,
+          const ClusterFlags& flags);
   ~Cluster();
 
   const ClusterFlags& flags() const noexcept { return flags_; }
@@ -65,7 +67,8 @@ class Cluster {
   std::vector<Answer> post_all(const std::string& path, const std::vector<Value>& bodies);
   // Every item of a collection, page by page, so that memory holds one page. `query` such as
   // "labelSelector=…", encoded; may be "". The reply says how it ended.
-  Reply list(const std::string& path, const std::function<void(const Value&)>& visit, std::string_view query = {});
+  Reply list(const std::string& path, const std::function<void(const Value&)>& visit,
+             std::string_view query = {});
 
   net::Loop& loop() noexcept { return loop_; }
   k8s::ApiClient& client() noexcept { return client_; }
@@ -84,7 +87,9 @@ class Cluster {
   k8s::ApiClient client_;
 };
 
-// The path of a pod's port behind the API server: "/api/v1/namespaces/shop/pods/web-0:4191/proxy/metrics".
-std::string pod_port_path(std::string_view ns, std::string_view pod, std::string_view port, std::string_view path);
+// The path of a pod's port behind the API server:
+// "/api/v1/namespaces/shop/pods/web-0:4191/proxy/metrics".
+std::string pod_port_path(std::string_view ns, std::string_view pod, std::string_view port,
+                          std::string_view path);
 
 }  // namespace tulle::cli

@@ -41,7 +41,8 @@ int show_version(const VersionFlags& flags) {
     if (cluster != nullptr) {
       ClusterView view(*cluster);
       server = view.values()["linkerdVersion"].string();
-      if (server.empty()) problem = view.object(k8s::path_of(k8s::kConfigMaps, view.ns(), "linkerd-config")).problem;
+      if (server.empty())
+        problem = view.object(k8s::path_of(k8s::kConfigMaps, view.ns(), "linkerd-config")).problem;
       const auto take = [&](const Value& item) {
         const PodView pod = view_of(item);
         if (pod.has_proxy && !pod.ended()) ++proxies[pod.proxy_version];
@@ -66,8 +67,10 @@ int show_version(const VersionFlags& flags) {
   if (!flags.proxy) return 0;
   if (!flags.brief) std::cout << "Proxy versions:\n";
   for (const auto& [version, pods] : proxies) {
-    if (flags.brief) std::cout << version << "\n";
-    else std::cout << "\t" << version << " (" << pods << " pods)\n";
+    if (flags.brief)
+      std::cout << version << "\n";
+    else
+      std::cout << "\t" << version << " (" << pods << " pods)\n";
   }
   return 0;
 }
@@ -84,7 +87,8 @@ struct MetricsFlags {
 
 // Values of these labels tell names of the user's workloads.
 std::string obfuscated(std::string_view text) {
-  static constexpr std::string_view kLabels[] = {"authority", "client_id", "server_id", "target_addr", "dst_service", "dst_namespace"};
+  static constexpr std::string_view kLabels[] = {"authority",   "client_id",   "server_id",
+                                                 "target_addr", "dst_service", "dst_namespace"};
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t open = text.find("=\"", at);
@@ -94,7 +98,9 @@ std::string obfuscated(std::string_view text) {
       break;
     }
     const std::size_t begin = text.find_last_of("{,", open);
-    const std::string_view label = begin == std::string_view::npos || begin < at ? "" : text.substr(begin + 1, open - begin - 1);
+    const std::string_view label = begin == std::string_view::npos || begin < at
+                                       ? ""
+                                       : text.substr(begin + 1, open - begin - 1);
     out += text.substr(at, open + 2 - at);
     const std::string_view value = text.substr(open + 2, close - open - 2);
     const bool hide = std::find(std::begin(kLabels), std::end(kLabels), label) != std::end(kLabels);
@@ -105,7 +111,8 @@ std::string obfuscated(std::string_view text) {
   return out;
 }
 
-void print_metrics(const std::vector<std::string>& heads, const std::vector<Reply>& replies, bool obfuscate) {
+void print_metrics(const std::vector<std::string>& heads, const std::vector<Reply>& replies,
+                   bool obfuscate) {
   for (std::size_t i = 0; i < heads.size(); ++i) {
     std::cout << "#\n" << heads[i] << "#\n";
     if (!replies[i].ok()) {
@@ -116,7 +123,9 @@ void print_metrics(const std::vector<std::string>& heads, const std::vector<Repl
   }
 }
 
-std::string place(std::size_t i, std::size_t n) { return concat(" (", std::to_string(i + 1), " of ", std::to_string(n), ")\n"); }
+std::string place(std::size_t i, std::size_t n) {
+  return concat(" (", std::to_string(i + 1), " of ", std::to_string(n), ")\n");
+}
 
 bool belongs(const PodView& pod, Resource resource, const std::string& name) {
   if (resource == Resource::Pod) return name.empty() || pod.name == name;
@@ -131,25 +140,34 @@ bool belongs(const PodView& pod, Resource resource, const std::string& name) {
 }
 
 int proxy_metrics(const MetricsFlags& flags) {
-  std::string word = flags.resource.front(), name = flags.resource.size() > 1 ? flags.resource[1] : "";
+  std::string word = flags.resource.front(),
+              name = flags.resource.size() > 1 ? flags.resource[1] : "";
   if (const std::size_t slash = word.find('/'); slash != std::string::npos) {
     name = word.substr(slash + 1);
     word.resize(slash);
   }
   const auto resource = resource_of(word);
-  if (!resource || *resource == Resource::Service) return complain(concat(word, ": pod, deployment or another workload, serviceaccount or namespace is wanted, such as deploy/web"));
+  if (!resource || *resource == Resource::Service)
+    return complain(concat(word,
+                           ": pod, deployment or another workload, serviceaccount or namespace is "
+                           "wanted, such as deploy/web"));
   std::string problem;
   const std::unique_ptr<Cluster> cluster = Cluster::open(flags.cluster, problem);
   if (cluster == nullptr) return complain(problem);
-  const std::string ns = *resource == Resource::Namespace ? name : flags.ns.empty() ? cluster->default_ns() : flags.ns;
+  const std::string ns = *resource == Resource::Namespace ? name
+                         : flags.ns.empty()               ? cluster->default_ns()
+                                                          : flags.ns;
   std::vector<PodView> pods;
   const auto take = [&](const Value& item) {
     PodView pod = view_of(item);
-    if (pod.has_proxy && pod.phase == "Running" && belongs(pod, *resource, name)) pods.push_back(std::move(pod));
+    if (pod.has_proxy && pod.phase == "Running" && belongs(pod, *resource, name))
+      pods.push_back(std::move(pod));
   };
   problem = cluster->list(k8s::path_of(k8s::kPods, ns), take).problem;
   if (!problem.empty()) return complain(problem);
-  if (pods.empty()) return complain(concat("no running pod of ", flags.resource.front(), " in the namespace ", ns, " has a proxy"));
+  if (pods.empty())
+    return complain(concat("no running pod of ", flags.resource.front(), " in the namespace ", ns,
+                           " has a proxy"));
   std::vector<std::string> heads, paths;
   for (std::size_t i = 0; i < pods.size(); ++i) {
     heads.push_back(concat("# POD ", pods[i].name, place(i, pods.size())));
@@ -164,7 +182,10 @@ int controller_metrics(const MetricsFlags& flags) {
   const std::unique_ptr<Cluster> cluster = Cluster::open(flags.cluster, problem);
   if (cluster == nullptr) return complain(problem);
   std::vector<Value> pods;
-  problem = cluster->list(k8s::path_of(k8s::kPods, flags.cluster.ns), [&](const Value& pod) { pods.push_back(pod); }).problem;
+  problem = cluster
+                ->list(k8s::path_of(k8s::kPods, flags.cluster.ns),
+                       [&](const Value& pod) { pods.push_back(pod); })
+                .problem;
   if (!problem.empty()) return complain(problem);
   std::vector<std::string> heads, paths;
   for (std::size_t i = 0; i < pods.size(); ++i) {
@@ -174,14 +195,18 @@ int controller_metrics(const MetricsFlags& flags) {
         for (const Value& port : container["ports"].items()) {
           const std::string_view called = port["name"].string();
           if (!called.ends_with("-admin") && called != "admin-http") continue;
-          heads.push_back(concat("# POD ", name, place(i, pods.size()), "# CONTAINER ", container["name"].string(), " \n"));
-          paths.push_back(pod_port_path(flags.cluster.ns, name, port["containerPort"].text(), "/metrics"));
+          heads.push_back(concat("# POD ", name, place(i, pods.size()), "# CONTAINER ",
+                                 container["name"].string(), " \n"));
+          paths.push_back(
+              pod_port_path(flags.cluster.ns, name, port["containerPort"].text(), "/metrics"));
           break;  // several ports of a container tell the same
         }
       }
     }
   }
-  if (paths.empty()) return complain(concat("no pods of a control plane in the namespace ", flags.cluster.ns, ": name it with -L"));
+  if (paths.empty())
+    return complain(concat("no pods of a control plane in the namespace ", flags.cluster.ns,
+                           ": name it with -L"));
   print_metrics(heads, cluster->raw_all(paths), false);
   return 0;
 }
@@ -189,37 +214,50 @@ int controller_metrics(const MetricsFlags& flags) {
 // --- completion ---
 
 // For each command its words: the commands below it and its long flags.
-void collect(const CLI::App& app, const std::string& path, std::vector<std::pair<std::string, std::string>>& into) {
+void collect(const CLI::App& app, const std::string& path,
+             std::vector<std::pair<std::string, std::string>>& into) {
   std::string words;
   for (const CLI::App* const below : app.get_subcommands([](const CLI::App*) { return true; })) {
     words += concat(words.empty() ? "" : " ", below->get_name());
   }
   for (const CLI::Option* const option : app.get_options()) {
     if (option->get_group().empty()) continue;
-    for (const std::string& name : option->get_lnames()) words += concat(words.empty() ? "" : " ", "--", name);
+    for (const std::string& name : option->get_lnames())
+      words += concat(words.empty() ? "" : " ", "--", name);
   }
   into.emplace_back(path, words);
-  for (const CLI::App* const below : app.get_subcommands([](const CLI::App*) { return true; })) collect(*below, concat(path, "/", below->get_name()), into);
+  for (const CLI::App* const below : app.get_subcommands([](const CLI::App*) { return true; }))
+    collect(*below, concat(path, "/", below->get_name()), into);
 }
 
-std::string bash_completion(const std::string& program, const std::vector<std::pair<std::string, std::string>>& commands) {
-  std::string out = concat("_", program, "() {\n  local path= word\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n    case \"$path/$word\" in\n");
+std::string bash_completion(const std::string& program,
+                            const std::vector<std::pair<std::string, std::string>>& commands) {
+  std::string out =
+      concat("_", program,
+             "() {\n  local path= word\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n    "
+             "case \"$path/$word\" in\n");
   for (const auto& [path, words] : commands) {
     if (!path.empty()) out += concat("      ", path, ") path=", path, " ;;\n");
   }
   out += "    esac\n  done\n  case \"$path\" in\n";
-  for (const auto& [path, words] : commands) out += concat("    \"", path, "\") COMPREPLY=($(compgen -W \"", words, "\" -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n");
+  for (const auto& [path, words] : commands)
+    out += concat("    \"", path, "\") COMPREPLY=($(compgen -W \"", words,
+                  "\" -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n");
   return out + concat("  esac\n}\ncomplete -o default -F _", program, " ", program, "\n");
 }
 
-std::string fish_completion(const std::string& program, const std::vector<std::pair<std::string, std::string>>& commands) {
+std::string fish_completion(const std::string& program,
+                            const std::vector<std::pair<std::string, std::string>>& commands) {
   std::string out;
   for (const auto& [path, words] : commands) {
     std::string condition = "__fish_use_subcommand";
-    if (!path.empty()) condition = "__fish_seen_subcommand_from " + path.substr(path.rfind('/') + 1);
+    if (!path.empty())
+      condition = "__fish_seen_subcommand_from " + path.substr(path.rfind('/') + 1);
     for (const std::string_view word : split(words, ' ')) {
       if (word.empty()) continue;
-      out += concat("complete -c ", program, " -n '", condition, "' ", word.starts_with("--") ? concat("-l ", word.substr(2)) : concat("-f -a ", word), "\n");
+      out += concat("complete -c ", program, " -n '", condition, "' ",
+                    word.starts_with("--") ? concat("-l ", word.substr(2)) : concat("-f -a ", word),
+                    "\n");
     }
   }
   return out;
@@ -230,33 +268,50 @@ std::string fish_completion(const std::string& program, const std::vector<std::p
 void add_cluster_commands(CLI::App& app, const char* version, int& status) {
   auto shown = std::make_shared<VersionFlags>();
   shown->client = version;
-  CLI::App* const version_command = app.add_subcommand("version", "of this program, of the control plane, and of proxies");
+  CLI::App* const version_command =
+      app.add_subcommand("version", "of this program, of the control plane, and of proxies");
   add_cluster_flags(version_command, shown->cluster);
   version_command->add_flag("--client", shown->client_only, "only this program's");
   version_command->add_flag("--short", shown->brief, "only the values");
   version_command->add_flag("--proxy", shown->proxy, "how many pods have which version, too");
-  version_command->add_option("-n,--namespace", shown->ns, "with --proxy: whose pods; by default all");
-  version_command->add_option("-o,--output", shown->output, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  version_command->add_option("-n,--namespace", shown->ns,
+                              "with --proxy: whose pods; by default all");
+  version_command->add_option("-o,--output", shown->output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   version_command->callback([shown, &status] { status = show_version(*shown); });
 
-  CLI::App* const diagnostics = app.add_subcommand("diagnostics", "what proxies and the control plane tell of themselves")->alias("dg");
+  CLI::App* const diagnostics =
+      app.add_subcommand("diagnostics", "what proxies and the control plane tell of themselves")
+          ->alias("dg");
   diagnostics->require_subcommand(1);
   auto proxy = std::make_shared<MetricsFlags>();
-  CLI::App* const proxy_command = diagnostics->add_subcommand("proxy-metrics", "metrics of the proxies of pods or a workload, such as deploy/web");
+  CLI::App* const proxy_command = diagnostics->add_subcommand(
+      "proxy-metrics", "metrics of the proxies of pods or a workload, such as deploy/web");
   add_cluster_flags(proxy_command, proxy->cluster);
-  proxy_command->add_option("-n,--namespace", proxy->ns, "of the resource; by default the kubeconfig's");
+  proxy_command->add_option("-n,--namespace", proxy->ns,
+                            "of the resource; by default the kubeconfig's");
   proxy_command->add_flag("--obfuscate", proxy->obfuscate, "hides names of workloads and hosts");
-  proxy_command->add_option("resource", proxy->resource, "TYPE, TYPE/NAME or TYPE NAME")->required()->expected(1, 2);
+  proxy_command->add_option("resource", proxy->resource, "TYPE, TYPE/NAME or TYPE NAME")
+      ->required()
+      ->expected(1, 2);
   proxy_command->callback([proxy, &status] { status = proxy_metrics(*proxy); });
   auto controller = std::make_shared<MetricsFlags>();
-  CLI::App* const controller_command = diagnostics->add_subcommand("controller-metrics", "metrics of the control plane")->alias("cp-metrics");
+  CLI::App* const controller_command =
+      diagnostics->add_subcommand("controller-metrics", "metrics of the control plane")
+          ->alias("cp-metrics");
   add_cluster_flags(controller_command, controller->cluster);
-  controller_command->add_option("-w,--wait", controller->wait, "accepted; each pod has 15 s to answer");
+  controller_command->add_option("-w,--wait", controller->wait,
+                                 "accepted; each pod has 15 s to answer");
   controller_command->callback([controller, &status] { status = controller_metrics(*controller); });
 
   auto shell = std::make_shared<std::string>();
-  CLI::App* const completion = app.add_subcommand("completion", "what a shell needs to complete commands and flags: source <(tulle completion bash)");
-  completion->add_option("shell", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  CLI::App* const completion = app.add_subcommand(
+      "completion",
+      "what a shell needs to complete commands and flags: source <(tulle completion bash)");
+  completion->add_option("shell", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([&app, shell] {
     std::vector<std::pair<std::string, std::string>> commands;
     collect(app, "", commands);

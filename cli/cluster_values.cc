@@ -21,9 +21,9 @@ std::string read_cluster_values(const ClusterFlags& flags, ClusterValues& into) 
   std::string problem;
   const std::unique_ptr<Cluster> cluster = Cluster::open(flags, problem);
   if (cluster == nullptr) return problem;
-  const std::vector<Answer> answers =
-      cluster->get_all({k8s::path_of(k8s::kConfigMaps, flags.ns, "linkerd-config"),
-                        k8s::path_of(k8s::kConfigMaps, flags.ns, "linkerd-identity-trust-roots"), "/version"});
+  const std::vector<Answer> answers = cluster->get_all(
+      {k8s::path_of(k8s::kConfigMaps, flags.ns, "linkerd-config"),
+       k8s::path_of(k8s::kConfigMaps, flags.ns, "linkerd-identity-trust-roots"), "/version"});
   if (answers[0].missing()) {
     return concat("the cluster has no ConfigMap linkerd-config in the namespace ", flags.ns,
                   ": install the control plane first, or name its namespace with -L");

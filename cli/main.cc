@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tulle: the user's command line. `tulle local` runs a mesh on this machine; `stat` and `edges` show it.
+// tulle: the user's command line. `tulle local` runs a mesh on this machine; `stat` and `edges`
+// show it.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -19,18 +20,22 @@ using namespace tulle::cli;
 
 void add_mesh(CLI::App* command, MeshFlags& mesh) {
   command->add_option("--name", mesh.name, "which mesh on this machine")->capture_default_str();
-  command->add_option("--state-dir", mesh.state, "where running meshes are kept")->capture_default_str();
+  command->add_option("--state-dir", mesh.state, "where running meshes are kept")
+      ->capture_default_str();
 }
 
 void add_container(CLI::App* command, ContainerFlags& flags) {
   add_mesh(command, flags.mesh);
   command->add_option("-n,--namespace", flags.ns, "the pod's namespace");
-  command->add_option("-c,--container", flags.container, "a container; by default the first of the application");
+  command->add_option("-c,--container", flags.container,
+                      "a container; by default the first of the application");
   command->add_option("pod", flags.pod, "POD or NAMESPACE/POD")->required();
 }
 
 void add_stat(CLI::App* command, StatFlags& flags, std::vector<std::string>& what) {
-  command->footer("Looks into the cluster of the kubeconfig if there is one and neither --name nor --state-dir is given, else into a mesh of this machine.");
+  command->footer(
+      "Looks into the cluster of the kubeconfig if there is one and neither --name nor --state-dir "
+      "is given, else into a mesh of this machine.");
   add_mesh(command, flags.mesh);
   add_cluster_flags(command, flags.cluster);
   command->add_option("-l,--selector", flags.selector, "in a cluster: only pods with these labels");
@@ -39,7 +44,10 @@ void add_stat(CLI::App* command, StatFlags& flags, std::vector<std::string>& wha
   command->add_option("-o,--output", flags.output, "table, wide or json")
       ->check(CLI::IsMember({"table", "wide", "json"}))
       ->capture_default_str();
-  command->add_option("resource", what, "pod, deployment and other workloads, serviceaccount, namespace or service; TYPE, TYPE/NAME or TYPE NAME")
+  command
+      ->add_option("resource", what,
+                   "pod, deployment and other workloads, serviceaccount, namespace or service; "
+                   "TYPE, TYPE/NAME or TYPE NAME")
       ->expected(0, 2);
 }
 
@@ -68,8 +76,11 @@ void add_stat_commands(CLI::App* parent, int& status) {
     });
     return std::pair(command, mine);
   };
-  const auto [stat_command, mine] = add("stat", "success rate, requests a second and latency, from the proxies' own metrics", &tulle::cli::stat);
-  stat_command->add_option("-t,--time-window", mine->flags.window, "how long to look, such as 10s")->capture_default_str();
+  const auto [stat_command, mine] =
+      add("stat", "success rate, requests a second and latency, from the proxies' own metrics",
+          &tulle::cli::stat);
+  stat_command->add_option("-t,--time-window", mine->flags.window, "how long to look, such as 10s")
+      ->capture_default_str();
   stat_command->add_flag("--unmeshed", mine->flags.unmeshed, "also those without a proxy");
   add("edges", "who talks to whom, secured by which identity", &edges_of);
 }
@@ -78,7 +89,8 @@ void add_stat_commands(CLI::App* parent, int& status) {
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
-  const bool linkerd = std::filesystem::path(argv[0]).filename() == "linkerd";  // the same program under a known name
+  const bool linkerd = std::filesystem::path(argv[0]).filename() ==
+                       "linkerd";  // the same program under a known name
   CLI::App app("tulle: an ultra-light service mesh", linkerd ? "linkerd" : "tulle");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("tulle ") + TULLE_VERSION);
@@ -89,16 +101,24 @@ int main(int argc, char** argv) {
 
   UpFlags up;
   int seconds = 120;
-  CLI::App* const up_command = local->add_subcommand("up", "runs the pods of manifests, meshed as they say");
+  CLI::App* const up_command =
+      local->add_subcommand("up", "runs the pods of manifests, meshed as they say");
   add_mesh(up_command, up.mesh);
-  up_command->add_option("-f,--filename", up.files, "a manifest, a folder of them, or - for standard input")->required();
-  up_command->add_option("--bin-dir", up.bin_dir, "where tulle-proxy, tulle-control and tulle-node are; by default beside this program");
+  up_command
+      ->add_option("-f,--filename", up.files,
+                   "a manifest, a folder of them, or - for standard input")
+      ->required();
+  up_command->add_option(
+      "--bin-dir", up.bin_dir,
+      "where tulle-proxy, tulle-control and tulle-node are; by default beside this program");
   up_command->add_option("--cache", up.cache, "where images are kept; by default ~/.cache/tulle");
   up_command->add_option("--wait", seconds, "how many seconds to wait for all pods to be ready")
       ->check(CLI::Range(1, 86400))
       ->capture_default_str();
-  up_command->add_option("--identity-issuance-lifetime", up.issuance_lifetime, "how long certificates of workloads are valid, such as 24h");
-  up_command->add_option("--identity-clock-skew-allowance", up.clock_skew, "how much earlier and later than that, such as 20s");
+  up_command->add_option("--identity-issuance-lifetime", up.issuance_lifetime,
+                         "how long certificates of workloads are valid, such as 24h");
+  up_command->add_option("--identity-clock-skew-allowance", up.clock_skew,
+                         "how much earlier and later than that, such as 20s");
   up_command->add_flag("-q,--quiet", up.quiet, "says nothing of pods that become ready");
   up_command->callback([&] {
     up.wait = std::chrono::seconds(seconds);
@@ -107,7 +127,8 @@ int main(int argc, char** argv) {
 
   MeshFlags down;
   int grace = 10;
-  CLI::App* const down_command = local->add_subcommand("down", "ends a mesh and leaves nothing behind");
+  CLI::App* const down_command =
+      local->add_subcommand("down", "ends a mesh and leaves nothing behind");
   add_mesh(down_command, down);
   down_command->add_option("--grace-period", grace, "seconds for the pods to end by themselves")
       ->check(CLI::Range(0, 3600))
@@ -115,7 +136,8 @@ int main(int argc, char** argv) {
   down_command->callback([&] { status = local_down(down, std::chrono::seconds(grace)); });
 
   StatusFlags status_flags;
-  CLI::App* const status_command = local->add_subcommand("status", "the pods; exit 0 if all are ready");
+  CLI::App* const status_command =
+      local->add_subcommand("status", "the pods; exit 0 if all are ready");
   add_mesh(status_command, status_flags.mesh);
   status_command->add_option("-o,--output", status_flags.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
@@ -124,7 +146,8 @@ int main(int argc, char** argv) {
 
   ContainerFlags exec;
   std::vector<std::string> words;
-  CLI::App* const exec_command = local->add_subcommand("exec", "runs a command in a container: exec POD -- COMMAND…");
+  CLI::App* const exec_command =
+      local->add_subcommand("exec", "runs a command in a container: exec POD -- COMMAND…");
   add_container(exec_command, exec);
   exec_command->add_option("command", words, "the command and its arguments")->required();
   exec_command->callback([&] { status = local_exec(exec, words); });
@@ -136,13 +159,16 @@ int main(int argc, char** argv) {
 
   std::vector<std::string> image_names;
   std::string image_cache;
-  CLI::App* const images_command = local->add_subcommand("images", "makes images and tells as JSON where they are");
+  CLI::App* const images_command =
+      local->add_subcommand("images", "makes images and tells as JSON where they are");
   images_command->add_option("names", image_names, "such as nginx")->required();
-  images_command->add_option("--cache", image_cache, "where images are kept; by default ~/.cache/tulle");
+  images_command->add_option("--cache", image_cache,
+                             "where images are kept; by default ~/.cache/tulle");
   images_command->callback([&] { status = local_images(image_names, image_cache); });
 
   add_stat_commands(&app, status);
-  CLI::App* const viz = app.add_subcommand("viz", "stat and edges under the names that they have in Linkerd");
+  CLI::App* const viz =
+      app.add_subcommand("viz", "stat and edges under the names that they have in Linkerd");
   viz->require_subcommand(1);
   add_stat_commands(viz, status);
 

@@ -65,7 +65,8 @@ struct Target {
   std::string netns;
 };
 
-net::Task<void> look_at_all(net::Loop& loop, std::vector<Target> targets, Duration window, bool& done) {
+net::Task<void> look_at_all(net::Loop& loop, std::vector<Target> targets, Duration window,
+                            bool& done) {
   if (window > Duration{0}) {
     const TimePoint began = loop.now();
     net::TaskScope scope;
@@ -139,11 +140,13 @@ std::vector<PodSamples> scrape(Cluster& cluster, const std::string& ns, const st
       out.owners.emplace(kind == "deploy" ? "deployment" : kind, pod.owner.substr(slash + 1));
     }
     if (!out.meshed || pod.phase != "Running") return;
-    out.identity = tls::workload_name(pod.account, pod.ns, pod.label("linkerd.io/control-plane-ns"), trust);
+    out.identity =
+        tls::workload_name(pod.account, pod.ns, pod.label("linkerd.io/control-plane-ns"), trust);
     paths.push_back(pod_port_path(pod.ns, pod.name, pod.admin_port, "/metrics"));
     whose.push_back(pods.size() - 1);
   };
-  const std::string query = selector.empty() ? "" : concat("labelSelector=", k8s::percent_encode(selector));
+  const std::string query =
+      selector.empty() ? "" : concat("labelSelector=", k8s::percent_encode(selector));
   problem = cluster.list(k8s::path_of(k8s::kPods, ns), take, query).problem;
   if (!problem.empty()) return {};
   const auto look_once = [&](bool first) {

@@ -35,13 +35,15 @@ bool asks_cluster(const StatFlags& flags) {
   return !flags.local && ::access(kubeconfig_path(flags.cluster).c_str(), R_OK) == 0;
 }
 
-std::string look_into_cluster(StatFlags& flags, Resource resource, std::chrono::nanoseconds window, std::vector<PodSamples>& pods) {
+std::string look_into_cluster(StatFlags& flags, Resource resource, std::chrono::nanoseconds window,
+                              std::vector<PodSamples>& pods) {
   std::string problem;
   const std::unique_ptr<Cluster> cluster = Cluster::open(flags.cluster, problem);
   if (cluster == nullptr) return problem;
   if (!flags.ns_given) flags.ns = cluster->default_ns();
   // Clients of a Service may be anywhere, and the ends of an edge, too.
-  const bool everywhere = flags.all_namespaces || resource == Resource::Service || resource == Resource::Namespace || window == std::chrono::nanoseconds{0};
+  const bool everywhere = flags.all_namespaces || resource == Resource::Service ||
+                          resource == Resource::Namespace || window == std::chrono::nanoseconds{0};
   pods = scrape(*cluster, everywhere ? "" : flags.ns, flags.selector, window, problem);
   return problem.empty() ? "" : concat("the API server: ", problem);
 }
@@ -52,7 +54,8 @@ std::string look(StatFlags& flags, std::chrono::nanoseconds window, Resource& re
   const auto known = resource_of(flags.resource);
   if (!known) {
     return concat("resource ", flags.resource,
-                  " is not known here; there are pod, deployment, statefulset, daemonset, replicaset, replicationcontroller, job, "
+                  " is not known here; there are pod, deployment, statefulset, daemonset, "
+                  "replicaset, replicationcontroller, job, "
                   "cronjob, serviceaccount, namespace and service");
   }
   resource = *known;
@@ -60,7 +63,8 @@ std::string look(StatFlags& flags, std::chrono::nanoseconds window, Resource& re
     std::string problem = look_into_cluster(flags, resource, window, pods);
     for (const PodSamples& pod : pods) {
       if (pod.meshed && !pod.reached && pod.status == "Running")
-        std::cerr << "tulle: the proxy of " << pod.ns << "/" << pod.name << " does not answer through the API server\n";
+        std::cerr << "tulle: the proxy of " << pod.ns << "/" << pod.name
+                  << " does not answer through the API server\n";
     }
     return problem;
   }
@@ -68,7 +72,8 @@ std::string look(StatFlags& flags, std::chrono::nanoseconds window, Resource& re
   const local::StateDir dir = local::state_dir(flags.mesh.state, flags.mesh.name);
   const auto status = local::read_status(dir);
   if (!status || !local::live_supervisor(dir)) {
-    return concat("mesh ", flags.mesh.name, " is not up: see tulle local up; for a cluster, name a --kubeconfig");
+    return concat("mesh ", flags.mesh.name,
+                  " is not up: see tulle local up; for a cluster, name a --kubeconfig");
   }
   pods = scrape(*status, window);
   for (const PodSamples& pod : pods) {
@@ -78,7 +83,8 @@ std::string look(StatFlags& flags, std::chrono::nanoseconds window, Resource& re
   return "";
 }
 
-bool wanted(const StatFlags& flags, const std::string& ns, const std::string& name, Resource resource) {
+bool wanted(const StatFlags& flags, const std::string& ns, const std::string& name,
+            Resource resource) {
   if (!flags.name.empty() && flags.name != name) return false;
   return flags.all_namespaces || resource == Resource::Namespace || ns == flags.ns;
 }
@@ -97,7 +103,11 @@ std::chrono::nanoseconds parse_window(const std::string& text) {
     std::size_t end = used;
     while (end < text.size() && text[end] >= 'a' && text[end] <= 'z') ++end;
     const std::string unit = text.substr(used, end - used);
-    const double scale = unit == "ms" ? 1e6 : unit == "s" ? 1e9 : unit == "m" ? 60e9 : unit == "h" ? 3600e9 : 0;
+    const double scale = unit == "ms"  ? 1e6
+                         : unit == "s" ? 1e9
+                         : unit == "m" ? 60e9
+                         : unit == "h" ? 3600e9
+                                       : 0;
     if (digits.empty() || *rest != '\0' || scale == 0) return std::chrono::nanoseconds{-1};
     sum += std::chrono::nanoseconds(static_cast<std::int64_t>(number * scale));
     at = end;
@@ -113,7 +123,8 @@ int stat(StatFlags flags) {
   Resource resource{};
   std::vector<PodSamples> pods;
   if (::isatty(2) != 0) std::cerr << "looking for " << flags.window << "\n";
-  if (std::string problem = look(flags, window, resource, pods); !problem.empty()) return fail(problem);
+  if (std::string problem = look(flags, window, resource, pods); !problem.empty())
+    return fail(problem);
   const std::vector<StatRow> rows = stat_rows(pods, resource, window);
   const bool wide = flags.output == "wide";
   std::vector<std::string> head;
@@ -121,7 +132,8 @@ int stat(StatFlags flags) {
   head.emplace_back("NAME");
   if (resource == Resource::Pod) head.emplace_back("STATUS");
   if (resource != Resource::Service) head.emplace_back("MESHED");
-  for (const char* const name : {"SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99", "TCP_CONN"})
+  for (const char* const name :
+       {"SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99", "TCP_CONN"})
     head.emplace_back(name);
   if (wide) {
     head.emplace_back("READ_BYTES/SEC");
@@ -177,7 +189,8 @@ int stat(StatFlags flags) {
 int edges_of(StatFlags flags) {
   Resource resource{};
   std::vector<PodSamples> pods;
-  if (std::string problem = look(flags, std::chrono::nanoseconds{0}, resource, pods); !problem.empty())
+  if (std::string problem = look(flags, std::chrono::nanoseconds{0}, resource, pods);
+      !problem.empty())
     return fail(problem);
   const bool wide = flags.output == "wide";
   std::vector<std::string> head = {"SRC", "DST", "SRC_NS", "DST_NS"};

@@ -107,7 +107,9 @@ Key key_of(const PodSamples& pod, Resource resource) {
 std::optional<Resource> resource_of(std::string_view word) {
   for (const Words& each : kWords) {
     const std::string_view name = each.name;
-    if (word == name || word == each.brief || (word.starts_with(name) && word.substr(name.size()) == "s")) return each.resource;
+    if (word == name || word == each.brief ||
+        (word.starts_with(name) && word.substr(name.size()) == "s"))
+      return each.resource;
   }
   return std::nullopt;
 }
@@ -119,7 +121,8 @@ const char* resource_name(Resource resource) {
   return "";
 }
 
-std::optional<double> quantile(const std::vector<std::pair<double, double>>& buckets, double share) {
+std::optional<double> quantile(const std::vector<std::pair<double, double>>& buckets,
+                               double share) {
   if (buckets.empty() || buckets.back().second <= 0) return std::nullopt;
   const double rank = buckets.back().second * share;
   double low = 0;
@@ -192,7 +195,8 @@ std::vector<Edge> edges(const std::vector<PodSamples>& pods, Resource resource) 
         case Resource::Service: edge.dst = sample.label("dst_service"); break;
         default:
           edge.dst = sample.label(concat("dst_", resource_name(resource)));
-          if (edge.dst.empty() && known != by_name.end()) edge.dst = key_of(*known->second, resource).second;
+          if (edge.dst.empty() && known != by_name.end())
+            edge.dst = key_of(*known->second, resource).second;
       }
       if (edge.dst.empty()) continue;
       edge.src_ns = pod.ns;
@@ -205,7 +209,8 @@ std::vector<Edge> edges(const std::vector<PodSamples>& pods, Resource resource) 
         edge.no_tls_reason = !reason.empty() ? reason : sample.label("tls");
         if (edge.no_tls_reason.empty()) edge.no_tls_reason = "unknown";
       }
-      found.emplace(std::tuple(edge.src_ns, edge.src, edge.dst_ns, edge.dst, edge.no_tls_reason), edge);
+      found.emplace(std::tuple(edge.src_ns, edge.src, edge.dst_ns, edge.dst, edge.no_tls_reason),
+                    edge);
     }
   }
   std::vector<Edge> out;

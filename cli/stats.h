@@ -20,15 +20,25 @@ struct PodSamples {
   std::string account;
   std::string status;
   bool meshed = false;
-  bool reached = false;  // the proxy answered both times
-  std::string identity;  // of a meshed pod
+  bool reached = false;                       // the proxy answered both times
+  std::string identity;                       // of a meshed pod
   std::map<std::string, std::string> owners;  // "deployment" → "web"
   std::vector<Sample> before;
   std::vector<Sample> after;
 };
 
 enum class Resource {
-  Pod, ServiceAccount, Namespace, Service, Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job, CronJob
+  Pod,
+  ServiceAccount,
+  Namespace,
+  Service,
+  Deployment,
+  StatefulSet,
+  DaemonSet,
+  ReplicaSet,
+  ReplicationController,
+  Job,
+  CronJob
 };
 // "pod", "pods", "po", …; nullopt if the word is unknown.
 std::optional<Resource> resource_of(std::string_view word);
@@ -49,8 +59,8 @@ struct StatRow {
   double write_rate = 0;
 };
 
-// Pods, accounts and namespaces from their inbound side; Services from their clients' outbound side.
-// Sorted by namespace and name.
+// Pods, accounts and namespaces from their inbound side; Services from their clients' outbound
+// side. Sorted by namespace and name.
 std::vector<StatRow> stat_rows(const std::vector<PodSamples>& pods, Resource resource,
                                std::chrono::duration<double> window);
 

@@ -15,7 +15,9 @@ using tls::Certificate;
 constexpr auto kSoon = std::chrono::hours(24 * 60);
 
 // Entries of a Secret, decoded; "" if there is none or it is no base64.
-std::string entry(const Answer& secret, std::string_view key) { return base64_decode(secret.value["data"][key].string()).value_or(""); }
+std::string entry(const Answer& secret, std::string_view key) {
+  return base64_decode(secret.value["data"][key].string()).value_or("");
+}
 
 struct Chain {
   std::vector<Certificate> certificates;  // the first is whose it is
@@ -40,9 +42,15 @@ Chain read_chain(std::string_view pem, std::string_view where) {
 }
 
 Chain anchors_of(ClusterView& view) {
-  const std::string where = concat("ConfigMap ", view.ns(), "/linkerd-identity-trust-roots, ca-bundle.crt");
-  const Answer& roots = view.object(k8s::path_of(k8s::kConfigMaps, view.ns(), "linkerd-identity-trust-roots"));
-  if (roots.missing()) return {{}, concat(where, ": is not there; the control plane makes it, or with identity.externalCA whoever brings the anchors (trust-manager): see their logs")};
+  const std::string where =
+      concat("ConfigMap ", view.ns(), "/linkerd-identity-trust-roots, ca-bundle.crt");
+  const Answer& roots =
+      view.object(k8s::path_of(k8s::kConfigMaps, view.ns(), "linkerd-identity-trust-roots"));
+  if (roots.missing())
+    return {{},
+            concat(where,
+                   ": is not there; the control plane makes it, or with identity.externalCA "
+                   "whoever brings the anchors (trust-manager): see their logs")};
   if (!roots.ok()) return {{}, concat(where, ": ", roots.problem)};
   return read_chain(roots.value["data"]["ca-bundle.crt"].string(), where);
 }
@@ -56,18 +64,26 @@ struct IssuerView {
 IssuerView issuer_of(ClusterView& view) {
   IssuerView out;
   const std::string where = concat("Secret ", view.ns(), "/linkerd-identity-issuer");
-  const Answer& secret = view.object(k8s::path_of(k8s::kSecrets, view.ns(), "linkerd-identity-issuer"));
+  const Answer& secret =
+      view.object(k8s::path_of(k8s::kSecrets, view.ns(), "linkerd-identity-issuer"));
   if (secret.missing()) {
-    const bool brought = view.values()["identity"]["issuer"]["scheme"].string() == "kubernetes.io/tls";
-    out.chain.problem = concat(where, " is not there; ", brought ? "cert-manager or whoever brings it has not written it: kubectl describe certificate -n " + view.ns()
-                                                                 : std::string("the control plane makes it unless the chart was given one: see its logs"));
+    const bool brought =
+        view.values()["identity"]["issuer"]["scheme"].string() == "kubernetes.io/tls";
+    out.chain.problem = concat(
+        where, " is not there; ",
+        brought ? "cert-manager or whoever brings it has not written it: kubectl describe "
+                  "certificate -n " +
+                      view.ns()
+                : std::string(
+                      "the control plane makes it unless the chart was given one: see its logs"));
     return out;
   }
   if (!secret.ok()) {
     out.chain.problem = concat(where, ": ", secret.problem);
     return out;
   }
-  out.by_cert_manager = secret.value["metadata"]["annotations"]["cert-manager.io/certificate-name"].is_string();
+  out.by_cert_manager =
+      secret.value["metadata"]["annotations"]["cert-manager.io/certificate-name"].is_string();
   std::string pem = entry(secret, "tls.crt");
   out.key = entry(secret, "tls.key");
   if (pem.empty()) {
@@ -80,14 +96,19 @@ IssuerView issuer_of(ClusterView& view) {
 
 std::string date(WallTime time) { return format_rfc3339(time); }
 
-std::string outside_validity(std::string_view what, const Certificate& certificate, std::string_view todo) {
+std::string outside_validity(std::string_view what, const Certificate& certificate,
+                             std::string_view todo) {
   const WallTime now = wall_now();
-  if (now < certificate.not_before) return concat(what, " is not valid before ", date(certificate.not_before), ": are the clocks right? Else ", todo);
-  if (now > certificate.not_after) return concat(what, " ended on ", date(certificate.not_after), ": ", todo);
+  if (now < certificate.not_before)
+    return concat(what, " is not valid before ", date(certificate.not_before),
+                  ": are the clocks right? Else ", todo);
+  if (now > certificate.not_after)
+    return concat(what, " ended on ", date(certificate.not_after), ": ", todo);
   return "";
 }
 
-std::string ends_soon(std::string_view what, const Certificate& certificate, std::string_view todo) {
+std::string ends_soon(std::string_view what, const Certificate& certificate,
+                      std::string_view todo) {
   if (certificate.not_after - wall_now() >= kSoon) return "";
   return concat(what, " will expire on ", date(certificate.not_after), todo);
 }
@@ -95,7 +116,9 @@ std::string ends_soon(std::string_view what, const Certificate& certificate, std
 // control-plane.md §4.3.
 bool usable(const Certificate& certificate, bool anchor) {
   const tls::CertificateKind kind = tls::kind_of(certificate);
-  if (kind.key == "ECDSA P-256" || kind.key == "ECDSA P-384" || kind.key == "ECDSA P-521" || kind.key == "Ed25519") return true;
+  if (kind.key == "ECDSA P-256" || kind.key == "ECDSA P-384" || kind.key == "ECDSA P-521" ||
+      kind.key == "Ed25519")
+    return true;
   return anchor && (kind.key == "RSA 2048" || kind.key == "RSA 4096" || kind.key == "RSA 3072");
 }
 
@@ -117,10 +140,18 @@ Outcome issuer_loads(ClusterView& view) {
   if (!issuer.chain.problem.empty()) return fail(issuer.chain.problem);
   const Chain anchors = anchors_of(view);
   if (!anchors.problem.empty()) return fail(anchors.problem);
-  if (!issuer.chain.first().is_ca) return fail(concat("Secret ", view.ns(), "/linkerd-identity-issuer: its certificate is none of a CA: make it with isCA: true"));
+  if (!issuer.chain.first().is_ca)
+    return fail(concat(
+        "Secret ", view.ns(),
+        "/linkerd-identity-issuer: its certificate is none of a CA: make it with isCA: true"));
   const auto key = tls::PrivateKey::from_pem(issuer.key);
-  if (!key) return fail(concat("Secret ", view.ns(), "/linkerd-identity-issuer: its private key cannot be read: bring one of PEM (PKCS#8, EC or RSA), without a password"));
-  if (!issuer.chain.first().matches_key(*key)) return fail(concat("Secret ", view.ns(), "/linkerd-identity-issuer: key and certificate do not belong together"));
+  if (!key)
+    return fail(concat("Secret ", view.ns(),
+                       "/linkerd-identity-issuer: its private key cannot be read: bring one of PEM "
+                       "(PKCS#8, EC or RSA), without a password"));
+  if (!issuer.chain.first().matches_key(*key))
+    return fail(concat("Secret ", view.ns(),
+                       "/linkerd-identity-issuer: key and certificate do not belong together"));
   return pass();
 }
 
@@ -129,7 +160,9 @@ Outcome issuer_is(ClusterView& view, const std::function<std::string(const Issue
   return issuer.chain.problem.empty() ? unless(test(issuer)) : fail(issuer.chain.problem);
 }
 
-constexpr std::string_view kRenewIssuer = "renew it (cert-manager: kubectl describe certificate; its own one tulle renews: see the control plane's log)";
+constexpr std::string_view kRenewIssuer =
+    "renew it (cert-manager: kubectl describe certificate; its own one tulle renews: see the "
+    "control plane's log)";
 
 struct Webhook {
   const char* part;
@@ -142,7 +175,11 @@ constexpr Webhook kWebhooks[] = {{"proxy-injector", "mutatingwebhookconfiguratio
 Chain webhook_chain(ClusterView& view, const Webhook& webhook) {
   const std::string name = concat("linkerd-", webhook.part, "-k8s-tls");
   const Answer& secret = view.object(k8s::path_of(k8s::kSecrets, view.ns(), name));
-  if (secret.missing()) return {{}, concat("Secret ", view.ns(), "/", name, " is not there; the control plane makes it, unless externalSecret is set: see its log")};
+  if (secret.missing())
+    return {{},
+            concat("Secret ", view.ns(), "/", name,
+                   " is not there; the control plane makes it, unless externalSecret is set: see "
+                   "its log")};
   if (!secret.ok()) return {{}, concat("Secret ", view.ns(), "/", name, ": ", secret.problem)};
   return read_chain(entry(secret, "tls.crt"), concat("Secret ", view.ns(), "/", name, ", tls.crt"));
 }
@@ -151,20 +188,31 @@ Outcome webhook_valid(ClusterView& view, const Webhook& webhook) {
   const Chain chain = webhook_chain(view, webhook);
   if (!chain.problem.empty()) return fail(chain.problem);
   const std::string what = concat("the certificate of linkerd-", webhook.part);
-  if (std::string why = outside_validity(what, chain.first(), "see the control plane's log why it is not replaced, or renew it if externalSecret is set"); !why.empty()) return fail(why);
+  if (std::string why = outside_validity(what, chain.first(),
+                                         "see the control plane's log why it is not replaced, or "
+                                         "renew it if externalSecret is set");
+      !why.empty())
+    return fail(why);
   const std::string host = concat("linkerd-", webhook.part, ".", view.ns(), ".svc");
   const auto& names = chain.first().dns_names;
-  if (std::find(names.begin(), names.end(), host) == names.end()) return fail(concat(what, " is not for ", host, " but for ", some_of(names)));
+  if (std::find(names.begin(), names.end(), host) == names.end())
+    return fail(concat(what, " is not for ", host, " but for ", some_of(names)));
   const std::string name = concat("linkerd-", webhook.part, "-webhook-config");
-  const Answer& configuration = view.object(concat("/apis/admissionregistration.k8s.io/v1/", webhook.collection, "/", name));
+  const Answer& configuration =
+      view.object(concat("/apis/admissionregistration.k8s.io/v1/", webhook.collection, "/", name));
   if (!configuration.ok()) return fail(configuration.problem);
   for (const Value& each : configuration.value["webhooks"].items()) {
-    const std::string bundle = base64_decode(each["clientConfig"]["caBundle"].string()).value_or("");
+    const std::string bundle =
+        base64_decode(each["clientConfig"]["caBundle"].string()).value_or("");
     const Chain cas = read_chain(bundle, concat(name, ", ", each["name"].string(), ": caBundle"));
-    if (!cas.problem.empty()) return fail(concat(cas.problem, "; the control plane writes it within 30 s: see its log"));
+    if (!cas.problem.empty())
+      return fail(concat(cas.problem, "; the control plane writes it within 30 s: see its log"));
     if (!tls::verify_chain(chain.first(), chain.rest(), cas.certificates, tls::Usage::Server)) {
-      return fail(concat(name, ", ", each["name"].string(), ": caBundle does not lead to the certificate in Secret linkerd-", webhook.part,
-                         "-k8s-tls, so the API server will not believe the webhook; the control plane mends that within 30 s, unless something else writes one of both"));
+      return fail(concat(name, ", ", each["name"].string(),
+                         ": caBundle does not lead to the certificate in Secret linkerd-",
+                         webhook.part,
+                         "-k8s-tls, so the API server will not believe the webhook; the control "
+                         "plane mends that within 30 s, unless something else writes one of both"));
     }
   }
   return pass();
@@ -176,39 +224,72 @@ Category identity_checks(ClusterView& view) {
   const auto chains = [&view](const IssuerView& issuer) {
     const Chain anchors = anchors_of(view);
     if (!anchors.problem.empty()) return anchors.problem;
-    if (tls::verify_chain(issuer.chain.first(), issuer.chain.rest(), anchors.certificates, tls::Usage::Any)) return std::string();
-    return concat("the issuer in Secret ", view.ns(), "/linkerd-identity-issuer is not signed by any trust anchor of ConfigMap ", view.ns(),
-                  "/linkerd-identity-trust-roots: bring an issuer of that root, or put its root into the bundle");
+    if (tls::verify_chain(issuer.chain.first(), issuer.chain.rest(), anchors.certificates,
+                          tls::Usage::Any))
+      return std::string();
+    return concat("the issuer in Secret ", view.ns(),
+                  "/linkerd-identity-issuer is not signed by any trust anchor of ConfigMap ",
+                  view.ns(),
+                  "/linkerd-identity-trust-roots: bring an issuer of that root, or put its root "
+                  "into the bundle");
   };
   Category out{"linkerd-identity", {}};
   out.checks = {
-      {"certificate config is valid", "l5d-identity-cert-config-valid", kFatal, [&view] { return issuer_loads(view); }},
-      {"trust anchors are using supported crypto algorithm", "l5d-identity-trustAnchors-use-supported-crypto", kFatal,
+      {"certificate config is valid", "l5d-identity-cert-config-valid", kFatal,
+       [&view] { return issuer_loads(view); }},
+      {"trust anchors are using supported crypto algorithm",
+       "l5d-identity-trustAnchors-use-supported-crypto", kFatal,
        [&view] {
          return each_anchor(view, [](const Certificate& anchor, const std::string& what) {
-           return usable(anchor, true) ? "" : concat(what, " has a key of ", tls::kind_of(anchor).key, ": use ECDSA P-256 or RSA 2048 or 4096");
+           return usable(anchor, true) ? ""
+                                       : concat(what, " has a key of ", tls::kind_of(anchor).key,
+                                                ": use ECDSA P-256 or RSA 2048 or 4096");
          });
        }},
-      {"trust anchors are within their validity period", "l5d-identity-trustAnchors-are-time-valid", kFatal,
-       [&view] { return each_anchor(view, [](const Certificate& anchor, const std::string& what) { return outside_validity(what, anchor, "replace it, or take it out of the bundle"); }); }},
-      {"trust anchors are valid for at least 60 days", "l5d-identity-trustAnchors-not-expiring-soon", kWarning,
-       [&view] { return each_anchor(view, [](const Certificate& anchor, const std::string& what) { return ends_soon(what, anchor, ": add its successor to the bundle now"); }); }},
-      {"issuer cert is using supported crypto algorithm", "l5d-identity-issuer-cert-uses-supported-crypto", kFatal,
+      {"trust anchors are within their validity period", "l5d-identity-trustAnchors-are-time-valid",
+       kFatal,
+       [&view] {
+         return each_anchor(view, [](const Certificate& anchor, const std::string& what) {
+           return outside_validity(what, anchor, "replace it, or take it out of the bundle");
+         });
+       }},
+      {"trust anchors are valid for at least 60 days",
+       "l5d-identity-trustAnchors-not-expiring-soon", kWarning,
+       [&view] {
+         return each_anchor(view, [](const Certificate& anchor, const std::string& what) {
+           return ends_soon(what, anchor, ": add its successor to the bundle now");
+         });
+       }},
+      {"issuer cert is using supported crypto algorithm",
+       "l5d-identity-issuer-cert-uses-supported-crypto", kFatal,
        [&view] {
          return issuer_is(view, [](const IssuerView& issuer) {
-           return usable(issuer.chain.first(), false) ? "" : concat("the issuer has a key of ", tls::kind_of(issuer.chain.first()).key, ": use ECDSA P-256");
+           return usable(issuer.chain.first(), false)
+                      ? ""
+                      : concat("the issuer has a key of ", tls::kind_of(issuer.chain.first()).key,
+                               ": use ECDSA P-256");
          });
        }},
-      {"issuer cert is within its validity period", "l5d-identity-issuer-cert-is-time-valid", kFatal,
-       [&view] { return issuer_is(view, [](const IssuerView& issuer) { return outside_validity("the issuer's certificate", issuer.chain.first(), kRenewIssuer); }); }},
-      {"issuer cert is valid for at least 60 days", "l5d-identity-issuer-cert-not-expiring-soon", kWarning,
+      {"issuer cert is within its validity period", "l5d-identity-issuer-cert-is-time-valid",
+       kFatal,
+       [&view] {
+         return issuer_is(view, [](const IssuerView& issuer) {
+           return outside_validity("the issuer's certificate", issuer.chain.first(), kRenewIssuer);
+         });
+       }},
+      {"issuer cert is valid for at least 60 days", "l5d-identity-issuer-cert-not-expiring-soon",
+       kWarning,
        [&view] {
          return issuer_is(view, [](const IssuerView& issuer) {
            return ends_soon("issuer certificate", issuer.chain.first(),
-                            issuer.by_cert_manager ? "; cert-manager renews it, so a short life is in order as long as its Certificate is Ready" : ": renew it");
+                            issuer.by_cert_manager ? "; cert-manager renews it, so a short life is "
+                                                     "in order as long as its Certificate is Ready"
+                                                   : ": renew it");
          });
        }},
-      {"issuer cert is issued by the trust anchor", "l5d-identity-issuer-cert-issued-by-trust-anchor", kNone, [&view, chains] { return issuer_is(view, chains); }},
+      {"issuer cert is issued by the trust anchor",
+       "l5d-identity-issuer-cert-issued-by-trust-anchor", kNone,
+       [&view, chains] { return issuer_is(view, chains); }},
   };
   return out;
 }
@@ -217,12 +298,19 @@ Category webhook_checks(ClusterView& view) {
   Category out{"linkerd-webhooks-and-apisvc-tls", {}};
   for (const Webhook& webhook : kWebhooks) {
     const std::string part = webhook.part;
-    out.checks.push_back({concat(part, " webhook has valid cert"), concat("l5d-", part, "-webhook-cert-valid"), kFatal | kRetry, [&view, &webhook] { return webhook_valid(view, webhook); }});
-    out.checks.push_back({concat(part, " cert is valid for at least 60 days"), concat("l5d-", part, "-webhook-cert-not-expiring-soon"), kWarning, [&view, &webhook] {
-                            const Chain chain = webhook_chain(view, webhook);
-                            return unless(!chain.problem.empty() ? chain.problem
-                                                                 : ends_soon(concat("certificate of linkerd-", webhook.part), chain.first(), ": see the control plane's log why it is not replaced"));
-                          }});
+    out.checks.push_back({concat(part, " webhook has valid cert"),
+                          concat("l5d-", part, "-webhook-cert-valid"), kFatal | kRetry,
+                          [&view, &webhook] { return webhook_valid(view, webhook); }});
+    out.checks.push_back(
+        {concat(part, " cert is valid for at least 60 days"),
+         concat("l5d-", part, "-webhook-cert-not-expiring-soon"), kWarning, [&view, &webhook] {
+           const Chain chain = webhook_chain(view, webhook);
+           return unless(!chain.problem.empty()
+                             ? chain.problem
+                             : ends_soon(concat("certificate of linkerd-", webhook.part),
+                                         chain.first(),
+                                         ": see the control plane's log why it is not replaced"));
+         }});
   }
   return out;
 }
@@ -233,22 +321,36 @@ Category data_plane_identity_checks(ClusterView& view, const CheckFlags& flags) 
     if (!now.problem.empty()) return fail(now.problem);
     if (!view.pods().problem.empty()) return fail(view.pods().problem);
     std::map<std::string, std::vector<std::string>> by_owner;
-    std::map<std::string, bool> known;  // bundles that proxies started with: do they share an anchor?
+    std::map<std::string, bool>
+        known;  // bundles that proxies started with: do they share an anchor?
     for (const PodView& pod : view.pods().items) {
-      if (!pod.has_proxy || pod.ended() || pod.anchors.empty() || (!flags.ns.empty() && pod.ns != flags.ns)) continue;
+      if (!pod.has_proxy || pod.ended() || pod.anchors.empty() ||
+          (!flags.ns.empty() && pod.ns != flags.ns))
+        continue;
       const auto [at, fresh] = known.try_emplace(pod.anchors, false);
       if (fresh) {
         for (const Certificate& anchor : read_chain(pod.anchors, "").certificates) {
-          at->second |= std::any_of(now.certificates.begin(), now.certificates.end(), [&](const Certificate& each) { return each.der == anchor.der && each.not_after > wall_now(); });
+          at->second |= std::any_of(now.certificates.begin(), now.certificates.end(),
+                                    [&](const Certificate& each) {
+                                      return each.der == anchor.der && each.not_after > wall_now();
+                                    });
         }
       }
-      if (!at->second) by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)].push_back(pod.name);
+      if (!at->second)
+        by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)]
+            .push_back(pod.name);
     }
     std::vector<std::string> lines;
-    for (const auto& [owner, pods] : by_owner) lines.push_back(concat("kubectl rollout restart -n ", owner, "   # ", some_of(pods, 3)));
-    return unless(lines_of("pods were started with trust anchors of which none is valid and in use any more; what runs has followed, a container that starts again may not. Restart them:", lines));
+    for (const auto& [owner, pods] : by_owner)
+      lines.push_back(concat("kubectl rollout restart -n ", owner, "   # ", some_of(pods, 3)));
+    return unless(
+        lines_of("pods were started with trust anchors of which none is valid and in use any more; "
+                 "what runs has followed, a container that starts again may not. Restart them:",
+                 lines));
   };
-  return {"linkerd-identity-data-plane", {{"data plane proxies certificate match CA", "l5d-identity-data-plane-proxies-certs-match-ca", kWarning, match}}};
+  return {"linkerd-identity-data-plane",
+          {{"data plane proxies certificate match CA",
+            "l5d-identity-data-plane-proxies-certs-match-ca", kWarning, match}}};
 }
 
 }  // namespace tulle::cli

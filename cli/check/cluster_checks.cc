@@ -13,14 +13,16 @@ constexpr auto kSkew = std::chrono::seconds(10);
 
 Outcome minimum_version(ClusterView& view) {
   const Answer& version = view.object("/version");
-  if (!version.ok()) return fail(concat("the API server does not tell its version: ", version.problem));
+  if (!version.ok())
+    return fail(concat("the API server does not tell its version: ", version.problem));
   std::string_view minor = version.value["minor"].string();
   while (!minor.empty() && !ascii_digit(minor.back())) minor.remove_suffix(1);
   const auto major = parse_number<int>(version.value["major"].string());
   const auto number = parse_number<int>(minor);
   if (!major || !number) return fail("the API server's version cannot be read");
   if (*major > 1 || *number >= kMinimumMinor) return pass();
-  return fail(concat("Kubernetes is on version [", version.value["gitVersion"].string(), "], but version [1.", std::to_string(kMinimumMinor),
+  return fail(concat("Kubernetes is on version [", version.value["gitVersion"].string(),
+                     "], but version [1.", std::to_string(kMinimumMinor),
                      ".0] or more recent is required: upgrade the cluster"));
 }
 
@@ -37,25 +39,35 @@ struct Right {
 std::string missing_rights(ClusterView& view, const std::vector<Right>& rights) {
   std::vector<Value> reviews;
   for (const Right& right : rights) {
-    Value attributes = Value::map({{"verb", right.verb}, {"group", right.group}, {"resource", right.resource}});
-    if (right.namespaced) attributes.set("namespace", *right.ns != '\0' ? std::string(right.ns) : view.ns());
+    Value attributes =
+        Value::map({{"verb", right.verb}, {"group", right.group}, {"resource", right.resource}});
+    if (right.namespaced)
+      attributes.set("namespace", *right.ns != '\0' ? std::string(right.ns) : view.ns());
     if (*right.name != '\0') attributes.set("name", right.name);
-    reviews.push_back(Value::map({{"apiVersion", "authorization.k8s.io/v1"},
-                                  {"kind", "SelfSubjectAccessReview"},
-                                  {"spec", Value::map({{"resourceAttributes", std::move(attributes)}})}}));
+    reviews.push_back(
+        Value::map({{"apiVersion", "authorization.k8s.io/v1"},
+                    {"kind", "SelfSubjectAccessReview"},
+                    {"spec", Value::map({{"resourceAttributes", std::move(attributes)}})}}));
   }
-  const std::vector<Answer> answers = view.cluster().post_all(k8s::path_of(k8s::kSelfSubjectAccessReviews), reviews);
+  const std::vector<Answer> answers =
+      view.cluster().post_all(k8s::path_of(k8s::kSelfSubjectAccessReviews), reviews);
   std::vector<std::string> missing;
   for (std::size_t i = 0; i < rights.size(); ++i) {
-    if (!answers[i].ok()) return concat("the API server does not say what you may do: ", answers[i].problem);
-    if (!answers[i].value["status"]["allowed"].is_true()) missing.push_back(concat(rights[i].verb, " ", rights[i].resource));
+    if (!answers[i].ok())
+      return concat("the API server does not say what you may do: ", answers[i].problem);
+    if (!answers[i].value["status"]["allowed"].is_true())
+      missing.push_back(concat(rights[i].verb, " ", rights[i].resource));
   }
   if (missing.empty()) return "";
-  return concat("not authorized to ", some_of(missing), ": use a context of the kubeconfig that may, such as that of a cluster administrator");
+  return concat(
+      "not authorized to ", some_of(missing),
+      ": use a context of the kubeconfig that may, such as that of a cluster administrator");
 }
 
-Check may(ClusterView& view, std::string description, std::string anchor, std::vector<Right> rights) {
-  return {std::move(description), std::move(anchor), kNone, [&view, rights = std::move(rights)] { return unless(missing_rights(view, rights)); }};
+Check may(ClusterView& view, std::string description, std::string anchor,
+          std::vector<Right> rights) {
+  return {std::move(description), std::move(anchor), kNone,
+          [&view, rights = std::move(rights)] { return unless(missing_rights(view, rights)); }};
 }
 
 Outcome namespace_absent(ClusterView& view) {
@@ -65,22 +77,29 @@ Outcome namespace_absent(ClusterView& view) {
   // One that was made for an installation by Helm is in order.
   const Answer& config = view.object(k8s::path_of(k8s::kConfigMaps, view.ns(), "linkerd-config"));
   if (config.missing()) return pass();
-  return fail(concat("The \"", view.ns(), "\" namespace already exists and holds a control plane: upgrade it, or uninstall it first"));
+  return fail(concat(
+      "The \"", view.ns(),
+      "\" namespace already exists and holds a control plane: upgrade it, or uninstall it first"));
 }
 
 Category pre_checks(ClusterView& view) {
   constexpr const char* kRbac = "rbac.authorization.k8s.io";
   constexpr const char* kAdmission = "admissionregistration.k8s.io";
-  const auto cluster = [](const char* group, const char* resource) { return Right{"create", group, resource, "", "", false}; };
+  const auto cluster = [](const char* group, const char* resource) {
+    return Right{"create", group, resource, "", "", false};
+  };
   const auto create = [&](const char* description, const char* group, const char* resource) {
     return may(view, description, "pre-k8s", {{"create", group, resource}});
   };
   Category out{"pre-kubernetes-setup", {}};
   out.checks = {
-      {"control plane namespace does not already exist", "pre-ns", kNone, [&view] { return namespace_absent(view); }},
+      {"control plane namespace does not already exist", "pre-ns", kNone,
+       [&view] { return namespace_absent(view); }},
       may(view, "can create non-namespaced resources", "pre-k8s-cluster-k8s",
-          {cluster("", "namespaces"), cluster(kRbac, "clusterroles"), cluster(kRbac, "clusterrolebindings"),
-           cluster("apiextensions.k8s.io", "customresourcedefinitions"), cluster(kAdmission, "mutatingwebhookconfigurations"),
+          {cluster("", "namespaces"), cluster(kRbac, "clusterroles"),
+           cluster(kRbac, "clusterrolebindings"),
+           cluster("apiextensions.k8s.io", "customresourcedefinitions"),
+           cluster(kAdmission, "mutatingwebhookconfigurations"),
            cluster(kAdmission, "validatingwebhookconfigurations")}),
       create("can create ServiceAccounts", "", "serviceaccounts"),
       create("can create Services", "", "services"),
@@ -91,7 +110,8 @@ Category pre_checks(ClusterView& view) {
       may(view, "can read Secrets", "pre-k8s", {{"get", "", "secrets"}}),
       may(view, "can read extension-apiserver-authentication configmap", "pre-k8s",
           {{"get", "", "configmaps", "extension-apiserver-authentication", "kube-system"}}),
-      {"no clock skew detected", "pre-k8s-clock-skew", kWarning, [&view] { return clocks_agree(view); }},
+      {"no clock skew detected", "pre-k8s-clock-skew", kWarning,
+       [&view] { return clocks_agree(view); }},
   };
   return out;
 }
@@ -100,7 +120,8 @@ Category pre_checks(ClusterView& view) {
 
 Outcome clocks_agree(ClusterView& view) {
   const Listed<Value>& leases = view.all(k8s::path_of(k8s::kLeases, "kube-node-lease"));
-  if (!leases.problem.empty()) return fail(concat("the Leases of nodes cannot be read: ", leases.problem));
+  if (!leases.problem.empty())
+    return fail(concat("the Leases of nodes cannot be read: ", leases.problem));
   std::vector<std::string> wrong;
   for (const Value& lease : leases.items) {
     const auto renewed = parse_rfc3339(lease["spec"]["renewTime"].string());
@@ -120,7 +141,10 @@ Outcome clocks_agree(ClusterView& view) {
       }
     }
   }
-  return unless(lines_of("clocks of nodes differ from that of this machine; certificates need clocks that agree: set up NTP (timedatectl status)", wrong));
+  return unless(
+      lines_of("clocks of nodes differ from that of this machine; certificates need clocks that "
+               "agree: set up NTP (timedatectl status)",
+               wrong));
 }
 
 Outcome crds_exist(ClusterView& view) {
@@ -129,13 +153,20 @@ Outcome crds_exist(ClusterView& view) {
     const char* version;
   };
   static constexpr Wanted kWanted[] = {
-      {"authorizationpolicies.policy.linkerd.io", "v1alpha1"},   {"egressnetworks.policy.linkerd.io", "v1alpha1"},
-      {"httplocalratelimitpolicies.policy.linkerd.io", "v1alpha1"}, {"httproutes.policy.linkerd.io", "v1beta3"},
-      {"meshtlsauthentications.policy.linkerd.io", "v1alpha1"},  {"networkauthentications.policy.linkerd.io", "v1alpha1"},
-      {"serverauthorizations.policy.linkerd.io", "v1beta1"},     {"servers.policy.linkerd.io", "v1beta3"},
-      {"serviceprofiles.linkerd.io", "v1alpha2"},                {"externalworkloads.workload.linkerd.io", "v1beta1"},
+      {"authorizationpolicies.policy.linkerd.io", "v1alpha1"},
+      {"egressnetworks.policy.linkerd.io", "v1alpha1"},
+      {"httplocalratelimitpolicies.policy.linkerd.io", "v1alpha1"},
+      {"httproutes.policy.linkerd.io", "v1beta3"},
+      {"meshtlsauthentications.policy.linkerd.io", "v1alpha1"},
+      {"networkauthentications.policy.linkerd.io", "v1alpha1"},
+      {"serverauthorizations.policy.linkerd.io", "v1beta1"},
+      {"servers.policy.linkerd.io", "v1beta3"},
+      {"serviceprofiles.linkerd.io", "v1alpha2"},
+      {"externalworkloads.workload.linkerd.io", "v1beta1"},
   };
-  const auto path = [](const Wanted& wanted) { return concat("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/", wanted.name); };
+  const auto path = [](const Wanted& wanted) {
+    return concat("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/", wanted.name);
+  };
   std::vector<std::string> paths;
   for (const Wanted& wanted : kWanted) paths.push_back(path(wanted));
   view.expect(paths);
@@ -153,7 +184,9 @@ Outcome crds_exist(ClusterView& view) {
     }
     if (!served) wrong.push_back(concat(wanted.name, " does not serve version ", wanted.version));
   }
-  return unless(lines_of("CustomResourceDefinitions are missing or too old: install or upgrade the chart linkerd-crds", wrong));
+  return unless(lines_of(
+      "CustomResourceDefinitions are missing or too old: install or upgrade the chart linkerd-crds",
+      wrong));
 }
 
 std::vector<Category> cluster_checks(ClusterView& view, const CheckFlags& flags) {
@@ -162,16 +195,21 @@ std::vector<Category> cluster_checks(ClusterView& view, const CheckFlags& flags)
     const Answer& version = view.object("/version");
     if (version.ok()) return pass();
     return fail(concat(view.cluster().server(), ": ", version.problem,
-                       "\nsee whether the cluster runs and the kubeconfig's credentials are still good: kubectl get --raw /version"));
+                       "\nsee whether the cluster runs and the kubeconfig's credentials are still "
+                       "good: kubectl get --raw /version"));
   };
   // That the client builds is known by now.
   out.push_back({"kubernetes-api",
                  {{"can initialize the client", "k8s-api", kFatal, [] { return pass(); }},
                   {"can query the Kubernetes API", "k8s-api", kFatal, answers}}});
-  out.push_back({"kubernetes-version", {{"is running the minimum Kubernetes API version", "k8s-version", kNone, [&view] { return minimum_version(view); }}}});
+  out.push_back({"kubernetes-version",
+                 {{"is running the minimum Kubernetes API version", "k8s-version", kNone,
+                   [&view] { return minimum_version(view); }}}});
   if (flags.pre) out.push_back(pre_checks(view));
   if (flags.crds) {
-    out.push_back({"linkerd-crd", {{"control plane CustomResourceDefinitions exist", "l5d-existence-crd", kFatal | kRetry, [&view] { return crds_exist(view); }}}});
+    out.push_back({"linkerd-crd",
+                   {{"control plane CustomResourceDefinitions exist", "l5d-existence-crd",
+                     kFatal | kRetry, [&view] { return crds_exist(view); }}}});
   }
   return out;
 }

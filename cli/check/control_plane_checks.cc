@@ -11,27 +11,36 @@ namespace tulle::cli {
 namespace {
 
 constexpr k8s::Resource kClusterRoles{"rbac.authorization.k8s.io", "clusterroles", "v1", false};
-constexpr k8s::Resource kClusterRoleBindings{"rbac.authorization.k8s.io", "clusterrolebindings", "v1", false};
+constexpr k8s::Resource kClusterRoleBindings{"rbac.authorization.k8s.io", "clusterrolebindings",
+                                             "v1", false};
 constexpr k8s::Resource kDaemonSets{"apps", "daemonsets"};
-constexpr k8s::Resource kMutating{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "v1", false};
-constexpr k8s::Resource kValidating{"admissionregistration.k8s.io", "validatingwebhookconfigurations", "v1", false};
+constexpr k8s::Resource kMutating{"admissionregistration.k8s.io", "mutatingwebhookconfigurations",
+                                  "v1", false};
+constexpr k8s::Resource kValidating{"admissionregistration.k8s.io",
+                                    "validatingwebhookconfigurations", "v1", false};
 
 constexpr const char* kComponents = "labelSelector=linkerd.io%2Fcontrol-plane-component";
-constexpr std::string_view kReinstall = ": something has removed it; run helm upgrade of linkerd-control-plane again";
+constexpr std::string_view kReinstall =
+    ": something has removed it; run helm upgrade of linkerd-control-plane again";
 
 // Linkerd's own control plane has several Deployments, with an account and a role for each.
-bool is_linkerds(ClusterView& view) { return view.object(k8s::path_of(k8s::kDeployments, view.ns(), "linkerd-destination")).ok(); }
+bool is_linkerds(ClusterView& view) {
+  return view.object(k8s::path_of(k8s::kDeployments, view.ns(), "linkerd-destination")).ok();
+}
 
 // "" or what is not there of these names.
-std::string absent(ClusterView& view, const k8s::Resource& resource, std::string_view kind, std::string_view ns, const std::vector<std::string>& names) {
+std::string absent(ClusterView& view, const k8s::Resource& resource, std::string_view kind,
+                   std::string_view ns, const std::vector<std::string>& names) {
   std::vector<std::string> paths;
   for (const std::string& name : names) paths.push_back(k8s::path_of(resource, ns, name));
   view.expect(paths);
   std::vector<std::string> missing;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const Answer& found = view.object(paths[i]);
-    if (found.missing()) missing.push_back(names[i]);
-    else if (!found.ok()) return concat(kind, " ", names[i], ": ", found.problem);
+    if (found.missing())
+      missing.push_back(names[i]);
+    else if (!found.ok())
+      return concat(kind, " ", names[i], ": ", found.problem);
   }
   return missing.empty() ? "" : concat("missing ", kind, ": ", some_of(missing), kReinstall);
 }
@@ -40,13 +49,16 @@ Outcome config_exists(ClusterView& view) {
   const Answer& config = view.object(k8s::path_of(k8s::kConfigMaps, view.ns(), "linkerd-config"));
   if (config.missing()) {
     return fail(concat("configmaps \"linkerd-config\" not found in the namespace ", view.ns(),
-                       ": install the control plane (helm install linkerd-control-plane), or name its namespace with -L"));
+                       ": install the control plane (helm install linkerd-control-plane), or name "
+                       "its namespace with -L"));
   }
   if (!config.ok()) return fail(config.problem);
   std::string problem;
   const auto values = inject::parse_yaml(config.value["data"]["values"].string(), problem);
   if (!values || !values->is_map()) {
-    return fail(concat("ConfigMap ", view.ns(), "/linkerd-config: its key values holds no Helm values ", problem, kReinstall));
+    return fail(concat("ConfigMap ", view.ns(),
+                       "/linkerd-config: its key values holds no Helm values ", problem,
+                       kReinstall));
   }
   return pass();
 }
@@ -61,12 +73,16 @@ Outcome replica_sets_ready(ClusterView& view) {
     if (wanted == 0) continue;
     any = true;
     const std::int64_t ready = set["status"]["readyReplicas"].integer().value_or(0);
-    if (ready < wanted) wrong.push_back(concat(set["metadata"]["name"].string(), ": ", std::to_string(ready), " of ", std::to_string(wanted), " ready"));
+    if (ready < wanted)
+      wrong.push_back(concat(set["metadata"]["name"].string(), ": ", std::to_string(ready), " of ",
+                             std::to_string(wanted), " ready"));
   }
   if (!any) {
-    return fail(concat("no replica sets of the control plane in the namespace ", view.ns(), ": see kubectl -n ", view.ns(), " get deploy, and scale it to 1 or more"));
+    return fail(concat("no replica sets of the control plane in the namespace ", view.ns(),
+                       ": see kubectl -n ", view.ns(), " get deploy, and scale it to 1 or more"));
   }
-  return unless(lines_of(concat("replica sets are not ready: see kubectl -n ", view.ns(), " describe rs"), wrong));
+  return unless(lines_of(
+      concat("replica sets are not ready: see kubectl -n ", view.ns(), " describe rs"), wrong));
 }
 
 Outcome all_scheduled(ClusterView& view) {
@@ -85,10 +101,16 @@ Outcome pods_ready(ClusterView& view) {
   for (const PodView* const pod : view.control_plane()) {
     if (pod->ending) continue;
     any = true;
-    if (!pod->ready) wrong.push_back(concat(pod->name, " is ", pod->phase.empty() ? "not started" : pod->phase, pod->waiting.empty() ? "" : ", ", pod->waiting));
+    if (!pod->ready)
+      wrong.push_back(concat(pod->name, " is ", pod->phase.empty() ? "not started" : pod->phase,
+                             pod->waiting.empty() ? "" : ", ", pod->waiting));
   }
-  if (!any) return fail(concat("no pods of the control plane in the namespace ", view.ns(), ": see kubectl -n ", view.ns(), " describe rs"));
-  return unless(lines_of(concat("pods of the control plane are not ready: see kubectl -n ", view.ns(), " logs deploy/linkerd-control-plane"), wrong));
+  if (!any)
+    return fail(concat("no pods of the control plane in the namespace ", view.ns(),
+                       ": see kubectl -n ", view.ns(), " describe rs"));
+  return unless(lines_of(concat("pods of the control plane are not ready: see kubectl -n ",
+                                view.ns(), " logs deploy/linkerd-control-plane"),
+                         wrong));
 }
 
 // Addresses that no network of the mesh holds.
@@ -104,13 +126,17 @@ class Networks {
   bool hold(std::string_view text) const {
     const auto wanted = net::Cidr::parse(text);
     if (!wanted) return true;
-    return std::any_of(all_.begin(), all_.end(), [&](const net::Cidr& each) { return each.prefix <= wanted->prefix && each.contains(wanted->ip); });
+    return std::any_of(all_.begin(), all_.end(), [&](const net::Cidr& each) {
+      return each.prefix <= wanted->prefix && each.contains(wanted->ip);
+    });
   }
 
  private:
   std::vector<net::Cidr> all_;
 };
-constexpr std::string_view kAddNetworks = "addresses are not in the value clusterNetworks, so proxies do not look them up: add their networks and upgrade the control plane";
+constexpr std::string_view kAddNetworks =
+    "addresses are not in the value clusterNetworks, so proxies do not look them up: add their "
+    "networks and upgrade the control plane";
 
 Outcome networks_hold_nodes(ClusterView& view) {
   const Networks networks(view);
@@ -120,7 +146,9 @@ Outcome networks_hold_nodes(ClusterView& view) {
   std::vector<std::string> wrong;
   for (const Value& node : nodes.items) {
     for (const Value& cidr : node["spec"]["podCIDRs"].items()) {
-      if (!networks.hold(cidr.string())) wrong.push_back(concat("node ", node["metadata"]["name"].string(), ": podCIDR ", cidr.string()));
+      if (!networks.hold(cidr.string()))
+        wrong.push_back(
+            concat("node ", node["metadata"]["name"].string(), ": podCIDR ", cidr.string()));
     }
   }
   return unless(lines_of(kAddNetworks, wrong));
@@ -149,7 +177,8 @@ Outcome networks_hold_services(ClusterView& view) {
   for (const Value& service : view.services().items) {
     for (const Value& ip : service["spec"]["clusterIPs"].items()) {
       if (ip.string() != "None" && !networks.hold(ip.string())) {
-        wrong.push_back(concat("Service ", service["metadata"]["namespace"].string(), "/", service["metadata"]["name"].string(), ": ", ip.string()));
+        wrong.push_back(concat("Service ", service["metadata"]["namespace"].string(), "/",
+                               service["metadata"]["name"].string(), ": ", ip.string()));
       }
     }
   }
@@ -158,43 +187,58 @@ Outcome networks_hold_services(ClusterView& view) {
 
 Outcome namespace_exists(ClusterView& view) {
   const Answer& ns = view.object(k8s::path_of(k8s::kNamespaces, "", view.ns()));
-  if (ns.missing()) return fail(concat("The \"", view.ns(), "\" namespace does not exist: install the control plane, or name its namespace with -L"));
+  if (ns.missing())
+    return fail(concat(
+        "The \"", view.ns(),
+        "\" namespace does not exist: install the control plane, or name its namespace with -L"));
   return unless(ns.problem);
 }
 
 std::vector<std::string> role_names(ClusterView& view) {
   if (!is_linkerds(view)) return {concat("linkerd-", view.ns(), "-control-plane")};
-  return {concat("linkerd-", view.ns(), "-identity"), concat("linkerd-", view.ns(), "-destination"), concat("linkerd-", view.ns(), "-proxy-injector"), "linkerd-policy"};
+  return {concat("linkerd-", view.ns(), "-identity"), concat("linkerd-", view.ns(), "-destination"),
+          concat("linkerd-", view.ns(), "-proxy-injector"), "linkerd-policy"};
 }
 
 Outcome bindings_exist(ClusterView& view) {
   std::vector<std::string> names = role_names(view);
-  std::replace(names.begin(), names.end(), std::string("linkerd-policy"), std::string("linkerd-destination-policy"));
-  if (std::string missing = absent(view, kClusterRoleBindings, "ClusterRoleBindings", "", names); !missing.empty()) return fail(missing);
+  std::replace(names.begin(), names.end(), std::string("linkerd-policy"),
+               std::string("linkerd-destination-policy"));
+  if (std::string missing = absent(view, kClusterRoleBindings, "ClusterRoleBindings", "", names);
+      !missing.empty())
+    return fail(missing);
   if (is_linkerds(view)) return pass();
   // Bound to whom the control plane runs as?
   const Value& binding = view.object(k8s::path_of(kClusterRoleBindings, "", names.front())).value;
   for (const Value& subject : binding["subjects"].items()) {
-    if (subject["name"].string() == "linkerd-control-plane" && subject["namespace"].string() == view.ns()) return pass();
+    if (subject["name"].string() == "linkerd-control-plane" &&
+        subject["namespace"].string() == view.ns())
+      return pass();
   }
-  return fail(concat("ClusterRoleBinding ", names.front(), " does not bind the ServiceAccount ", view.ns(), "/linkerd-control-plane", kReinstall));
+  return fail(concat("ClusterRoleBinding ", names.front(), " does not bind the ServiceAccount ",
+                     view.ns(), "/linkerd-control-plane", kReinstall));
 }
 
 Outcome accounts_exist(ClusterView& view) {
   const std::vector<std::string> names =
-      is_linkerds(view) ? std::vector<std::string>{"linkerd-destination", "linkerd-identity", "linkerd-proxy-injector"} : std::vector<std::string>{"linkerd-control-plane"};
+      is_linkerds(view) ? std::vector<std::string>{"linkerd-destination", "linkerd-identity",
+                                                   "linkerd-proxy-injector"}
+                        : std::vector<std::string>{"linkerd-control-plane"};
   return unless(absent(view, k8s::kServiceAccounts, "ServiceAccounts", view.ns(), names));
 }
 
 Outcome init_runs_as_root(ClusterView& view) {
-  if (view.values()["proxyInit"]["runAsRoot"].is_true() || view.values()["cniEnabled"].is_true()) return pass();
+  if (view.values()["proxyInit"]["runAsRoot"].is_true() || view.values()["cniEnabled"].is_true())
+    return pass();
   std::vector<std::string> docker;
   for (const Value& node : view.all(k8s::path_of(k8s::kNodes)).items) {
-    if (node["status"]["nodeInfo"]["containerRuntimeVersion"].string().starts_with("docker:")) docker.emplace_back(node["metadata"]["name"].string());
+    if (node["status"]["nodeInfo"]["containerRuntimeVersion"].string().starts_with("docker:"))
+      docker.emplace_back(node["metadata"]["name"].string());
   }
   // File capabilities let an ordinary user in with every runtime; Linkerd's image has none.
   if (docker.empty() || !is_linkerds(view)) return pass();
-  return fail(concat("nodes ", some_of(docker), " have the Docker runtime: set the value proxyInit.runAsRoot=true"));
+  return fail(concat("nodes ", some_of(docker),
+                     " have the Docker runtime: set the value proxyInit.runAsRoot=true"));
 }
 
 std::string control_plane_version(ClusterView& view) {
@@ -202,16 +246,19 @@ std::string control_plane_version(ClusterView& view) {
   return std::string(version);
 }
 
-std::string differs(std::string_view what, const std::string& version, const std::string& from, std::string_view todo) {
+std::string differs(std::string_view what, const std::string& version, const std::string& from,
+                    std::string_view todo) {
   if (version == from) return "";
   return concat(what, " runs version ", version, ", but ", from, " ", todo);
 }
 
 // Pods whose proxy has another version than `wanted`.
-Outcome proxies_have(const std::vector<const PodView*>& pods, const std::string& wanted, std::string_view todo) {
+Outcome proxies_have(const std::vector<const PodView*>& pods, const std::string& wanted,
+                     std::string_view todo) {
   std::vector<std::string> wrong;
   for (const PodView* const pod : pods) {
-    if (pod->has_proxy && pod->proxy_version != wanted) wrong.push_back(concat(pod->title(), " (", pod->proxy_version, ")"));
+    if (pod->has_proxy && pod->proxy_version != wanted)
+      wrong.push_back(concat(pod->title(), " (", pod->proxy_version, ")"));
   }
   return unless(lines_of(concat("some proxies are not of version ", wanted, ": ", todo), wrong));
 }
@@ -229,62 +276,101 @@ std::vector<const PodView*> with_proxy(const std::vector<const PodView*>& pods) 
 Category existence_checks(ClusterView& view) {
   const auto heartbeat = [&view] {
     if (!is_linkerds(view) || view.values()["disableHeartBeat"].is_true()) return skip();
-    return unless(absent(view, k8s::kServiceAccounts, "ServiceAccounts", view.ns(), {"linkerd-heartbeat"}));
+    return unless(
+        absent(view, k8s::kServiceAccounts, "ServiceAccounts", view.ns(), {"linkerd-heartbeat"}));
   };
   Category out{"linkerd-existence", {}};
   out.checks = {
-      {"'linkerd-config' config map exists", "l5d-existence-linkerd-config", kFatal, [&view] { return config_exists(view); }},
+      {"'linkerd-config' config map exists", "l5d-existence-linkerd-config", kFatal,
+       [&view] { return config_exists(view); }},
       {"heartbeat ServiceAccount exist", "l5d-existence-sa", kFatal, heartbeat},
-      {"control plane replica sets are ready", "l5d-existence-replicasets", kFatal | kRetry, [&view] { return replica_sets_ready(view); }},
-      {"no unschedulable pods", "l5d-existence-unschedulable-pods", kWarning | kRetry, [&view] { return all_scheduled(view); }},
-      {"control plane pods are ready", "l5d-api-control-ready", kFatal | kRetry, [&view] { return pods_ready(view); }},
-      {"cluster networks contains all node podCIDRs", "l5d-cluster-networks-cidr", kNone, [&view] { return networks_hold_nodes(view); }},
-      {"cluster networks contains all pods", "l5d-cluster-networks-pods", kNone, [&view] { return networks_hold_pods(view); }},
-      {"cluster networks contains all services", "l5d-cluster-networks-pods", kNone, [&view] { return networks_hold_services(view); }},
+      {"control plane replica sets are ready", "l5d-existence-replicasets", kFatal | kRetry,
+       [&view] { return replica_sets_ready(view); }},
+      {"no unschedulable pods", "l5d-existence-unschedulable-pods", kWarning | kRetry,
+       [&view] { return all_scheduled(view); }},
+      {"control plane pods are ready", "l5d-api-control-ready", kFatal | kRetry,
+       [&view] { return pods_ready(view); }},
+      {"cluster networks contains all node podCIDRs", "l5d-cluster-networks-cidr", kNone,
+       [&view] { return networks_hold_nodes(view); }},
+      {"cluster networks contains all pods", "l5d-cluster-networks-pods", kNone,
+       [&view] { return networks_hold_pods(view); }},
+      {"cluster networks contains all services", "l5d-cluster-networks-pods", kNone,
+       [&view] { return networks_hold_services(view); }},
   };
   return out;
 }
 
 Category config_checks(ClusterView& view) {
-  const auto mutating = [&view] { return unless(absent(view, kMutating, "MutatingWebhookConfigurations", "", {"linkerd-proxy-injector-webhook-config"})); };
+  const auto mutating = [&view] {
+    return unless(absent(view, kMutating, "MutatingWebhookConfigurations", "",
+                         {"linkerd-proxy-injector-webhook-config"}));
+  };
   const auto validating = [&view] {
-    return unless(absent(view, kValidating, "ValidatingWebhookConfigurations", "", {"linkerd-sp-validator-webhook-config", "linkerd-policy-validator-webhook-config"}));
+    return unless(
+        absent(view, kValidating, "ValidatingWebhookConfigurations", "",
+               {"linkerd-sp-validator-webhook-config", "linkerd-policy-validator-webhook-config"}));
   };
   Category out{"linkerd-config", {}};
   out.checks = {
-      {"control plane Namespace exists", "l5d-existence-ns", kFatal, [&view] { return namespace_exists(view); }},
-      {"control plane ClusterRoles exist", "l5d-existence-cr", kFatal, [&view] { return unless(absent(view, kClusterRoles, "ClusterRoles", "", role_names(view))); }},
-      {"control plane ClusterRoleBindings exist", "l5d-existence-crb", kFatal, [&view] { return bindings_exist(view); }},
-      {"control plane ServiceAccounts exist", "l5d-existence-sa", kFatal, [&view] { return accounts_exist(view); }},
-      {"control plane CustomResourceDefinitions exist", "l5d-existence-crd", kFatal, [&view] { return crds_exist(view); }},
+      {"control plane Namespace exists", "l5d-existence-ns", kFatal,
+       [&view] { return namespace_exists(view); }},
+      {"control plane ClusterRoles exist", "l5d-existence-cr", kFatal,
+       [&view] {
+         return unless(absent(view, kClusterRoles, "ClusterRoles", "", role_names(view)));
+       }},
+      {"control plane ClusterRoleBindings exist", "l5d-existence-crb", kFatal,
+       [&view] { return bindings_exist(view); }},
+      {"control plane ServiceAccounts exist", "l5d-existence-sa", kFatal,
+       [&view] { return accounts_exist(view); }},
+      {"control plane CustomResourceDefinitions exist", "l5d-existence-crd", kFatal,
+       [&view] { return crds_exist(view); }},
       {"control plane MutatingWebhookConfigurations exist", "l5d-existence-mwc", kFatal, mutating},
-      {"control plane ValidatingWebhookConfigurations exist", "l5d-existence-vwc", kFatal, validating},
-      {"proxy-init container runs as root user if docker container runtime is used", "l5d-proxy-init-run-as-root", kFatal, [&view] { return init_runs_as_root(view); }},
+      {"control plane ValidatingWebhookConfigurations exist", "l5d-existence-vwc", kFatal,
+       validating},
+      {"proxy-init container runs as root user if docker container runtime is used",
+       "l5d-proxy-init-run-as-root", kFatal, [&view] { return init_runs_as_root(view); }},
   };
   return out;
 }
 
 Category cni_checks(ClusterView& view) {
   const std::string& ns = view.cluster().flags().cni_ns;
-  const auto exists = [&view, ns](const char* description, const char* anchor, const k8s::Resource& resource, const char* kind, const char* name) {
-    return Check{description, anchor, kFatal, [&view, ns, resource, kind, name] {
-                   const std::string missing = absent(view, resource, kind, resource.namespaced ? ns : "", {name});
-                   return unless(missing.empty() ? "" : concat("the CNI plugin is enabled by the value cniEnabled, but: missing ", kind, " ", name, " (namespace ", ns, ", see --cni-namespace): install the CNI plugin"));
-                 }};
+  const auto exists = [&view, ns](const char* description, const char* anchor,
+                                  const k8s::Resource& resource, const char* kind,
+                                  const char* name) {
+    return Check{
+        description, anchor, kFatal, [&view, ns, resource, kind, name] {
+          const std::string missing =
+              absent(view, resource, kind, resource.namespaced ? ns : "", {name});
+          return unless(
+              missing.empty()
+                  ? ""
+                  : concat("the CNI plugin is enabled by the value cniEnabled, but: missing ", kind,
+                           " ", name, " (namespace ", ns,
+                           ", see --cni-namespace): install the CNI plugin"));
+        }};
   };
   const auto everywhere = [&view, ns] {
     const Value& status = view.object(k8s::path_of(kDaemonSets, ns, "linkerd-cni")).value["status"];
-    const std::int64_t wanted = status["desiredNumberScheduled"].integer().value_or(0), ready = status["numberReady"].integer().value_or(0);
+    const std::int64_t wanted = status["desiredNumberScheduled"].integer().value_or(0),
+                       ready = status["numberReady"].integer().value_or(0);
     if (wanted > 0 && ready >= wanted) return pass();
-    return fail(concat("DaemonSet ", ns, "/linkerd-cni: ", std::to_string(ready), " of ", std::to_string(wanted), " pods are ready: see kubectl -n ", ns, " get pods -o wide"));
+    return fail(concat("DaemonSet ", ns, "/linkerd-cni: ", std::to_string(ready), " of ",
+                       std::to_string(wanted), " pods are ready: see kubectl -n ", ns,
+                       " get pods -o wide"));
   };
   Category out{"linkerd-cni-plugin", {}};
   out.checks = {
-      exists("cni plugin ConfigMap exists", "cni-plugin-cm-exists", k8s::kConfigMaps, "ConfigMaps", "linkerd-cni-config"),
-      exists("cni plugin ClusterRole exists", "cni-plugin-cr-exists", kClusterRoles, "ClusterRoles", "linkerd-cni"),
-      exists("cni plugin ClusterRoleBinding exists", "cni-plugin-crb-exists", kClusterRoleBindings, "ClusterRoleBindings", "linkerd-cni"),
-      exists("cni plugin ServiceAccount exists", "cni-plugin-sa-exists", k8s::kServiceAccounts, "ServiceAccounts", "linkerd-cni"),
-      exists("cni plugin DaemonSet exists", "cni-plugin-ds-exists", kDaemonSets, "DaemonSets", "linkerd-cni"),
+      exists("cni plugin ConfigMap exists", "cni-plugin-cm-exists", k8s::kConfigMaps, "ConfigMaps",
+             "linkerd-cni-config"),
+      exists("cni plugin ClusterRole exists", "cni-plugin-cr-exists", kClusterRoles, "ClusterRoles",
+             "linkerd-cni"),
+      exists("cni plugin ClusterRoleBinding exists", "cni-plugin-crb-exists", kClusterRoleBindings,
+             "ClusterRoleBindings", "linkerd-cni"),
+      exists("cni plugin ServiceAccount exists", "cni-plugin-sa-exists", k8s::kServiceAccounts,
+             "ServiceAccounts", "linkerd-cni"),
+      exists("cni plugin DaemonSet exists", "cni-plugin-ds-exists", kDaemonSets, "DaemonSets",
+             "linkerd-cni"),
       {"cni plugin pod is running on all nodes", "cni-plugin-ready", kFatal | kRetry, everywhere},
   };
   return out;
@@ -295,25 +381,34 @@ std::vector<Category> version_checks(ClusterView& view, const CheckFlags& flags)
   // tulle asks no server which version is the newest; who knows it says so.
   const auto cli_current = [&flags] {
     if (flags.expected_version.empty()) return skip();
-    return unless(differs("this program", flags.version, flags.expected_version, "is expected: install that version"));
+    return unless(differs("this program", flags.version, flags.expected_version,
+                          "is expected: install that version"));
   };
-  out.push_back({"linkerd-version", {{"cli is up-to-date", "l5d-version-cli", kWarning, cli_current}}});
+  out.push_back(
+      {"linkerd-version", {{"cli is up-to-date", "l5d-version-cli", kWarning, cli_current}}});
   if (flags.pre || flags.crds) return out;
   if (!flags.proxy) {
     const auto readable = [&view] {
-      return control_plane_version(view).empty() ? fail(concat("ConfigMap ", view.ns(), "/linkerd-config has no value linkerdVersion", kReinstall)) : pass();
+      return control_plane_version(view).empty()
+                 ? fail(concat("ConfigMap ", view.ns(),
+                               "/linkerd-config has no value linkerdVersion", kReinstall))
+                 : pass();
     };
     const auto current = [&view, &flags] {
       if (flags.expected_version.empty()) return skip();
-      return unless(differs("the control plane", control_plane_version(view), flags.expected_version, "is expected: upgrade it"));
+      return unless(differs("the control plane", control_plane_version(view),
+                            flags.expected_version, "is expected: upgrade it"));
     };
     const auto same = [&view, &flags] {
-      return unless(differs("the control plane", control_plane_version(view), flags.version, "is this program's: upgrade the older one"));
+      return unless(differs("the control plane", control_plane_version(view), flags.version,
+                            "is this program's: upgrade the older one"));
     };
-    out.push_back({"control-plane-version",
-                   {{"can retrieve the control plane version", "l5d-version-control", kFatal | kRetry, readable},
-                    {"control plane is up-to-date", "l5d-version-control", kWarning, current},
-                    {"control plane and cli versions match", "l5d-version-control", kWarning, same}}});
+    out.push_back(
+        {"control-plane-version",
+         {{"can retrieve the control plane version", "l5d-version-control", kFatal | kRetry,
+           readable},
+          {"control plane is up-to-date", "l5d-version-control", kWarning, current},
+          {"control plane and cli versions match", "l5d-version-control", kWarning, same}}});
   }
   // tulle's control plane speaks mesh TLS itself; Linkerd's has proxies.
   const auto healthy = [&view] {
@@ -327,32 +422,46 @@ std::vector<Category> version_checks(ClusterView& view, const CheckFlags& flags)
   };
   const auto newest = [&view, &flags] {
     const auto pods = with_proxy(view.control_plane());
-    return pods.empty() || flags.expected_version.empty() ? skip() : proxies_have(pods, flags.expected_version, "upgrade the control plane");
+    return pods.empty() || flags.expected_version.empty()
+               ? skip()
+               : proxies_have(pods, flags.expected_version, "upgrade the control plane");
   };
   const auto as_cli = [&view, &flags] {
     const auto pods = with_proxy(view.control_plane());
-    return pods.empty() ? skip() : proxies_have(pods, flags.version, "upgrade the control plane or this program");
+    return pods.empty()
+               ? skip()
+               : proxies_have(pods, flags.version, "upgrade the control plane or this program");
   };
-  out.push_back({"linkerd-control-plane-proxy",
-                 {{"control plane proxies are healthy", "l5d-cp-proxy-healthy", kFatal | kRetry, healthy},
-                  {"control plane proxies are up-to-date", "l5d-cp-proxy-version", kWarning, newest},
-                  {"control plane proxies and cli versions match", "l5d-cp-proxy-cli-version", kWarning, as_cli}}});
+  out.push_back(
+      {"linkerd-control-plane-proxy",
+       {{"control plane proxies are healthy", "l5d-cp-proxy-healthy", kFatal | kRetry, healthy},
+        {"control plane proxies are up-to-date", "l5d-cp-proxy-version", kWarning, newest},
+        {"control plane proxies and cli versions match", "l5d-cp-proxy-cli-version", kWarning,
+         as_cli}}});
   return out;
 }
 
 Category high_availability_checks(ClusterView& view) {
   const auto replicas = [&view] {
     if (!view.values()["highAvailability"].is_true()) return skip();
-    const Listed<Value>& deployments = view.all(k8s::path_of(k8s::kDeployments, view.ns()), kComponents);
+    const Listed<Value>& deployments =
+        view.all(k8s::path_of(k8s::kDeployments, view.ns()), kComponents);
     if (!deployments.problem.empty()) return fail(deployments.problem);
     std::vector<std::string> wrong;
     for (const Value& deployment : deployments.items) {
       const std::int64_t ready = deployment["status"]["availableReplicas"].integer().value_or(0);
-      if (ready < 2) wrong.push_back(concat(deployment["metadata"]["name"].string(), ": ", std::to_string(ready), " available"));
+      if (ready < 2)
+        wrong.push_back(concat(deployment["metadata"]["name"].string(), ": ", std::to_string(ready),
+                               " available"));
     }
-    return unless(lines_of("highAvailability is set, but these have fewer than 2 replicas: see whether nodes can take more (kubectl describe)", wrong));
+    return unless(
+        lines_of("highAvailability is set, but these have fewer than 2 replicas: see whether nodes "
+                 "can take more (kubectl describe)",
+                 wrong));
   };
-  return {"linkerd-ha-checks", {{"multiple replicas of control plane pods", "l5d-control-plane-replicas", kWarning | kRetry, replicas}}};
+  return {"linkerd-ha-checks",
+          {{"multiple replicas of control plane pods", "l5d-control-plane-replicas",
+            kWarning | kRetry, replicas}}};
 }
 
 Category extension_checks(ClusterView& view) {
@@ -363,15 +472,22 @@ Category extension_checks(ClusterView& view) {
     for (const NamespaceView& ns : view.namespaces().items) {
       const auto extension = ns.labels.find("linkerd.io/extension");
       if (extension == ns.labels.end()) continue;
-      if (extension->second.empty()) wrong.push_back(concat("namespace ", ns.name, " has an empty label linkerd.io/extension"));
+      if (extension->second.empty())
+        wrong.push_back(concat("namespace ", ns.name, " has an empty label linkerd.io/extension"));
       by_name[extension->second].push_back(ns.name);
     }
     for (const auto& [name, namespaces] : by_name) {
-      if (namespaces.size() > 1) wrong.push_back(concat("extension ", name, " is claimed by the namespaces ", some_of(namespaces)));
+      if (namespaces.size() > 1)
+        wrong.push_back(
+            concat("extension ", name, " is claimed by the namespaces ", some_of(namespaces)));
     }
-    return unless(lines_of("each extension has one namespace, which names it in the label linkerd.io/extension", wrong));
+    return unless(lines_of(
+        "each extension has one namespace, which names it in the label linkerd.io/extension",
+        wrong));
   };
-  return {"linkerd-extension-checks", {{"namespace configuration for extensions", "l5d-extension-namespaces", kWarning, unique}}};
+  return {
+      "linkerd-extension-checks",
+      {{"namespace configuration for extensions", "l5d-extension-namespaces", kWarning, unique}}};
 }
 
 }  // namespace tulle::cli

@@ -11,12 +11,16 @@
 namespace tulle::cli {
 namespace {
 
-bool wanted(const PodView& pod, const CheckFlags& flags) { return flags.ns.empty() || pod.ns == flags.ns; }
+bool wanted(const PodView& pod, const CheckFlags& flags) {
+  return flags.ns.empty() || pod.ns == flags.ns;
+}
 
 std::vector<const PodView*> meshed(ClusterView& view, const CheckFlags& flags) {
   std::vector<const PodView*> out;
   for (const PodView& pod : view.pods().items) {
-    if (pod.has_proxy && !pod.ended() && wanted(pod, flags) && pod.label(inject::kControlPlaneNs) == view.ns()) out.push_back(&pod);
+    if (pod.has_proxy && !pod.ended() && wanted(pod, flags) &&
+        pod.label(inject::kControlPlaneNs) == view.ns())
+      out.push_back(&pod);
   }
   return out;
 }
@@ -25,11 +29,15 @@ Outcome proxies_ready(ClusterView& view, const CheckFlags& flags) {
   if (!view.pods().problem.empty()) return fail(view.pods().problem);
   const std::vector<const PodView*> pods = meshed(view, flags);
   if (pods.empty() && !flags.ns.empty()) {
-    return fail(concat("no pod in the namespace ", flags.ns, " has a proxy: kubectl annotate namespace ", flags.ns, " linkerd.io/inject=enabled, and restart what runs in it"));
+    return fail(concat("no pod in the namespace ", flags.ns,
+                       " has a proxy: kubectl annotate namespace ", flags.ns,
+                       " linkerd.io/inject=enabled, and restart what runs in it"));
   }
   std::vector<std::string> wrong;
   for (const PodView* const pod : pods) {
-    if (!pod->proxy_ready && !pod->ending) wrong.push_back(concat(pod->title(), " is ", pod->phase, pod->waiting.empty() ? "" : ", ", pod->waiting));
+    if (!pod->proxy_ready && !pod->ending)
+      wrong.push_back(
+          concat(pod->title(), " is ", pod->phase, pod->waiting.empty() ? "" : ", ", pod->waiting));
   }
   return unless(lines_of("proxies are not ready: see kubectl logs POD -c linkerd-proxy", wrong));
 }
@@ -37,12 +45,17 @@ Outcome proxies_ready(ClusterView& view, const CheckFlags& flags) {
 Outcome proxies_are(ClusterView& view, const CheckFlags& flags, const std::string& version) {
   std::vector<std::string> wrong;
   for (const PodView* const pod : meshed(view, flags)) {
-    if (pod->proxy_version != version) wrong.push_back(concat(pod->title(), " (", pod->proxy_version, ")"));
+    if (pod->proxy_version != version)
+      wrong.push_back(concat(pod->title(), " (", pod->proxy_version, ")"));
   }
-  return unless(lines_of(concat("proxies are not of version ", version, "; pods get the control plane's when they are restarted"), wrong));
+  return unless(lines_of(concat("proxies are not of version ", version,
+                                "; pods get the control plane's when they are restarted"),
+                         wrong));
 }
 
-bool is_setting(const std::string& key) { return key == inject::kInject || inject::find_config_key(key) != nullptr; }
+bool is_setting(const std::string& key) {
+  return key == inject::kInject || inject::find_config_key(key) != nullptr;
+}
 
 Outcome no_settings_in_pod_labels(ClusterView& view, const CheckFlags& flags) {
   std::vector<std::string> wrong;
@@ -52,10 +65,12 @@ Outcome no_settings_in_pod_labels(ClusterView& view, const CheckFlags& flags) {
       if (is_setting(key)) wrong.push_back(concat(pod.title(), ": ", key));
     }
   }
-  return unless(lines_of("these are labels, but have an effect only as annotations of the pod template", wrong));
+  return unless(lines_of(
+      "these are labels, but have an effect only as annotations of the pod template", wrong));
 }
 
-Outcome no_settings_of_services(ClusterView& view, const CheckFlags& flags, std::string_view where) {
+Outcome no_settings_of_services(ClusterView& view, const CheckFlags& flags,
+                                std::string_view where) {
   if (!view.services().problem.empty()) return fail(view.services().problem);
   std::vector<std::string> wrong;
   for (const Value& service : view.services().items) {
@@ -66,7 +81,10 @@ Outcome no_settings_of_services(ClusterView& view, const CheckFlags& flags, std:
       wrong.push_back(concat(meta["namespace"].string(), "/", meta["name"].string(), ": ", key));
     }
   }
-  return unless(lines_of(concat("these ", where, " of Services have no effect; they belong into the annotations of the pod template or the namespace"), wrong));
+  return unless(lines_of(concat("these ", where,
+                                " of Services have no effect; they belong into the annotations of "
+                                "the pod template or the namespace"),
+                         wrong));
 }
 
 // Ports and names of ports that an annotation of opaque ports holds.
@@ -82,9 +100,11 @@ struct Opaque {
 };
 
 Opaque opaque_of(ClusterView& view, const PodView& pod) {
-  if (const auto own = pod.annotations.find(inject::kOpaquePorts); own != pod.annotations.end()) return {inject::list_items(own->second)};
+  if (const auto own = pod.annotations.find(inject::kOpaquePorts); own != pod.annotations.end())
+    return {inject::list_items(own->second)};
   if (const NamespaceView* const ns = view.namespace_of(pod.ns); ns != nullptr) {
-    if (const auto at = ns->annotations.find(inject::kOpaquePorts); at != ns->annotations.end()) return {inject::list_items(at->second)};
+    if (const auto at = ns->annotations.find(inject::kOpaquePorts); at != ns->annotations.end())
+      return {inject::list_items(at->second)};
   }
   return {inject::list_items(view.values()["proxy"]["opaquePorts"].string())};
 }
@@ -105,17 +125,25 @@ Outcome opaque_ports_agree(ClusterView& view, const CheckFlags& flags) {
     if (!annotation.is_string()) continue;  // then the pods' say is taken
     const Opaque theirs{inject::list_items(annotation.string())};
     for (const PodView& pod : view.pods().items) {
-      if (!pod.has_proxy || pod.ended() || !wanted(pod, flags) || pod.ns != meta["namespace"].string() || !selects(service["spec"]["selector"], pod)) continue;
+      if (!pod.has_proxy || pod.ended() || !wanted(pod, flags) ||
+          pod.ns != meta["namespace"].string() || !selects(service["spec"]["selector"], pod))
+        continue;
       const Opaque own = opaque_of(view, pod);
       for (const Value& port : service["spec"]["ports"].items()) {
         const auto number = static_cast<std::uint16_t>(port["port"].integer().value_or(0));
-        std::uint16_t target = static_cast<std::uint16_t>(port["targetPort"].integer().value_or(number));
+        std::uint16_t target =
+            static_cast<std::uint16_t>(port["targetPort"].integer().value_or(number));
         std::string_view name = port["targetPort"].string();
-        if (const auto named = pod.ports.find(name); named != pod.ports.end()) target = named->second;
-        const bool by_service = theirs.holds(number, port["name"].string()), by_pod = own.holds(target, name);
+        if (const auto named = pod.ports.find(name); named != pod.ports.end())
+          target = named->second;
+        const bool by_service = theirs.holds(number, port["name"].string()),
+                   by_pod = own.holds(target, name);
         if (by_service == by_pod) continue;
-        wrong.push_back(concat("Service ", meta["namespace"].string(), "/", meta["name"].string(), by_service ? " has opaque port " : " has no opaque port ", std::to_string(number),
-                               ", but its target port ", std::to_string(target), " of pod ", pod.name, by_pod ? " is" : " is not"));
+        wrong.push_back(concat("Service ", meta["namespace"].string(), "/", meta["name"].string(),
+                               by_service ? " has opaque port " : " has no opaque port ",
+                               std::to_string(number), ", but its target port ",
+                               std::to_string(target), " of pod ", pod.name,
+                               by_pod ? " is" : " is not"));
         break;
       }
     }
@@ -132,27 +160,39 @@ Outcome all_meshed(ClusterView& view) {
     if (pod.has_proxy || pod.ended() || pod.ending || pod.ns == view.ns()) continue;
     const std::string_view own = pod.annotation(inject::kInject);
     const NamespaceView* const ns = view.namespace_of(pod.ns);
-    const bool asked = own == "enabled" || own == "ingress" || (own.empty() && ns != nullptr && ns->asks_for_proxies());
+    const bool asked = own == "enabled" || own == "ingress" ||
+                       (own.empty() && ns != nullptr && ns->asks_for_proxies());
     if (!asked) continue;
     if (pod.host_network) continue;  // never has one
-    by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)].push_back(pod.name);
+    by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)]
+        .push_back(pod.name);
   }
   std::vector<std::string> lines;
-  for (const auto& [owner, pods] : by_owner) lines.push_back(concat("kubectl rollout restart -n ", owner, "   # ", some_of(pods, 3)));
-  return unless(lines_of("pods that should have a proxy have none: they were started before their namespace was annotated, or while the injector was away "
-                         "(kubectl get events --field-selector reason=InjectionSkipped tells other reasons). Restart them:", lines));
+  for (const auto& [owner, pods] : by_owner)
+    lines.push_back(concat("kubectl rollout restart -n ", owner, "   # ", some_of(pods, 3)));
+  return unless(
+      lines_of("pods that should have a proxy have none: they were started before their namespace "
+               "was annotated, or while the injector was away "
+               "(kubectl get events --field-selector reason=InjectionSkipped tells other reasons). "
+               "Restart them:",
+               lines));
 }
 
-// The injector's first entry must name every annotated namespace: for these pods wait while the injector is away.
+// The injector's first entry must name every annotated namespace: for these pods wait while the
+// injector is away.
 Outcome namespaces_known(ClusterView& view) {
-  const Answer& configuration = view.object("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/linkerd-proxy-injector-webhook-config");
+  const Answer& configuration = view.object(
+      "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/"
+      "linkerd-proxy-injector-webhook-config");
   std::set<std::string, std::less<>> named;
   bool found = false;
   for (const Value& webhook : configuration.value["webhooks"].items()) {
     if (webhook["name"].string() != "namespaces.linkerd-proxy-injector.linkerd.io") continue;
     found = true;
     for (const Value& expression : webhook["namespaceSelector"]["matchExpressions"].items()) {
-      if (expression["key"].string() != "kubernetes.io/metadata.name" || expression["operator"].string() != "In") continue;
+      if (expression["key"].string() != "kubernetes.io/metadata.name" ||
+          expression["operator"].string() != "In")
+        continue;
       for (const Value& name : expression["values"].items()) named.emplace(name.string());
     }
   }
@@ -160,19 +200,29 @@ Outcome namespaces_known(ClusterView& view) {
   std::vector<std::string> missing;
   for (const NamespaceView& ns : view.namespaces().items) {
     const auto off = ns.labels.find("config.linkerd.io/admission-webhooks");
-    if (ns.asks_for_proxies() && (off == ns.labels.end() || off->second != "disabled") && !named.contains(ns.name)) missing.push_back(ns.name);
+    if (ns.asks_for_proxies() && (off == ns.labels.end() || off->second != "disabled") &&
+        !named.contains(ns.name))
+      missing.push_back(ns.name);
   }
   if (missing.empty()) return pass();
-  return fail(concat("MutatingWebhookConfiguration linkerd-proxy-injector-webhook-config does not name the annotated namespaces ", some_of(missing),
-                     ": their pods would start without a proxy while the injector is away; the control plane writes that within 30 s: see its log"));
+  return fail(
+      concat("MutatingWebhookConfiguration linkerd-proxy-injector-webhook-config does not name the "
+             "annotated namespaces ",
+             some_of(missing),
+             ": their pods would start without a proxy while the injector is away; the control "
+             "plane writes that within 30 s: see its log"));
 }
 
 Outcome values_known(ClusterView& view) {
   std::vector<std::string> wrong;
   for (const inject::UnknownValue& each : inject::unknown_values(view.values())) {
-    wrong.push_back(each.near.empty() ? each.path : concat(each.path, " (is ", each.near, " meant?)"));
+    wrong.push_back(each.near.empty() ? each.path
+                                      : concat(each.path, " (is ", each.near, " meant?)"));
   }
-  return unless(lines_of("Helm values of the control plane are not known and have no effect; take them out or correct them", wrong));
+  return unless(
+      lines_of("Helm values of the control plane are not known and have no effect; take them out "
+               "or correct them",
+               wrong));
 }
 
 // Does its account have the rights without which nothing works?
@@ -184,30 +234,50 @@ Outcome control_plane_may(ClusterView& view) {
     bool in_own_ns = false;
   };
   static constexpr Right kRights[] = {
-      {"list", "", "pods"}, {"watch", "", "services"}, {"watch", "", "namespaces"}, {"watch", "", "nodes"}, {"watch", "discovery.k8s.io", "endpointslices"},
-      {"watch", "apps", "replicasets"}, {"watch", "batch", "jobs"}, {"watch", "policy.linkerd.io", "servers"}, {"watch", "linkerd.io", "serviceprofiles"},
-      {"create", "authentication.k8s.io", "tokenreviews"}, {"watch", "", "secrets", true}, {"watch", "", "configmaps", true}, {"update", "coordination.k8s.io", "leases", true},
+      {"list", "", "pods"},
+      {"watch", "", "services"},
+      {"watch", "", "namespaces"},
+      {"watch", "", "nodes"},
+      {"watch", "discovery.k8s.io", "endpointslices"},
+      {"watch", "apps", "replicasets"},
+      {"watch", "batch", "jobs"},
+      {"watch", "policy.linkerd.io", "servers"},
+      {"watch", "linkerd.io", "serviceprofiles"},
+      {"create", "authentication.k8s.io", "tokenreviews"},
+      {"watch", "", "secrets", true},
+      {"watch", "", "configmaps", true},
+      {"update", "coordination.k8s.io", "leases", true},
   };
   const std::string account = "linkerd-control-plane";
   if (!view.object(k8s::path_of(k8s::kServiceAccounts, view.ns(), account)).ok()) return skip();
   std::vector<Value> reviews;
   for (const Right& right : kRights) {
-    Value attributes = Value::map({{"verb", right.verb}, {"group", right.group}, {"resource", right.resource}});
+    Value attributes =
+        Value::map({{"verb", right.verb}, {"group", right.group}, {"resource", right.resource}});
     if (right.in_own_ns) attributes.set("namespace", view.ns());
-    Value groups = Value::list({"system:serviceaccounts", concat("system:serviceaccounts:", view.ns()), "system:authenticated"});
-    reviews.push_back(Value::map({{"apiVersion", "authorization.k8s.io/v1"},
-                                  {"kind", "SubjectAccessReview"},
-                                  {"spec", Value::map({{"user", concat("system:serviceaccount:", view.ns(), ":", account)}, {"groups", std::move(groups)}, {"resourceAttributes", std::move(attributes)}})}}));
+    Value groups =
+        Value::list({"system:serviceaccounts", concat("system:serviceaccounts:", view.ns()),
+                     "system:authenticated"});
+    reviews.push_back(Value::map(
+        {{"apiVersion", "authorization.k8s.io/v1"},
+         {"kind", "SubjectAccessReview"},
+         {"spec", Value::map({{"user", concat("system:serviceaccount:", view.ns(), ":", account)},
+                              {"groups", std::move(groups)},
+                              {"resourceAttributes", std::move(attributes)}})}}));
   }
-  const std::vector<Answer> answers = view.cluster().post_all(k8s::path_of(k8s::kSubjectAccessReviews), reviews);
+  const std::vector<Answer> answers =
+      view.cluster().post_all(k8s::path_of(k8s::kSubjectAccessReviews), reviews);
   std::vector<std::string> missing;
   for (std::size_t i = 0; i < std::size(kRights); ++i) {
     if (answers[i].forbidden()) return skip();  // who asks may not know
     if (!answers[i].ok()) return fail(answers[i].problem);
-    if (!answers[i].value["status"]["allowed"].is_true()) missing.push_back(concat(kRights[i].verb, " ", kRights[i].resource));
+    if (!answers[i].value["status"]["allowed"].is_true())
+      missing.push_back(concat(kRights[i].verb, " ", kRights[i].resource));
   }
   if (missing.empty()) return pass();
-  return fail(concat("ServiceAccount ", view.ns(), "/", account, " may not ", some_of(missing, 20), ": run helm upgrade of linkerd-control-plane again, and see who changes its roles"));
+  return fail(
+      concat("ServiceAccount ", view.ns(), "/", account, " may not ", some_of(missing, 20),
+             ": run helm upgrade of linkerd-control-plane again, and see who changes its roles"));
 }
 
 }  // namespace
@@ -216,34 +286,50 @@ Category data_plane_checks(ClusterView& view, const CheckFlags& flags) {
   const auto exists = [&view, &flags] {
     if (flags.ns.empty()) return pass();
     if (!view.namespaces().problem.empty()) return fail(view.namespaces().problem);
-    return view.namespace_of(flags.ns) != nullptr ? pass() : fail(concat("The \"", flags.ns, "\" namespace does not exist"));
+    return view.namespace_of(flags.ns) != nullptr
+               ? pass()
+               : fail(concat("The \"", flags.ns, "\" namespace does not exist"));
   };
-  const auto current = [&view, &flags] { return flags.expected_version.empty() ? skip() : proxies_are(view, flags, flags.expected_version); };
+  const auto current = [&view, &flags] {
+    return flags.expected_version.empty() ? skip()
+                                          : proxies_are(view, flags, flags.expected_version);
+  };
   Category out{"linkerd-data-plane", {}};
   out.checks = {
       {"data plane namespace exists", "l5d-data-plane-exists", kFatal, exists},
-      {"data plane proxies are ready", "l5d-data-plane-ready", kFatal | kRetry, [&view, &flags] { return proxies_ready(view, flags); }},
+      {"data plane proxies are ready", "l5d-data-plane-ready", kFatal | kRetry,
+       [&view, &flags] { return proxies_ready(view, flags); }},
       {"data plane is up-to-date", "l5d-data-plane-version", kWarning, current},
-      {"data plane and cli versions match", "l5d-data-plane-cli-version", kWarning, [&view, &flags] { return proxies_are(view, flags, flags.version); }},
-      {"data plane pod labels are configured correctly", "l5d-data-plane-pod-labels", kWarning, [&view, &flags] { return no_settings_in_pod_labels(view, flags); }},
-      {"data plane service labels are configured correctly", "l5d-data-plane-services-labels", kWarning, [&view, &flags] { return no_settings_of_services(view, flags, "labels"); }},
-      {"data plane service annotations are configured correctly", "l5d-data-plane-services-annotations", kWarning, [&view, &flags] { return no_settings_of_services(view, flags, "annotations"); }},
+      {"data plane and cli versions match", "l5d-data-plane-cli-version", kWarning,
+       [&view, &flags] { return proxies_are(view, flags, flags.version); }},
+      {"data plane pod labels are configured correctly", "l5d-data-plane-pod-labels", kWarning,
+       [&view, &flags] { return no_settings_in_pod_labels(view, flags); }},
+      {"data plane service labels are configured correctly", "l5d-data-plane-services-labels",
+       kWarning, [&view, &flags] { return no_settings_of_services(view, flags, "labels"); }},
+      {"data plane service annotations are configured correctly",
+       "l5d-data-plane-services-annotations", kWarning,
+       [&view, &flags] { return no_settings_of_services(view, flags, "annotations"); }},
   };
   return out;
 }
 
 Category opaque_ports_checks(ClusterView& view, const CheckFlags& flags) {
-  return {"linkerd-opaque-ports-definition", {{"opaque ports are properly annotated", "linkerd-opaque-ports-definition", kWarning, [&view, &flags] { return opaque_ports_agree(view, flags); }}}};
+  return {"linkerd-opaque-ports-definition",
+          {{"opaque ports are properly annotated", "linkerd-opaque-ports-definition", kWarning,
+            [&view, &flags] { return opaque_ports_agree(view, flags); }}}};
 }
 
 Category mesh_checks(ClusterView& view) {
   Category out{"tulle-mesh", {}};
   out.checks = {
-      {"control plane has the rights it needs", "", kNone, [&view] { return control_plane_may(view); }},
+      {"control plane has the rights it needs", "", kNone,
+       [&view] { return control_plane_may(view); }},
       {"Helm values are known", "", kWarning, [&view] { return values_known(view); }},
-      {"injector knows every annotated namespace", "", kWarning | kRetry, [&view] { return namespaces_known(view); }},
+      {"injector knows every annotated namespace", "", kWarning | kRetry,
+       [&view] { return namespaces_known(view); }},
       {"pods that should be meshed are", "", kWarning, [&view] { return all_meshed(view); }},
-      {"no clock skew detected", "pre-k8s-clock-skew", kWarning, [&view] { return clocks_agree(view); }},
+      {"no clock skew detected", "pre-k8s-clock-skew", kWarning,
+       [&view] { return clocks_agree(view); }},
   };
   return out;
 }
@@ -257,7 +343,9 @@ std::vector<Category> checks_for(ClusterView& view, const CheckFlags& flags) {
     add(config_checks(view));
     Category cni = cni_checks(view);
     for (Check& check : cni.checks) {
-      check.run = [&view, run = std::move(check.run)] { return view.values()["cniEnabled"].is_true() ? run() : skip(); };
+      check.run = [&view, run = std::move(check.run)] {
+        return view.values()["cniEnabled"].is_true() ? run() : skip();
+      };
     }
     add(std::move(cni));
     add(identity_checks(view));

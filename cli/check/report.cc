@@ -32,7 +32,9 @@ void Reporter::begin(const std::string& category) {
 
 void Reporter::add(CheckResult result) {
   if (result.kind == Kind::Error) success_ = false;
-  if (format_ != ReportFormat::Json && (format_ != ReportFormat::Short || result.kind != Kind::Success)) write(result);
+  if (format_ != ReportFormat::Json &&
+      (format_ != ReportFormat::Short || result.kind != Kind::Success))
+    write(result);
   categories_.back().checks.push_back(std::move(result));
 }
 
@@ -75,7 +77,9 @@ bool Reporter::finish() {
     }
     all.push(inject::Value::map({{"categoryName", category.name}, {"checks", std::move(checks)}}));
   }
-  out_ << inject::Value::map({{"success", success_}, {"categories", std::move(all)}}).to_pretty_json() << "\n";
+  out_ << inject::Value::map({{"success", success_}, {"categories", std::move(all)}})
+              .to_pretty_json()
+       << "\n";
   return success_;
 }
 
@@ -86,7 +90,8 @@ bool run_checks(const std::vector<Category>& categories, const CheckRun& run, Re
     for (const Check& check : category.checks) {
       Outcome outcome = check.run();
       bool waited = false;
-      while (outcome.kind == Outcome::Kind::Fail && (check.traits & kRetry) != 0 && left > std::chrono::nanoseconds{0}) {
+      while (outcome.kind == Outcome::Kind::Fail && (check.traits & kRetry) != 0 &&
+             left > std::chrono::nanoseconds{0}) {
         const auto pause = std::min(run.pause, left);
         waited = true;
         run.progress(check.description, outcome.error);

@@ -57,7 +57,8 @@ enum class ReportFormat : std::uint8_t { Table, Basic, Json, Short };
 class Reporter {
  public:
   // `colors` for terminals, in Table only.
-  Reporter(std::ostream& out, ReportFormat format, bool colors) : out_(out), format_(format), colors_(colors) {}
+  Reporter(std::ostream& out, ReportFormat format, bool colors)
+      : out_(out), format_(format), colors_(colors) {}
   void begin(const std::string& category);
   void add(CheckResult result);
   // True if nothing failed (warnings are no failures).
@@ -75,7 +76,8 @@ class Reporter {
 };
 
 struct CheckRun {
-  std::chrono::nanoseconds wait{std::chrono::minutes(5)};  // for what is retried, counted from the start
+  std::chrono::nanoseconds wait{
+      std::chrono::minutes(5)};  // for what is retried, counted from the start
   std::chrono::nanoseconds pause{std::chrono::seconds(5)};
   // Between two tries; gets the time to wait.
   std::function<void(std::chrono::nanoseconds)> sleep;

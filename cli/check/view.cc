@@ -16,7 +16,8 @@ void read_proxy(const Value& container, PodView& pod) {
   pod.has_proxy = true;
   pod.proxy_version = tag_of(container["image"].string());
   for (const Value& env : container["env"].items()) {
-    if (env["name"].string() == "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS") pod.anchors = env["value"].string();
+    if (env["name"].string() == "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS")
+      pod.anchors = env["value"].string();
   }
   for (const Value& port : container["ports"].items()) {
     if (port["name"].string() == "linkerd-admin") pod.admin_port = port["containerPort"].text();
@@ -28,7 +29,8 @@ void read_statuses(const Value& statuses, bool init, PodView& pod) {
     const std::string_view name = status["name"].string();
     if (name == inject::kProxyContainer) pod.proxy_ready = status["ready"].is_true();
     const std::string_view reason = status["state"]["waiting"]["reason"].string();
-    if (reason.empty() || reason == "PodInitializing" || (init && reason == "ContainerCreating")) continue;
+    if (reason.empty() || reason == "PodInitializing" || (init && reason == "ContainerCreating"))
+      continue;
     if (!pod.waiting.empty()) pod.waiting += ", ";
     pod.waiting += concat(name, ": ", reason);
   }
@@ -57,19 +59,23 @@ std::string owner_of(const Value& pod) {
 
 Labels labels_of(const Value& map) {
   Labels out;
-  for (std::size_t i = 0; i < map.keys().size(); ++i) out.emplace(map.keys()[i], map.items()[i].string());
+  for (std::size_t i = 0; i < map.keys().size(); ++i)
+    out.emplace(map.keys()[i], map.items()[i].string());
   return out;
 }
 
 std::string tag_of(std::string_view image) {
   image = image.substr(0, image.find('@'));
   const std::size_t colon = image.rfind(':');
-  if (colon == std::string_view::npos || image.find('/', colon) != std::string_view::npos) return "";
+  if (colon == std::string_view::npos || image.find('/', colon) != std::string_view::npos)
+    return "";
   return std::string(image.substr(colon + 1));
 }
 
 std::string_view PodView::label(std::string_view key) const { return value_of(labels, key); }
-std::string_view PodView::annotation(std::string_view key) const { return value_of(annotations, key); }
+std::string_view PodView::annotation(std::string_view key) const {
+  return value_of(annotations, key);
+}
 
 bool NamespaceView::asks_for_proxies() const {
   const std::string_view word = value_of(annotations, inject::kInject);
@@ -97,18 +103,22 @@ PodView view_of(const Value& pod) {
       if (list == "initContainers") continue;
       for (const Value& port : container["ports"].items()) {
         const auto number = port["containerPort"].integer();
-        if (number && port["name"].is_string()) out.ports.emplace(port["name"].string(), static_cast<std::uint16_t>(*number));
+        if (number && port["name"].is_string())
+          out.ports.emplace(port["name"].string(), static_cast<std::uint16_t>(*number));
       }
     }
   }
-  if (const std::string_view version = out.annotation(inject::kProxyVersion); !version.empty()) out.proxy_version = version;
+  if (const std::string_view version = out.annotation(inject::kProxyVersion); !version.empty())
+    out.proxy_version = version;
   read_statuses(status["initContainerStatuses"], true, out);
   read_statuses(status["containerStatuses"], false, out);
-  for (const Value& address : status["podIPs"].items()) out.addresses.emplace_back(address["ip"].string());
+  for (const Value& address : status["podIPs"].items())
+    out.addresses.emplace_back(address["ip"].string());
   for (const Value& condition : status["conditions"].items()) {
     const bool yes = condition["status"].string() == "True";
     if (condition["type"].string() == "Ready") out.ready = yes;
-    if (condition["type"].string() == "PodScheduled" && !yes && condition["reason"].string() == "Unschedulable") {
+    if (condition["type"].string() == "PodScheduled" && !yes &&
+        condition["reason"].string() == "Unschedulable") {
       out.unschedulable = condition["message"].string();
       if (out.unschedulable.empty()) out.unschedulable = "no node can take it";
     }
@@ -135,7 +145,10 @@ const Listed<Value>& ClusterView::all(const std::string& path, const std::string
   const auto [at, fresh] = lists_.try_emplace(concat(path, "?", query));
   if (!fresh) return at->second;
   Listed<Value>& out = at->second;
-  out.problem = cluster_.list(path, [&](const Value& item) { out.items.push_back(item); }, query).problem;
+  out.problem = cluster_
+                    .list(
+                        path, [&](const Value& item) { out.items.push_back(item); }, query)
+                    .problem;
   return out;
 }
 
@@ -144,7 +157,10 @@ const Listed<Value>& ClusterView::services() { return all(k8s::path_of(k8s::kSer
 const Listed<PodView>& ClusterView::pods() {
   if (pods_) return *pods_;
   pods_.emplace();
-  pods_->problem = cluster_.list(k8s::path_of(k8s::kPods), [&](const Value& item) { pods_->items.push_back(view_of(item)); }).problem;
+  pods_->problem = cluster_
+                       .list(k8s::path_of(k8s::kPods),
+                             [&](const Value& item) { pods_->items.push_back(view_of(item)); })
+                       .problem;
   return *pods_;
 }
 
@@ -153,7 +169,8 @@ const Listed<NamespaceView>& ClusterView::namespaces() {
   namespaces_.emplace();
   const auto take = [&](const Value& item) {
     const Value& meta = item["metadata"];
-    namespaces_->items.push_back({std::string(meta["name"].string()), labels_of(meta["labels"]), labels_of(meta["annotations"])});
+    namespaces_->items.push_back({std::string(meta["name"].string()), labels_of(meta["labels"]),
+                                  labels_of(meta["annotations"])});
   };
   namespaces_->problem = cluster_.list(k8s::path_of(k8s::kNamespaces), take).problem;
   return *namespaces_;
@@ -177,7 +194,8 @@ const Value& ClusterView::values() {
 std::vector<const PodView*> ClusterView::control_plane() {
   std::vector<const PodView*> out;
   for (const PodView& pod : pods().items) {
-    if (pod.ns == ns() && pod.labels.contains(inject::kComponent) && !pod.ended()) out.push_back(&pod);
+    if (pod.ns == ns() && pod.labels.contains(inject::kComponent) && !pod.ended())
+      out.push_back(&pod);
   }
   return out;
 }
@@ -192,12 +210,14 @@ void ClusterView::forget() {
 
 std::string some_of(const std::vector<std::string>& names, std::size_t most) {
   std::string out;
-  for (std::size_t i = 0; i < names.size() && i < most; ++i) out += concat(i == 0 ? "" : ", ", names[i]);
+  for (std::size_t i = 0; i < names.size() && i < most; ++i)
+    out += concat(i == 0 ? "" : ", ", names[i]);
   if (names.size() > most) out += concat(" and ", std::to_string(names.size() - most), " more");
   return out;
 }
 
-std::string lines_of(std::string_view head, const std::vector<std::string>& lines, std::size_t most) {
+std::string lines_of(std::string_view head, const std::vector<std::string>& lines,
+                     std::size_t most) {
   if (lines.empty()) return "";
   std::string out(head);
   for (std::size_t i = 0; i < lines.size() && i < most; ++i) out += concat("\n* ", lines[i]);
@@ -206,15 +226,20 @@ std::string lines_of(std::string_view head, const std::vector<std::string>& line
 }
 
 std::optional<WallTime> parse_rfc3339(std::string_view text) {
-  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text.back() != 'Z') return std::nullopt;
-  const auto number = [&](std::size_t at, std::size_t length) { return parse_number<int>(text.substr(at, length)); };
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text.back() != 'Z')
+    return std::nullopt;
+  const auto number = [&](std::size_t at, std::size_t length) {
+    return parse_number<int>(text.substr(at, length));
+  };
   const auto year = number(0, 4), month = number(5, 2), day = number(8, 2);
   const auto hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
   if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
+  const std::chrono::year_month_day date{std::chrono::year(*year),
+                                         std::chrono::month(static_cast<unsigned>(*month)),
                                          std::chrono::day(static_cast<unsigned>(*day))};
   if (!date.ok()) return std::nullopt;
-  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) + std::chrono::seconds(*second);
+  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(*hour) +
+         std::chrono::minutes(*minute) + std::chrono::seconds(*second);
 }
 
 }  // namespace tulle::cli

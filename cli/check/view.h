@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What checks look at: the cluster's objects, read once and kept until forget(). Only what checks need of a
-// pod is kept, so that a large cluster fits.
+// What checks look at: the cluster's objects, read once and kept until forget(). Only what checks
+// need of a pod is kept, so that a large cluster fits.
 #pragma once
 
 #include <map>
@@ -89,7 +89,8 @@ class ClusterView {
 // "a, b, c and 7 more"
 std::string some_of(const std::vector<std::string>& names, std::size_t most = 10);
 // The same, a line each.
-std::string lines_of(std::string_view head, const std::vector<std::string>& lines, std::size_t most = 20);
+std::string lines_of(std::string_view head, const std::vector<std::string>& lines,
+                     std::size_t most = 20);
 // "2026-11-24T12:00:00Z"; nullopt if it is not such a time.
 std::optional<WallTime> parse_rfc3339(std::string_view text);
 // The tag of an image, "" without one.

@@ -16,7 +16,8 @@ CertificateKind kind_of(const Certificate& certificate) {
   CertificateKind out{"unknown", "unknown"};
   const native::Ptr<X509> x509 = native::parse(as_bytes(certificate.der));
   if (x509 == nullptr) return out;
-  if (const char* const name = OBJ_nid2ln(X509_get_signature_nid(x509.get())); name != nullptr) out.signature = name;
+  if (const char* const name = OBJ_nid2ln(X509_get_signature_nid(x509.get())); name != nullptr)
+    out.signature = name;
   const native::Ptr<EVP_PKEY> key(X509_get_pubkey(x509.get()));
   if (key == nullptr) return out;
   switch (EVP_PKEY_id(key.get())) {

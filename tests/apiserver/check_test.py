@@ -8,12 +8,15 @@ No kubelet and no controller runs: what they would write, the test writes, so th
 """
 import base64
 import contextlib
+import hashlib
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -90,7 +93,7 @@ class World:
         self.server.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "linkerd-control-plane-abc", "namespace": NS, "labels": labels},
                            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {**template, "metadata": {"labels": labels}}}},
                           {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "linkerd-control-plane-abc-1", "namespace": NS, "labels": labels},
-                           "spec": {"nodeName": "na", "containers": [{"name": "control", "image": f"tulle/controller:{self.version}"}]}})
+                           "spec": {"nodeName": "na", "containers": [{"name": "control", "image": f"tulle/controller:{self.version}", "ports": [{"name": "admin-http", "containerPort": 9990}]}]}})
         self.status(True)
 
     def status(self, ready):
@@ -331,7 +334,77 @@ def data_plane(w):
     w.well("--proxy")
 
 
-CASES = [before, healthy, unreachable, parts, certificates, pods, data_plane]
+METRICS = """# HELP response_total …
+response_total{{direction="inbound",tls="true",classification="success"}} {n}
+response_latency_ms_bucket{{direction="inbound",le="5"}} {n}
+response_latency_ms_bucket{{direction="inbound",le="+Inf"}} {n}
+tcp_open_connections{{direction="inbound",peer="src",tls="true"}} 3
+tcp_open_total{{direction="outbound",peer="dst",tls="true",dst_namespace="shop",dst_pod="web-0",dst_deployment="web",server_id="web.shop.serviceaccount.identity.linkerd.cluster.local"}} 2
+tcp_open_total{{direction="outbound",peer="dst",tls="no_identity",no_tls_reason="not_provided_by_service_discovery",dst_namespace="shop",dst_pod="plain",authority="db.shop"}} 1
+"""
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """The admin port of a proxy that serves ten requests a second."""
+    began = time.monotonic()
+
+    def do_GET(self):  # noqa: N802
+        body = METRICS.format(n=int((time.monotonic() - self.began) * 10) + 1000).encode()
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def proxies(w):
+    """stat, edges, diagnostics and version reach proxies through the API server, and say which they do not reach."""
+    run("ip", "addr", "add", "10.97.1.1/32", "dev", "lo")
+    server = http.server.ThreadingHTTPServer(("10.97.1.1", 4191), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    w.server.kubectl("-n", "shop", "label", "pod", "web-0", "linkerd.io/proxy-deployment=web")
+
+    def tulle(*argv, error=""):
+        done = subprocess.run((w.tulle, *argv), capture_output=True, text=True, env={**os.environ, "KUBECONFIG": w.server.admin})
+        assert done.returncode == 0 and error in done.stderr, (argv, done)
+        return done.stdout
+
+    for words in (("stat", "deploy"), ("viz", "stat", "deploy/web"), ("stat", "deployment", "web")):
+        rows = json.loads(tulle(*words, "-n", "shop", "-t", "2s", "-o", "json"))
+        assert len(rows) == 1 and rows[0]["name"] == "web" and rows[0]["meshed"] == "1/1" and rows[0]["success"] == 1, rows
+        assert 5 < rows[0]["rps"] < 15 and rows[0]["tcp_open_connections"] == 3, rows
+    table = tulle("stat", "pod", "-A", "-t", "1s").splitlines()
+    assert table[0].split()[:4] == ["NAMESPACE", "NAME", "STATUS", "MESHED"] and "100.00%" in table[1], table
+    edges = json.loads(tulle("viz", "edges", "deploy", "-n", "shop", "-o", "json"))
+    assert [(e["src"], e["dst"], e["no_tls_reason"]) for e in edges] == [("web", "web", "")], edges
+    edges = {e["dst"]: e["no_tls_reason"] for e in json.loads(tulle("edges", "po", "-n", "shop", "-o", "json"))}
+    assert edges == {"web-0": "", "plain": "not_provided_by_service_discovery"}, edges
+    assert "√" in tulle("edges", "deploy", "-n", "shop")
+    text = tulle("diagnostics", "proxy-metrics", "-n", "shop", "deploy/web")
+    assert text.startswith("#\n# POD web-0 (1 of 1)\n#\n# HELP") and 'authority="db.shop"' in text, text
+    text = tulle("dg", "proxy-metrics", "-n", "shop", "--obfuscate", "po", "web-0")
+    assert "db.shop" not in text and 'direction="inbound"' in text and 'authority="' + hashlib.sha256(b"db.shop").hexdigest()[:8] + '"' in text, text
+    text = tulle("diagnostics", "controller-metrics")
+    assert "# POD linkerd-control-plane-abc-1" in text and "# CONTAINER control \n#\n# ERROR" in text, text
+    assert tulle("version", "--proxy") == f"Client version: {w.version}\nServer version: {w.version}\nProxy versions:\n\t{w.version} (1 pods)\n"
+    assert tulle("version", "--client", "--short") == w.version + "\n"
+    assert json.loads(tulle("version", "-o", "json", "--proxy")) == {"client": w.version, "server": w.version, "proxies": {w.version: 1}}
+    assert "unavailable" in tulle("version", "-L", "nowhere", error="linkerd-config")
+    server.shutdown()
+    server.server_close()
+    tulle("stat", "deploy", "-n", "shop", "-t", "1s", error="the proxy of shop/web-0 does not answer")
+    assert "# ERROR" in tulle("diagnostics", "proxy-metrics", "-n", "shop", "deploy/web")
+    link = os.path.join(w.folder, "linkerd")
+    os.symlink(w.tulle, link)
+    assert "Usage: linkerd" in run(link, "check", "--help")
+    words = run("bash", "-c", f"source <({link} completion bash); COMP_WORDS=(linkerd viz st); COMP_CWORD=2; _linkerd; echo ${{COMPREPLY[*]}}")
+    assert words == "stat\n", words
+    assert "complete -c linkerd" in run(link, "completion", "fish")
+
+
+CASES = [before, healthy, unreachable, parts, certificates, pods, data_plane, proxies]
 
 
 def inside(binaries):
