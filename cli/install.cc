@@ -2,6 +2,7 @@
 #include "cli/install.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "cli/chart/embedded.h"
@@ -144,6 +145,23 @@ bool each_document(std::string_view text, const std::function<void(const Value&)
   return true;
 }
 
+// Whole numbers as --set gives them: a user's id of ten digits was one when it was stored, and prints as one.
+Value with_integers(const Value& value) {
+  const double number = value.as_float();
+  if (value.kind() == Value::Kind::Float && number == std::floor(number) && std::abs(number) < 1e15) {
+    return Value::integer64(static_cast<std::int64_t>(number));
+  }
+  if (value.is_list()) {
+    Value::List items;
+    for (const Value& item : value.items()) items.push_back(with_integers(item));
+    return items;
+  }
+  if (!value.is_map()) return value;
+  Value::Members members;
+  for (const auto& [key, member] : value.members()) members.emplace(key, with_integers(member));
+  return Value::map(std::move(members));
+}
+
 std::vector<std::string> pem_blocks(std::string_view pem) {
   static constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----",
                                     kEnd = "-----END CERTIFICATE-----";
@@ -210,7 +228,7 @@ Value overrides_in(const Value& secret, std::string& problem) {
   }
   const auto values = chart::parse_yaml(*text, problem);
   if (!values) problem = concat("the Secret ", kOverrides, ": ", problem);
-  return !values ? Value::nil() : values->is_map() ? *values : Value::map();
+  return !values ? Value::nil() : values->is_map() ? with_integers(*values) : Value::map();
 }
 
 Value read_overrides(std::string_view manifests, std::string& problem) {

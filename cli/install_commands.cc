@@ -262,7 +262,7 @@ std::string check_cluster(Cluster& cluster, const Flags& flags, const Setting& g
     return concat(
         "the mesh is already installed in the namespace ", flags.cluster.ns, ": ",
         helm ? "Helm installed it, so upgrade it with helm upgrade"
-             : "tulle upgrade | kubectl apply --prune -f - changes it, tulle uninstall removes it");
+             : "tulle upgrade | kubectl apply -f - changes it, tulle uninstall removes it");
   }
   if (!config.missing()) return config.problem;
   if (const std::string ports = api_server_ports(cluster);
