@@ -85,7 +85,7 @@ void add_cluster_flags(CLI::App* command, ClusterFlags& flags) {
       ->capture_default_str();
   // Nothing here needs a port-forward around the API server.
   command->add_option("--api-addr", "accepted; everything goes through the API server")->group("");
-  command->add_flag("--verbose", "accepted")->group("");
+  command->add_flag("--verbose", flags.verbose, "accepted")->group("");
 }
 
 void add_check_command(CLI::App& app, const char* version, int& status) {

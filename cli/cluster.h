@@ -28,6 +28,7 @@ struct ClusterFlags {
   std::vector<std::string> as_groups;  // impersonated groups
   std::string ns = "linkerd";          // of the control plane
   std::string cni_ns = "linkerd-cni";
+  bool verbose = false;  // accepted
 };
 
 // $KUBECONFIG (its first file), else ~/.kube/config, unless the flag says so.

@@ -81,7 +81,9 @@ TEST(Request, RefusesWhatCouldBeReadTwoWays) {
         "GET http://u@a/ HTTP/1.1\r\n\r\n"}) {
     const auto parsed = parse(head);
     EXPECT_FALSE(parsed) << head;
-    if (!parsed) EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
+    if (!parsed) {
+      EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
+    }
   }
   std::string many = "GET / HTTP/1.1\r\n";
   for (int i = 0; i < 101; ++i) many += "x: y\r\n";
@@ -226,7 +228,9 @@ TEST(Response, RefusesWhatCouldBeReadTwoWays) {
         "HTTP/1.1 +20 OK\r\n\r\n"}) {
     const auto parsed = parse_it(head);
     EXPECT_FALSE(parsed) << head;
-    if (!parsed) EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
+    if (!parsed) {
+      EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
+    }
   }
   // What has no body by definition has none, whatever its fields say.
   for (const char* head : {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",

@@ -10,9 +10,11 @@
 namespace tulle::proxy {
 namespace {
 
+using Settings = std::map<std::string, std::string>;
+
 class TestHost final : public AdminHost {
  public:
-  explicit TestHost(const std::map<std::string, std::string>& more = {}, bool log_off = false)
+  explicit TestHost(const Environment& more = {}, bool log_off = false)
       : config_(test::small_config(more)),
         metrics_(1min),
         sink_({.fd = 1, .off = log_off}, log::Filter::parse_lenient("warn")) {}
@@ -84,7 +86,7 @@ TEST(Admin, MetricsAreMadeSmallerForWhoTakesGzip) {
 }
 
 TEST(Admin, OnlyLoopbackMayChangeAnything) {
-  TestHost host({{"SHUTDOWN_ENDPOINT_ENABLED", "true"}});
+  TestHost host(Settings{{"SHUTDOWN_ENDPOINT_ENABLED", "true"}});
   for (const std::string from : {"10.0.0.7", "fd00::7"}) {
     EXPECT_EQ(ask(host, "POST", "/shutdown", "", from).status, 403);
     EXPECT_EQ(ask(host, "PUT", "/proxy-log-level", "debug", from).status, 403);
@@ -128,7 +130,7 @@ TEST(Admin, Environment) {
 
 // The admin port has a policy like any other.
 TEST(Admin, PolicyApplies) {
-  TestHost host({{"INBOUND_DEFAULT_POLICY", "deny"}});
+  TestHost host(Settings{{"INBOUND_DEFAULT_POLICY", "deny"}});
   EXPECT_EQ(ask(host, "GET", "/metrics", "", "10.0.0.7").status, 403);
   EXPECT_EQ(ask(host, "GET", "/metrics", "", "127.0.0.1").status, 200);
   auto policy = std::make_shared<ServerPolicy>(*default_server_policy(host.config(), 4191));
