@@ -157,6 +157,12 @@ class Coalescing {
 
  private:
   void tables(const Value& into, const Value& from, const std::string& path) {
+    // A null of the user's removes the key, also where the chart has none of this name; one of the
+    // chart's own stays.
+    std::vector<std::string> removed;
+    for (const auto& [key, value] : into.members()) {
+      if (value.is_null()) removed.push_back(key);
+    }
     for (const auto& [key, value] : from.members()) {
       const std::string full = concat(path, ".", key);
       const Value* const mine = into.find(key);
@@ -174,9 +180,7 @@ class Coalescing {
                                    " is a table. Ignoring non-table value (", value.print(), ")"));
       }
     }
-    // A null removes the key, also where the chart has none of this name.
-    std::erase_if(const_cast<Value::Members&>(into.members()),
-                  [](const auto& member) { return member.second.is_null(); });
+    for (const std::string& key : removed) into.erase(key);
   }
 
   std::string_view chart_;

@@ -14,7 +14,7 @@ using Settings = std::map<std::string, std::string>;
 
 class TestHost final : public AdminHost {
  public:
-  explicit TestHost(const Environment& more = {}, bool log_off = false)
+  explicit TestHost(const Settings& more = {}, bool log_off = false)
       : config_(test::small_config(more)),
         metrics_(1min),
         sink_({.fd = 1, .off = log_off}, log::Filter::parse_lenient("warn")) {}
