@@ -396,12 +396,11 @@ int run_prune(const Flags& flags, const char* version) {
   if (!problem.empty()) return complain(problem);
   InstallResult wanted = install(options, given);
   if (!wanted.problem.empty()) return complain(wanted.problem);
-  // How the definitions were rendered is not stored: none of this version's is in the way.
+  // The custom resources are installed by themselves, and belong to the mesh all the same.
   options.crds = true;
-  Setting all = Setting::map();
-  all.set("installGatewayAPI", Setting(true));
-  for (const chart::Manifest& manifest : install(options, all).manifests)
-    wanted.manifests.push_back(manifest);
+  const InstallResult definitions = install(options, Setting::map());
+  if (!definitions.problem.empty()) return complain(definitions.problem);
+  wanted.manifests.insert(wanted.manifests.end(), definitions.manifests.begin(), definitions.manifests.end());
   std::vector<chart::Manifest> manifests;
   for (const MeshObject& object : to_prune(objects, wanted.manifests))
     manifests.push_back(stub_of(object));

@@ -77,7 +77,8 @@ def story(world):
         assert "linkerd-config-overrides" in world.tulle("upgrade", "-L", "elsewhere", status=1).stderr
 
     def prunes():
-        assert world.tulle("prune").stdout == ""
+        first = world.tulle("prune").stdout
+        assert first == "", first
         old = "".join(f"---\n{text}" for text in (
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: left, namespace: linkerd, labels: {linkerd.io/control-plane-ns: linkerd}}\n",
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: left, labels: {linkerd.io/control-plane-ns: linkerd}}\n",
@@ -111,7 +112,15 @@ def story(world):
         assert [json.loads(line) for line in lines] == list(yaml.safe_load_all(done.stdout))
         world.delete(done.stdout)
         # No controller empties the namespace here; what is of the cluster is gone.
-        until("nothing is left", lambda: all(kind == "Namespace" for kind, _, _ in objects(world.tulle("uninstall").stdout)))
+        left = []
+
+        def gone():
+            left[:] = [one for one in objects(world.tulle("uninstall").stdout) if one[0] != "Namespace"]
+            return not left
+        try:
+            until("nothing is left", gone)
+        except AssertionError as e:
+            raise AssertionError(left) from e
 
     return [no_crds, not_reachable, installs, twice, upgrades, prunes, refuses_while_used, uninstalls]
 
