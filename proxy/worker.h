@@ -84,6 +84,9 @@ class Worker final {
   // what its own connection calls, when the end of a response gives back the lease.
   std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info, std::string_view authority = {});
 
+  // What is counted of applications' connections to a target.
+  std::shared_ptr<TransportMetrics> outbound_client(const net::SocketAddr& target);
+
   // Adds what live connections have moved to the counters.
   void fold_accounts();
 
@@ -118,6 +121,7 @@ class Worker final {
   };
   InboundPort& inbound_port(const ServerPolicyPtr& policy, std::uint16_t port);
   std::unordered_map<const ServerPolicy*, InboundPort> inbound_ports_;
+  std::unordered_map<net::SocketAddr, std::shared_ptr<TransportMetrics>> outbound_clients_;  // those of no connection go soon
   std::unique_ptr<InboundTargets> inbound_targets_;
   std::unique_ptr<Sweep> sweep_;
 };
