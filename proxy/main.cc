@@ -95,6 +95,7 @@ int run() {
     log.error("cannot start", {{"step", loop.error().where}, {"errno", loop.error().os_errno}});
     return 1;
   }
+  (*loop)->never_forks();
   net::HostSockets sockets;
   Proxy proxy(**loop, config, sink, access, sockets);
   const Result<void> started = proxy.start();

@@ -224,6 +224,7 @@ Result<void> Proxy::start() {
     Result<std::unique_ptr<net::Loop>> loop = net::Loop::create();
     if (!loop) return loop.error();
     worker->loop = std::move(*loop);
+    worker->loop->never_forks();
     if (const Result<void> bound = bind_worker(*worker, config_.workers > 1); !bound) return bound;
     worker->worker = std::make_unique<Worker>(*parts_, *worker->loop, entropy() + i);
     worker->trim = std::make_unique<Trim>(*worker->loop);

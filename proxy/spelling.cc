@@ -57,7 +57,7 @@ class Exceptions {
     while (!list.empty() && count_ < kMaxExceptions) {
       list.remove_prefix(1);  // the comma
       const auto comma = std::min(list.find(','), list.size());
-      names_[count_++] = list.substr(0, comma);
+      names_[count_++] = {list.data(), comma};
       list.remove_prefix(comma);
     }
   }
@@ -65,19 +65,24 @@ class Exceptions {
   std::string_view take(std::string_view name) noexcept {
     std::size_t found = kMaxExceptions;
     for (std::size_t i = 0; i < count_; ++i) {
-      if (!iequals(names_[i], name)) continue;
+      if (!iequals(names_[i].view(), name)) continue;
       if (found != kMaxExceptions) {  // there is another one after it
-        const std::string_view spelling = names_[found];
-        names_[found] = {};
+        const std::string_view spelling = names_[found].view();
+        names_[found].size = 0;
         return spelling;
       }
       found = i;
     }
-    return found == kMaxExceptions ? std::string_view{} : names_[found];
+    return found == kMaxExceptions ? std::string_view{} : names_[found].view();
   }
 
  private:
-  std::array<std::string_view, kMaxExceptions> names_;
+  struct Name {  // unlike a string_view it needs no zeros: most messages list none of the hundred
+    const char* data;
+    std::size_t size;
+    std::string_view view() const noexcept { return {data, size}; }
+  };
+  std::array<Name, kMaxExceptions> names_;
   std::size_t count_ = 0;
 };
 

@@ -12,6 +12,7 @@ namespace tulle::proxy {
 namespace {
 
 constexpr Duration kSweepEvery = 5s;
+constexpr std::size_t kMaxOutboundClients = 4096;
 
 BalancerOptions balancer_options(const Config& config, const EwmaOptions& load) {
   BalancerOptions options;
@@ -198,6 +199,17 @@ RouteMetricsPtr Worker::inbound_route(const ServerPolicyPtr& policy, const Inbou
   return metrics;
 }
 
+std::shared_ptr<TransportMetrics> Worker::outbound_client(const net::SocketAddr& target) {
+  if (outbound_clients_.size() >= kMaxOutboundClients) outbound_clients_.clear();
+  std::shared_ptr<TransportMetrics>& known = outbound_clients_[target];
+  if (!known) {
+    metrics::Labels labels = target_labels(target);
+    labels.add("tls", "no_identity").add("no_tls_reason", "loopback");
+    known = parts_.metrics.transport(Direction::Outbound, true, labels);
+  }
+  return known;
+}
+
 void Worker::fold_accounts() {
   accounts_.for_each([](Account& account) { account.fold(); });
   for (auto& [key, kept] : balanced_) kept.value->balancer().fold();
@@ -220,6 +232,7 @@ void Worker::sweep() {
     for (std::size_t grpc = 0; grpc < 2; ++grpc) std::erase_if(kept[grpc], [](const auto& entry) { return entry.second.expired(); });
   }
   inbound_targets_->sweep();
+  std::erase_if(outbound_clients_, [](const auto& entry) { return entry.second.use_count() == 1; });
 }
 
 }  // namespace tulle::proxy

@@ -88,6 +88,9 @@ class Worker final {
   // what its own connection calls, when the end of a response gives back the lease.
   std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info, std::string_view authority = {});
 
+  // What is counted of applications' connections to a target.
+  std::shared_ptr<TransportMetrics> outbound_client(const net::SocketAddr& target);
+
   // Adds what live connections have moved to the counters.
   void fold_accounts();
 
@@ -126,6 +129,7 @@ class Worker final {
   using RouteMetricsByLabels = std::unordered_map<std::string, std::weak_ptr<RouteMetrics>>;
   RouteMetricsByLabels outbound_routes_[2];  // [0] HTTP, [1] gRPC
   RouteMetricsByLabels outbound_backends_[2];
+  std::unordered_map<net::SocketAddr, std::shared_ptr<TransportMetrics>> outbound_clients_;  // those of no connection go soon
   std::unique_ptr<InboundTargets> inbound_targets_;
   std::unique_ptr<Sweep> sweep_;
 };

@@ -117,6 +117,24 @@ TEST(Text, ParsesAndFormats) {
   EXPECT_EQ(hex(as_bytes("\x01\xff")), "01ff");
 }
 
+TEST(Text, IgnoresTheCaseOfLettersOnly) {
+  for (std::size_t size = 1; size <= 40; ++size) {
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - 1}) {
+      for (int a = 0; a < 256; ++a) {
+        for (const int b : {a, a ^ 0x20, a ^ 0x80, a + 1}) {
+          std::string left(size, 'x');
+          std::string right(size, 'X');
+          left[at] = static_cast<char>(a);
+          right[at] = static_cast<char>(b);
+          EXPECT_EQ(iequals(left, right), ascii_lower(left[at]) == ascii_lower(right[at])) << size << ' ' << at << ' ' << a << ' ' << b;
+        }
+      }
+    }
+  }
+  EXPECT_TRUE(iequals("", ""));
+  EXPECT_FALSE(iequals("ab", "abc"));
+}
+
 TEST(Time, FormatsRfc3339) {
   EXPECT_EQ(format_rfc3339(WallTime{1'700'000'000s}), "2023-11-14T22:13:20Z");
 }

@@ -2,6 +2,7 @@
 #include "lib/base/text.h"
 
 #include <array>
+#include <cstring>
 
 namespace tulle {
 namespace {
@@ -38,14 +39,44 @@ constexpr std::array<std::int8_t, 256> decode_table() {
   return table;
 }
 
+// Eight letters at once: bytes from 'A' to 'Z' get the bit that makes them lower case.
+constexpr std::uint64_t lower8(std::uint64_t word) noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  const std::uint64_t low = word & (kOnes * 0x7F);
+  const std::uint64_t from_a = low + kOnes * (0x80 - 'A');
+  const std::uint64_t past_z = low + kOnes * (0x7F - 'Z');
+  const std::uint64_t upper = (from_a ^ past_z) & ~word & (kOnes * 0x80);
+  return word | upper >> 2;
+}
+std::uint64_t load8(const char* from) noexcept {
+  std::uint64_t word = 0;
+  std::memcpy(&word, from, 8);
+  return word;
+}
+// All of a text of four to eight bytes: its halves overlap.
+std::uint64_t load4to8(std::string_view text) noexcept {
+  std::uint32_t halves[2];
+  std::memcpy(&halves[0], text.data(), 4);
+  std::memcpy(&halves[1], text.data() + text.size() - 4, 4);
+  return std::uint64_t{halves[1]} << 32 | halves[0];
+}
+
 }  // namespace
 
 bool iequals(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;
+  if (a.size() < 4) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;
+    }
+    return true;
   }
-  return true;
+  if (a.size() <= 8) return lower8(load4to8(a)) == lower8(load4to8(b));
+  const std::size_t last = a.size() - 8;  // the last eight may overlap those before them
+  for (std::size_t at = 0; at < last; at += 8) {
+    if (lower8(load8(a.data() + at)) != lower8(load8(b.data() + at))) return false;
+  }
+  return lower8(load8(a.data() + last)) == lower8(load8(b.data() + last));
 }
 
 std::string_view trim(std::string_view text) noexcept {

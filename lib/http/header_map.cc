@@ -95,11 +95,9 @@ HeaderMap::Field HeaderMap::operator[](std::size_t index) const noexcept {
 }
 
 std::size_t HeaderMap::find(std::string_view name, std::size_t from) const noexcept {
-  const char first = name.empty() ? '\0' : ascii_lower(name.front());
   for (std::size_t i = from; i < count_; ++i) {
     if (entries_[i].name_size != name.size()) continue;
-    if (!name.empty() && ascii_lower(text_[entries_[i].offset]) != first) continue;
-    if (iequals((*this)[i].name, name)) return i;
+    if (iequals({text_ + entries_[i].offset, name.size()}, name)) return i;
   }
   return kNone;
 }

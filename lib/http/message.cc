@@ -131,15 +131,16 @@ bool is_field_value(std::string_view text) noexcept {
   // Eight bytes at once: is any of them below 0x20 or equal to 0x7F? Tabs are looked at one by one.
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kTops = 0x8080808080808080;
-  while (text.size() >= 8) {
+  if (text.size() < 8) return plain(text);
+  const std::size_t last = text.size() - 8;  // the last eight may overlap those before them
+  for (std::size_t at = 0;; at = std::min(at + 8, last)) {
     std::uint64_t word = 0;
-    std::memcpy(&word, text.data(), 8);
+    std::memcpy(&word, text.data() + at, 8);
     const std::uint64_t no_del = word ^ (kOnes * 0x7F);
     const std::uint64_t odd = ((word - kOnes * 0x20) & ~word) | ((no_del - kOnes) & ~no_del);
-    if ((odd & kTops) != 0 && !plain(text.substr(0, 8))) return false;
-    text.remove_prefix(8);
+    if ((odd & kTops) != 0 && !plain(text.substr(at, 8))) return false;
+    if (at == last) return true;
   }
-  return plain(text);
 }
 
 }  // namespace tulle::http

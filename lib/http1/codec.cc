@@ -22,10 +22,11 @@ std::size_t head_end(Bytes bytes, std::size_t& searched) {
   return at == std::string_view::npos ? 0 : at + 4;
 }
 
-// The next line without its CRLF. A lone CR or LF inside is refused.
+// The next line without its CRLF. A lone CR is refused here, a lone LF by whoever reads the line: no part of one may hold
+// a control byte.
 Result<std::string_view> next_line(std::string_view& text) {
-  const auto end = text.find_first_of("\r\n");
-  if (end == std::string_view::npos || text[end] != '\r' || end + 1 >= text.size() || text[end + 1] != '\n') {
+  const auto end = text.find('\r');
+  if (end == std::string_view::npos || end + 1 >= text.size() || text[end + 1] != '\n') {
     return invalid("a line does not end with CRLF");
   }
   const std::string_view line = text.substr(0, end);

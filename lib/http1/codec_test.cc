@@ -45,7 +45,13 @@ TEST(Request, KeepsWhatItWasSent) {
 
 TEST(Request, RefusesWhatCouldBeReadTwoWays) {
   for (const char* head :
-       {"GET / HTTP/1.1\nHost: a\n\r\n\r\n",
+       {"GET / HTTP/1.1\r\nHost: a\r\nX\nY: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: b\n\r\n\r\n",
+        "GET /\n HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\n\r\n\r\n",
+        "\nGET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\n\nX: b\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\n\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
         "GET  / HTTP/1.1\r\n\r\n",
         "GET /a b HTTP/1.1\r\n\r\n",

@@ -363,6 +363,7 @@ net::Task<void> Server::run() {
     if (!whole) break;
   }
   exchange_.cancel();
+  if (asked_to_end_ && stream_->plain_tcp() != nullptr) co_return;  // closing tells our end too
   // Our end first; then a moment for the client to take it, so that a reset does not destroy the answer.
   Result<void> ended = co_await net::shutdown_write(*stream_, stream_->loop().after(1s));
   if (asked_to_end_) co_return;

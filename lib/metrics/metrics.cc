@@ -16,17 +16,22 @@ constexpr std::uint64_t kLegacyWrap = std::uint64_t{1}
 constexpr Duration kExpiryPause = 1s;         // a full family looks for idle series no more often
 
 void append_escaped(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    if (c == '\\') {
-      out += "\\\\";
-    } else if (c == '"') {
-      out += "\\\"";
-    } else if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += c;
-    }
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c != '\\' && c != '"' && c != '\n') continue;
+    out += text.substr(from, i - from);
+    out += '\\';
+    out += c == '\n' ? 'n' : c;
+    from = i + 1;
   }
+  out += text.substr(from);
+}
+
+// Labels grow piece by piece; all of them fit into this, mostly.
+void make_room(std::string& text, std::size_t more) {
+  constexpr std::size_t kUsual = 250;
+  if (text.capacity() - text.size() < more) text.reserve(std::max({kUsual, text.size() + more, 2 * text.capacity()}));
 }
 
 // OpenMetrics writes floats with a point, and `le` is compared as text by some readers.
@@ -136,6 +141,7 @@ std::span<const double> latency_buckets_ms() noexcept {
 }
 
 Labels& Labels::add(std::string_view name, std::string_view value) {
+  make_room(text_, name.size() + value.size() + 4);
   if (!text_.empty()) text_ += ',';
   text_ += name;
   text_ += "=\"";
@@ -145,6 +151,7 @@ Labels& Labels::add(std::string_view name, std::string_view value) {
 }
 
 Labels& Labels::append(const Labels& other) {
+  make_room(text_, other.text_.size() + 1);
   if (!text_.empty() && !other.text_.empty()) text_ += ',';
   text_ += other.text_;
   return *this;

@@ -163,13 +163,12 @@ Result<void> Loop::watch(int fd, IoState& state) {
   state.loop = this;
   if (simulated_) return Error{Errc::Unsupported, "watch a descriptor on a simulated loop"};
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (state.out_armed ? EPOLLOUT : 0U);
   event.data.ptr = &state;
   if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
     return Error{Errc::Io, "watch a descriptor", errno};
   }
   state.fd = fd;
-  state.out_armed = false;
   return {};
 }
 
@@ -186,7 +185,7 @@ void Loop::forget(int fd, IoState& state) noexcept {
   state.fd = -1;
   // A state is only touched while its event is handled, and handling only queues coroutines, so an
   // event of this very turn cannot outlive its state.
-  if (epoll_fd_ >= 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+  if (epoll_fd_ >= 0 && forks_) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 
 void Loop::stop() noexcept {
@@ -265,9 +264,10 @@ void Loop::run_once(Duration max_wait) {
     }
     if ((what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) state->hang_up = true;
     if ((what & (EPOLLHUP | EPOLLERR)) != 0) state->failed = true;
+    const bool for_nobody = what == EPOLLOUT && state->writer == nullptr;
     if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) state->set_readable();
     if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) state->set_writable();
-    if (state->out_armed && (what & EPOLLOUT) != 0 && state->fd >= 0) {
+    if (for_nobody && state->out_armed && state->fd >= 0) {
       state->out_armed = false;
       epoll_event event{};
       event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;

@@ -136,11 +136,15 @@ class Loop {
     if (!hook.linked()) flush_.push_back(hook);
   }
 
-  // Registers a descriptor for reading and writing, edge-triggered. `state` must outlive forget().
+  // Registers a descriptor for reading, edge-triggered, and for writing if `state.out_armed` is set. `state` must
+  // outlive forget(), which the descriptor's owner calls right before closing it.
   Result<void> watch(int fd, IoState& state);
   void forget(int fd, IoState& state) noexcept;
-  // Asks to hear once when the descriptor can be written. Not asked for all the time: every
-  // acknowledgement of the peer would be an event.
+  // Closing a descriptor takes it off epoll too, unless a child process shares it. A program that never forks says so
+  // here, and forget() needs no system call.
+  void never_forks() noexcept { forks_ = false; }
+  // Asks to hear when the descriptor can be written; that ends with the first time that nobody waits for it, since a
+  // peer's acknowledgements of a full socket would be an event each.
   void want_writable(IoState& state) noexcept;
 
   // 64 KiB that the code running now may scribble on until it suspends or returns to the loop; nobody
@@ -166,6 +170,7 @@ class Loop {
   const int epoll_fd_;
   const int event_fd_;
   std::atomic<bool> stopped_{false};
+  bool forks_ = true;
   TimePoint now_;
   TimePoint epoch_;
   TimerWheel wheel_{0};

@@ -64,8 +64,11 @@ Fd::~Fd() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-TcpStream::TcpStream(Loop& loop, Fd fd) : fd_(std::move(fd)) {
+TcpStream::TcpStream(Loop& loop, Fd fd, bool connecting) : fd_(std::move(fd)) {
   io_.loop = &loop;
+  // Nothing can have come yet: the loop will say so.
+  io_.readable = io_.writable = !connecting;
+  io_.out_armed = connecting;
   if (const Result<void> watched = loop.watch(fd_.get(), io_); !watched) {
     last_errno_ = watched.error().os_errno;
     fd_ = Fd{};  // every call fails with EBADF
@@ -188,14 +191,12 @@ Result<SocketAddr> TcpStream::local_addr() const {
   return *addr;
 }
 
-Result<SocketAddr> original_dst(const TcpStream& stream) {
-  const Result<SocketAddr> local = stream.local_addr();
-  if (!local) return local.error();
+Result<SocketAddr> original_dst(const Accepted& accepted) {
   sockaddr_storage native{};
   socklen_t size = sizeof native;
   // A v4 client of a v6 socket is redirected by the IPv4 tables.
-  const int level = local->ip.is_v4() ? IPPROTO_IP : IPPROTO_IPV6;
-  if (::getsockopt(stream.fd(), level, kSoOriginalDst, &native, &size) != 0) {
+  const int level = accepted.client.ip.is_v4() ? IPPROTO_IP : IPPROTO_IPV6;
+  if (::getsockopt(accepted.stream->fd(), level, kSoOriginalDst, &native, &size) != 0) {
     return Error{Errc::NotFound, "read the original destination", errno};
   }
   const auto addr = SocketAddr::from_native(native);
@@ -203,8 +204,8 @@ Result<SocketAddr> original_dst(const TcpStream& stream) {
   return *addr;
 }
 
-TcpListener::TcpListener(Loop& loop, Fd fd, TcpOptions options)
-    : fd_(std::move(fd)), reserve_(::open("/dev/null", O_RDONLY | O_CLOEXEC)), options_(options) {
+TcpListener::TcpListener(Loop& loop, Fd fd)
+    : fd_(std::move(fd)), reserve_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
   io_.loop = &loop;
   [[maybe_unused]] const Result<void> watched = loop.watch(fd_.get(), io_);
   sockaddr_storage native{};
@@ -235,7 +236,6 @@ Task<Result<Accepted>> TcpListener::accept() {
     const int fd = ::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&native), &size,
                              SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      apply_options(fd, options_);
       Accepted accepted;
       accepted.client = SocketAddr::from_native(native).value_or(SocketAddr{});
       accepted.stream = std::make_unique<TcpStream>(*io_.loop, Fd{fd});
@@ -346,9 +346,8 @@ Task<Result<std::unique_ptr<TcpStream>>> connect_tcp(Loop& loop, SocketFactory& 
   const int raw = fd->get();
   const int started = ::connect(raw, reinterpret_cast<const sockaddr*>(&native), size);
   if (started != 0 && errno != EINPROGRESS) co_return connect_error(errno);
-  auto stream = std::make_unique<TcpStream>(loop, std::move(*fd));
+  auto stream = std::make_unique<TcpStream>(loop, std::move(*fd), started != 0);
   if (started == 0) co_return std::move(stream);
-  stream->io().writable = false;
   const bool in_time = co_await writable(stream->io(), by);
   if (!in_time) co_return Error{Errc::Timeout, "connect"};
   int failure = 0;
@@ -368,10 +367,11 @@ Result<std::unique_ptr<TcpListener>> listen_tcp(Loop& loop, SocketFactory& socke
   sockaddr_storage native;
   const socklen_t size = at.to_native(native);
   if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&native), size) != 0) return io_error("bind");
-  // Accepted sockets inherit it; it must stand before the handshake tells the window's scale.
+  // Accepted sockets inherit all of these; the buffer must stand before the handshake tells the window's scale.
+  apply_options(fd->get(), options);
   bound_receiving(fd->get(), options);
   if (::listen(fd->get(), options.backlog) != 0) return io_error("listen");
-  return std::make_unique<TcpListener>(loop, std::move(*fd), options);
+  return std::make_unique<TcpListener>(loop, std::move(*fd));
 }
 
 Result<std::unique_ptr<UdpSocket>> connect_udp(Loop& loop, SocketFactory& sockets, SocketAddr to) {

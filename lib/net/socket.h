@@ -43,7 +43,8 @@ struct TcpOptions {
 // A connected TCP socket. TCP_NODELAY is on.
 class TcpStream final : public Stream {
  public:
-  TcpStream(Loop& loop, Fd fd);  // registers with the loop
+  // Registers with the loop. `connecting`: connect(2) goes on; writable() tells when it is over.
+  TcpStream(Loop& loop, Fd fd, bool connecting = false);
   ~TcpStream() override;
   Result<std::size_t> try_read(MutableBytes into) override;
   Result<std::size_t> try_write(Bytes bytes) override;
@@ -78,18 +79,17 @@ class TcpStream final : public Stream {
   enum class Receiving : std::uint8_t { Unknown, Fixed, Free, Little } receiving_ = Receiving::Unknown;
 };
 
-// Where a connection was going before the kernel redirected it to us (SO_ORIGINAL_DST of the
-// client's address family); NotFound if it was not redirected.
-Result<SocketAddr> original_dst(const TcpStream& stream);
-
 struct Accepted {
   std::unique_ptr<TcpStream> stream;
   SocketAddr client;
 };
+// Where a connection was going before the kernel redirected it to us (SO_ORIGINAL_DST of the
+// client's address family); NotFound if it was not redirected.
+Result<SocketAddr> original_dst(const Accepted& accepted);
 
 class TcpListener {
  public:
-  TcpListener(Loop& loop, Fd fd, TcpOptions options);
+  TcpListener(Loop& loop, Fd fd);  // accepted sockets inherit the options of this one
   ~TcpListener();
   // Waits for the next connection. Out of descriptors: frees a reserve, turns the connection away,
   // waits 100 ms and goes on. Other errors of one connection are skipped.
@@ -102,7 +102,6 @@ class TcpListener {
   Fd fd_;
   Fd reserve_;
   IoState io_;
-  TcpOptions options_;
   SocketAddr local_;
   bool closed_ = false;
 };

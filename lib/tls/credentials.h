@@ -4,6 +4,7 @@
 // with. A snapshot may be shared by threads.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,11 @@ class Credentials {
   const std::vector<std::string>& alpn() const noexcept { return options_.alpn; }
   bool verifies_peers() const noexcept { return options_.verify_peers; }
 
+  // For lib/tls only. A client sends the hybrid key share alone until a server has chosen another group: a second share
+  // costs a key generation in each handshake, and is wanted by old peers only. They cost one round trip, once.
+  bool met_classic_server() const noexcept { return met_classic_server_.load(std::memory_order_relaxed); }
+  void meet_classic_server() const noexcept { met_classic_server_.store(true, std::memory_order_relaxed); }
+
   // For lib/tls only: the identity of the peer in a handshake, once its chain leads to the anchors
   // now. A client's is "" if its certificate holds no workload name.
   ssl_ctx_st* native() const noexcept { return context_; }
@@ -67,6 +73,7 @@ class Credentials {
   ssl_ctx_st* context_ = nullptr;
   x509_store_st* store_ = nullptr;  // the anchors
   std::unique_ptr<VerifiedChains> verified_;
+  mutable std::atomic<bool> met_classic_server_{false};
 };
 
 using CredentialsPtr = std::shared_ptr<const Credentials>;

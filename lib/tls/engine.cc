@@ -39,6 +39,7 @@ struct EngineHooks {
 
 namespace {
 
+constexpr std::uint16_t kHybrid = SSL_GROUP_X25519_MLKEM768;
 constexpr std::uint32_t kRecordsPerKey = 1U << 23;
 
 // What a record adds to its plaintext: header, content type, tag.
@@ -194,6 +195,9 @@ Result<std::unique_ptr<Engine>> Engine::connect(CredentialsPtr credentials,
   const Setup& made = *setup;
   std::unique_ptr<Engine> engine(new Engine(std::move(setup)));
   SSL_set_connect_state(engine->ssl_);
+  if (!made.credentials->met_classic_server()) {
+    TULLE_CHECK(SSL_set1_client_key_shares(engine->ssl_, &kHybrid, 1) == 1);
+  }
   // RFC 6066 §3: addresses are no server names.
   if (!options.server_name.empty() && !net::IpAddr::parse(options.server_name) &&
       SSL_set_tlsext_host_name(engine->ssl_, options.server_name.c_str()) != 1) {
@@ -268,6 +272,7 @@ Error Engine::failure(int ssl_error, const char* where) {
 Result<void> Engine::handshake() {
   const int done = SSL_do_handshake(ssl_);
   if (done == 1) {
+    if (setup_->is_client && SSL_get_group_id(ssl_) != kHybrid) setup_->credentials->meet_classic_server();
     setup_.reset();
     return {};
   }

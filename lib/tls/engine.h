@@ -2,7 +2,8 @@
 // One TLS 1.3 session as a plain state machine: ciphertext in, plaintext out and the other way
 // round. No sockets, no waiting; stream.h puts it over a net::Stream. Idle sessions hold no buffer.
 // Each call either makes progress or says WouldBlock: send outgoing(), feed() more, call again.
-// Groups: X25519MLKEM768, X25519, P-256, P-384. No tickets, no resumption, no early data (proxy.md
+// Groups: X25519MLKEM768, X25519, P-256, P-384; a client sends the first one's key share only, until a server of
+// its credentials has chosen another. No tickets, no resumption, no early data (proxy.md
 // §4). Not thread-safe; does not move.
 #pragma once
 

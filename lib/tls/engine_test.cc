@@ -46,6 +46,25 @@ TEST(Engine, BothSidesLearnWhoTheOtherIsHoweverTheBytesCome) {
   }
 }
 
+// A share of X25519 is 36 bytes: group, length, key.
+TEST(Engine, TheKeyShareOfOldServersIsSentOnceOneWasMet) {
+  const CredentialsPtr client = ca().for_name("client.ns");
+  ClientOptions options;
+  options.identity = "server.ns";
+  const auto hello_size = [&] {
+    auto engine = Engine::connect(client, options);
+    EXPECT_TRUE(engine);
+    EXPECT_EQ((*engine)->handshake().error().code, Errc::WouldBlock);
+    return (*engine)->outgoing().size();
+  };
+  const std::size_t first = hello_size();
+  Pair pair = handshake(client, ca().for_name("server.ns"), options);
+  ASSERT_TRUE(pair.ok());
+  EXPECT_EQ(hello_size(), first);
+  client->meet_classic_server();
+  EXPECT_EQ(hello_size(), first + 36);
+}
+
 TEST(Engine, HostsOutsideOfTheMeshMayHaveWildcards) {
   const PrivateKey key = PrivateKey::generate();
   const auto check = [&](const std::string& san, std::string_view expected, NameRule rule) {

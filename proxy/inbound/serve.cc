@@ -19,7 +19,7 @@ void refused(Worker& worker, const net::SocketAddr& target, std::string_view err
 
 net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   // Where was this connection going before the kernel redirected it to us?
-  const Result<net::SocketAddr> target = net::original_dst(*accepted.stream);
+  const Result<net::SocketAddr> target = net::original_dst(accepted);
   if (!target) {
     worker.log().warn("no original destination; connection dropped", {{"client", accepted.client.to_string()}});
     co_return;

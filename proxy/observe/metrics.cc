@@ -42,10 +42,15 @@ metrics::Labels meta_labels(std::string_view prefix, const Meta& meta) {
 
 }  // namespace
 
-void TransportMetrics::closed(int os_errno) const {
-  metrics::Labels all = labels;
-  all.add("errno", errno_name(os_errno));
-  close_family->get(all)->add();
+void TransportMetrics::closed(int os_errno) {
+  std::shared_ptr<metrics::Counter> counter = os_errno == 0 ? closed_clean : nullptr;
+  if (!counter) {
+    metrics::Labels all = labels;
+    all.add("errno", errno_name(os_errno));
+    counter = close_family->get(all);
+    if (os_errno == 0) closed_clean = counter;
+  }
+  counter->add();
 }
 
 std::string errno_name(int os_errno) {

@@ -30,7 +30,8 @@ struct TransportMetrics {
   metrics::Family<metrics::Counter>* close_family = nullptr;
   metrics::Labels labels;
   // errno 0: a clean end.
-  void closed(int os_errno) const;
+  void closed(int os_errno);
+  std::shared_ptr<metrics::Counter> closed_clean;  // from the first clean end on
 };
 
 // Requests toward one endpoint (outbound) or through one port for one client (inbound).

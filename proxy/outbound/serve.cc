@@ -94,7 +94,7 @@ net::Task<void> refuse_unknown(OutboundSession session) {
 
 net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
   // Where was the application's connection going before the kernel redirected it to us?
-  const Result<net::SocketAddr> target = net::original_dst(*accepted.stream);
+  const Result<net::SocketAddr> target = net::original_dst(accepted);
   if (!target) {
     worker.log().warn("no original destination; connection dropped", {{"client", accepted.client.to_string()}});
     co_return;
@@ -105,9 +105,7 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     co_return;
   }
   auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts());
-  metrics::Labels labels = target_labels(*target);
-  labels.add("tls", "no_identity").add("no_tls_reason", "loopback");
-  counted->set_metrics(worker.metrics().transport(Direction::Outbound, true, labels));
+  counted->set_metrics(worker.outbound_client(*target));
   if (worker.client_policies().size() >= kMaxTargets && !worker.client_policies().contains(*target)) {
     refused(worker, *target, "loadshed");
     worker.metrics().shed.get({{"direction", "outbound"}, {"reason", "targets"}})->add();
