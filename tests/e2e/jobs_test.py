@@ -35,7 +35,8 @@ def helm_installs_it(c):
 
 
 def classic_jobs_complete_with_their_own_exit_code(c):
-    ask = "wget -qO- http://web/ >/dev/null && exit {}"
+    # Nothing makes an ordinary container wait for the proxy, so the application asks until it is there.
+    ask = "until wget -qO- http://web/ >/dev/null; do sleep 0.2; done; exit {}"
     c.apply(*(classic(job(f"ends-{code}", NS, container(command=["sh", "-c", ask.format(code)]))) for code in (0, 7)))
     c.kubectl("-n", NS, "wait", "--for=condition=Complete", "job/ends-0", "--timeout=90s")
     c.kubectl("-n", NS, "wait", "--for=condition=Failed", "job/ends-7", "--timeout=90s")
