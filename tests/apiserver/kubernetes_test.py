@@ -325,13 +325,13 @@ def rights(w):
         assert 'User "system:serviceaccount:linkerd:linkerd-destination" cannot list' in control.get("/ready"), control.get("/ready")
         assert certify(w, control, "x", expect_connection=False) is None
         w.server.kubectl("create", "clusterrole", "mesh", "--verb=list,watch",
-                         "--resource=pods,services,nodes,namespaces,endpointslices.discovery.k8s.io")
+                         "--resource=pods,services,nodes,namespaces,endpointslices.discovery.k8s.io,replicasets.apps,jobs.batch")
         w.server.kubectl("create", "clusterrolebinding", "mesh", "--clusterrole=mesh", "--serviceaccount=linkerd:linkerd-destination")
         # Policies may not be listed, which is another thing than that they are not there.
         until("policies are asked for", lambda: "servers" in control.get("/ready") or control.ready(), 20)
         w.server.kubectl("create", "clusterrole", "mesh-crds", "--verb=list,watch", "--resource=*.policy.linkerd.io")
         w.server.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "mesh-crds"},
-                        "rules": [{"apiGroups": ["policy.linkerd.io", "gateway.networking.k8s.io"], "resources": ["*"], "verbs": ["list", "watch"]}]})
+                        "rules": [{"apiGroups": ["policy.linkerd.io", "gateway.networking.k8s.io", "linkerd.io", "workload.linkerd.io"], "resources": ["*"], "verbs": ["list", "watch"]}]})
         w.server.kubectl("create", "clusterrolebinding", "mesh-crds", "--clusterrole=mesh-crds", "--serviceaccount=linkerd:linkerd-destination")
         until("ready", control.ready, 20)
         good = w.server.kubectl("-n", "shop", "create", "token", "web", "--audience=identity.l5d.io").strip()
