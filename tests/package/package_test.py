@@ -50,7 +50,9 @@ def the_tarball_has_programs_that_run(w):
     run("tar", "xzf", w.path(f"tulle-{VERSION}-linux-amd64.tar.gz"), "-C", w.folder)
     folder = f"{w.folder}/tulle-{VERSION}-linux-amd64"
     assert sorted(os.listdir(folder)) == ["LICENSE", "linkerd", "tulle", "tulle-control", "tulle-node", "tulle-proxy"]
-    assert run(f"{folder}/linkerd", "--help") == run(f"{folder}/tulle", "--help") != ""
+    said = {name: run(f"{folder}/{name}", "--help") for name in ("tulle", "linkerd")}
+    assert "Usage: linkerd " in said["linkerd"] and "install" in said["linkerd"], said["linkerd"]
+    assert said["linkerd"].replace("Usage: linkerd ", "Usage: tulle ") == said["tulle"]
     assert "tulle-control" in run(f"{folder}/tulle-control", "--help")
 
 
