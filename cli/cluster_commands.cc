@@ -47,7 +47,12 @@ int show_version(const VersionFlags& flags) {
         const PodView pod = view_of(item);
         if (pod.has_proxy && !pod.ended()) ++proxies[pod.proxy_version];
       };
-      if (flags.proxy) problem += cluster->list(k8s::path_of(k8s::kPods, flags.ns), take).problem;
+      // What keeps one from being read mostly keeps the other, too.
+      if (flags.proxy && problem.empty())
+        problem = cluster->list(k8s::path_of(k8s::kPods, flags.ns), take).problem;
+      if (!problem.empty())
+        problem = concat("the cluster's versions cannot be read: ", problem,
+                         "; tulle check says more, --client asks no cluster");
     }
     if (!problem.empty()) std::cerr << "tulle: " << problem << "\n";
     if (server.empty()) server = "unavailable";

@@ -320,7 +320,7 @@ Category data_plane_identity_checks(ClusterView& view, const CheckFlags& flags) 
     const Chain now = anchors_of(view);
     if (!now.problem.empty()) return fail(now.problem);
     if (!view.pods().problem.empty()) return fail(view.pods().problem);
-    std::map<std::string, std::vector<std::string>> by_owner;
+    Restarts restarts;
     std::map<std::string, bool>
         known;  // bundles that proxies started with: do they share an anchor?
     for (const PodView& pod : view.pods().items) {
@@ -337,16 +337,12 @@ Category data_plane_identity_checks(ClusterView& view, const CheckFlags& flags) 
         }
       }
       if (!at->second)
-        by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)]
-            .push_back(pod.name);
+        restarts.add(pod);
     }
-    std::vector<std::string> lines;
-    for (const auto& [owner, pods] : by_owner)
-      lines.push_back(concat("kubectl rollout restart -n ", owner, "   # ", some_of(pods, 3)));
     return unless(
         lines_of("pods were started with trust anchors of which none is valid and in use any more; "
                  "what runs has followed, a container that starts again may not. Restart them:",
-                 lines));
+                 restarts.commands()));
   };
   return {"linkerd-identity-data-plane",
           {{"data plane proxies certificate match CA",

@@ -155,7 +155,7 @@ Outcome opaque_ports_agree(ClusterView& view, const CheckFlags& flags) {
 Outcome all_meshed(ClusterView& view) {
   if (!view.pods().problem.empty()) return fail(view.pods().problem);
   if (!view.namespaces().problem.empty()) return fail(view.namespaces().problem);
-  std::map<std::string, std::vector<std::string>> by_owner;
+  Restarts restarts;
   for (const PodView& pod : view.pods().items) {
     if (pod.has_proxy || pod.ended() || pod.ending || pod.ns == view.ns()) continue;
     const std::string_view own = pod.annotation(inject::kInject);
@@ -164,18 +164,14 @@ Outcome all_meshed(ClusterView& view) {
                        (own.empty() && ns != nullptr && ns->asks_for_proxies());
     if (!asked) continue;
     if (pod.host_network) continue;  // never has one
-    by_owner[concat(pod.ns, " ", pod.owner.empty() ? concat("pod/", pod.name) : pod.owner)]
-        .push_back(pod.name);
+    restarts.add(pod);
   }
-  std::vector<std::string> lines;
-  for (const auto& [owner, pods] : by_owner)
-    lines.push_back(concat("kubectl rollout restart -n ", owner, "   # ", some_of(pods, 3)));
   return unless(
       lines_of("pods that should have a proxy have none: they were started before their namespace "
                "was annotated, or while the injector was away "
                "(kubectl get events --field-selector reason=InjectionSkipped tells other reasons). "
                "Restart them:",
-               lines));
+               restarts.commands()));
 }
 
 // The injector's first entry must name every annotated namespace: for these pods wait while the

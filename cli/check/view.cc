@@ -242,4 +242,24 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
          std::chrono::minutes(*minute) + std::chrono::seconds(*second);
 }
 
+void Restarts::add(const PodView& pod) { by_owner_[{pod.ns, pod.owner}].push_back(pod.name); }
+
+std::vector<std::string> Restarts::commands() const {
+  std::vector<std::string> out;
+  for (const auto& [key, pods] : by_owner_) {
+    const auto& [ns, owner] = key;
+    const std::string_view kind = std::string_view(owner).substr(0, owner.find('/'));
+    if (kind == "deploy" || kind == "statefulset" || kind == "daemonset") {
+      out.push_back(
+          concat("kubectl rollout restart -n ", ns, " ", owner, "   # ", some_of(pods, 3)));
+      continue;
+    }
+    for (const std::string& name : pods) {
+      out.push_back(concat("kubectl delete -n ", ns, " pod/", name, "   # ",
+                           owner.empty() ? "and create it again" : owner + " makes it again"));
+    }
+  }
+  return out;
+}
+
 }  // namespace tulle::cli

@@ -93,6 +93,15 @@ std::string lines_of(std::string_view head, const std::vector<std::string>& line
                      std::size_t most = 20);
 // "2026-11-24T12:00:00Z"; nullopt if it is not such a time.
 std::optional<WallTime> parse_rfc3339(std::string_view text);
+// Pods that must start anew, and the commands that make them do so, one for each that owns some.
+class Restarts {
+ public:
+  void add(const PodView& pod);
+  std::vector<std::string> commands() const;
+
+ private:
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> by_owner_;
+};
 // The tag of an image, "" without one.
 std::string tag_of(std::string_view image);
 

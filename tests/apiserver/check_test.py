@@ -307,7 +307,7 @@ def data_plane(w):
     w.broken("pods that should be meshed are", "shop pod/plain", "restart", result="warning")
     gone("plain")
     meshed("old", w.certificates.read("other")[0])
-    w.broken("data plane proxies certificate match CA", "kubectl rollout restart -n shop pod/old", result="warning", hint="l5d-identity-data-plane-proxies-certs-match-ca")
+    w.broken("data plane proxies certificate match CA", "kubectl delete -n shop pod/old", result="warning", hint="l5d-identity-data-plane-proxies-certs-match-ca")
     # The bundle of a rotation holds both.
     w.server.apply(w.roots(root + w.certificates.read("other")[0]))
     w.well()
