@@ -304,7 +304,7 @@ def data_plane(w):
     w.broken("data plane proxies are ready", "no pod in the namespace default has a proxy", flags=("--proxy", "-n", "default"))
     w.broken("data plane namespace exists", "nowhere", flags=("--proxy", "-n", "nowhere"), hint="l5d-data-plane-exists")
     w.server.apply(pod("plain", "plain", meshed=False))
-    w.broken("pods that should be meshed are", "shop pod/plain", "restart", result="warning")
+    w.broken("pods that should be meshed are", "kubectl delete -n shop pod/plain", "and create it again", result="warning")
     gone("plain")
     meshed("old", w.certificates.read("other")[0])
     w.broken("data plane proxies certificate match CA", "kubectl delete -n shop pod/old", result="warning", hint="l5d-identity-data-plane-proxies-certs-match-ca")
