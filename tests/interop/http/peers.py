@@ -190,7 +190,7 @@ def run(*argv, timeout=60, **options):
 
 NGINX = """
 daemon off; worker_processes 1; error_log stderr warn; pid %(dir)s/nginx.pid;
-events { worker_connections 256; }
+events { worker_connections 1024; }
 http {
   access_log off; client_body_temp_path %(dir)s/body; proxy_temp_path %(dir)s/proxy; fastcgi_temp_path %(dir)s/f;
   uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s; default_type text/plain; client_max_body_size 64m;
