@@ -11,7 +11,7 @@ import yaml
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from harness import Cluster, container, deployment, report, run, server, service, wait  # noqa: E402
-from mesh import CONTROL, MESH, Load, describe, events, install, metrics, ready_pods, total, uninstall  # noqa: E402
+from mesh import CONTROL, MESH, Load, Repository, describe, events, install, metrics, ready_pods, total, uninstall  # noqa: E402
 
 NS, SOAK = "certified", bool(os.environ.get("TULLE_SOAK"))
 ISSUER = "identity.linkerd.cluster.local"
@@ -80,6 +80,12 @@ def revision(c):
 
 def issuer_secret(c):
     return {key: base64.b64decode(value).decode() for key, value in c.get("secret", "linkerd-identity-issuer", ns=MESH)["data"].items()}
+
+
+def row_1_1_the_repository_has_the_charts(t):
+    with Repository(t.c) as repository:
+        found = {line.split()[0] for line in repository.helm("search", "repo", "linkerd").splitlines()[1:]}
+    assert found >= {"linkerd/linkerd2", "linkerd/linkerd-crds", "linkerd/linkerd-control-plane"}, found
 
 
 def row_1_2_the_namespace_is_made_by_its_manifest(t):
@@ -152,6 +158,14 @@ def row_0_3_toward_the_control_plane_as_well(t):
     print(f"# the control plane is {address}")
 
 
+def row_1_10_check_is_green(t):
+    """An issuer that lives two days is somebody's decision: a warning at most."""
+    for flags in ("", f"--proxy -n {NS}"):
+        _, said, _ = t.c.shell(f"linkerd check {flags} --wait 60s")
+        assert "Status check results are √" in said, said
+    assert "issuer cert is valid for at least 60 days" in said, said
+
+
 def row_0_4_a_leaf_is_renewed_with_no_restart(t):
     c = t.c
     p = ready_pods(c, NS, "app=client")[0]
@@ -190,6 +204,7 @@ def row_1_7m_the_anchors_are_in_a_config_map_of_others(t):
     with open(os.path.join(t.folder, "ca.crt"), encoding="ascii") as f:
         anchor = f.read()
     uninstall(c, t.form)
+    t.form = "helm"
     c.apply(NAMESPACE)
     c.apply(CERTIFICATE.format(duration="48h", renew="25h"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "linkerd-identity-trust-roots", "namespace": MESH},
                                                               "data": {"ca-bundle.crt": anchor}})
@@ -206,21 +221,21 @@ def row_1_7m_the_anchors_are_in_a_config_map_of_others(t):
          "the control plane has both anchors", 60)
 
 
-CASES = [row_1_2_the_namespace_is_made_by_its_manifest, row_1_3_a_cluster_issuer_has_the_root, rows_1_4_and_1_5_the_certificate_is_ready,
+CASES = [row_1_1_the_repository_has_the_charts, row_1_2_the_namespace_is_made_by_its_manifest, row_1_3_a_cluster_issuer_has_the_root, rows_1_4_and_1_5_the_certificate_is_ready,
          row_1_6_the_root_is_read_from_the_secret, row_1_7_it_installs_with_these_values, row_1_8_its_pods_are_running_and_ready,
-         row_1_9_the_values_are_in_the_config_map, row_0_2_between_meshed_pods_all_is_mutual_tls, row_0_3_toward_the_control_plane_as_well,
+         row_1_9_the_values_are_in_the_config_map, row_0_2_between_meshed_pods_all_is_mutual_tls, row_0_3_toward_the_control_plane_as_well, row_1_10_check_is_green,
          row_0_4_a_leaf_is_renewed_with_no_restart, rows_0_5_and_1_11_the_issuer_is_renewed_every_30_s_and_nothing_fails,
          row_1_7m_the_anchors_are_in_a_config_map_of_others]
 
 
 def main():
     cluster = Cluster()
-    form = os.environ.get("TULLE_E2E_FORM", "helm")
     with tempfile.TemporaryDirectory(prefix="tulle-e2e-") as folder, cluster.namespace(NS, annotations={"linkerd.io/inject": "enabled"}):
+        test = Test(cluster, folder, os.environ.get("TULLE_E2E_FORM", "umbrella"))
         try:
-            report(CASES, Test(cluster, folder, form), on_failure=lambda: describe(cluster, NS, "cert-manager"))
+            report(CASES, test, on_failure=lambda: describe(cluster, NS, "cert-manager"))
         finally:
-            uninstall(cluster, form)
+            uninstall(cluster, test.form)
             cluster.kubectl("delete", "clusterissuer", "self-signed", "ca-issuer", "--ignore-not-found", check=False)
             cluster.uninstall_cert_manager()
 

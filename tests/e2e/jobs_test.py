@@ -6,11 +6,11 @@ import sys
 import time
 from datetime import datetime
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from harness import Cluster, container, deployment, job, report, server, service, wait  # noqa: E402
+from mesh import describe, install, uninstall  # noqa: E402
 
-MESH, NS = "linkerd", "jobs"
+NS = "jobs"
 CLASSIC = {"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-enable-native-sidecar": "false"}
 
 
@@ -26,10 +26,8 @@ def statuses(c, app):
     return {s["name"]: s["state"] for s in pods[0]["status"]["containerStatuses"]}
 
 
-def helm_installs_it(c):
-    for chart in ("linkerd-crds", "linkerd-control-plane"):
-        c.helm("install", chart, os.path.join(HERE, "../../charts", chart), "-n", MESH, "--create-namespace", "--set", "imagePullPolicy=IfNotPresent",
-               *(["--wait"] if chart != "linkerd-crds" else []))
+def it_installs(c):
+    install(c)
     c.apply(deployment("web", NS, server(), annotations={"linkerd.io/inject": "enabled"}), service("web", NS))
     c.rollout(NS, "deploy/web")
 
@@ -81,23 +79,16 @@ def an_application_that_shuts_down_can_still_dial(c):
     assert time.monotonic() - began < 16, time.monotonic() - began
 
 
-CASES = [helm_installs_it, classic_jobs_complete_with_their_own_exit_code, a_job_that_fails_is_tried_again_in_its_pod, an_application_that_shuts_down_can_still_dial]
-
-
-def describe(c):
-    c.describe(NS)
-    print(c.kubectl("-n", MESH, "logs", "deploy/linkerd-control-plane", "--tail=30", check=False), file=sys.stderr)
+CASES = [it_installs, classic_jobs_complete_with_their_own_exit_code, a_job_that_fails_is_tried_again_in_its_pod, an_application_that_shuts_down_can_still_dial]
 
 
 def main():
     cluster = Cluster()
     with cluster.namespace(NS):
         try:
-            report(CASES, cluster, on_failure=lambda: describe(cluster))
+            report(CASES, cluster, on_failure=lambda: describe(cluster, NS))
         finally:
-            for release in ("linkerd-control-plane", "linkerd-crds"):
-                cluster.helm("uninstall", release, "-n", MESH, "--wait", check=False)
-            cluster.delete_namespace(MESH)
+            uninstall(cluster)
 
 
 main()

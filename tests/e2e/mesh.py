@@ -4,6 +4,10 @@ import datetime
 import json
 import os
 import re
+import shlex
+import signal
+import subprocess
+import tempfile
 import time
 
 from harness import TOP, Failed, container, run, wait
@@ -26,9 +30,64 @@ def _without_helm(c):
     c.delete_namespace(MESH)
 
 
+class Repository:
+    """Our charts as a Helm repository with the alias linkerd, served to whoever works on the first node; helm's own folders are its, too."""
+
+    PORT = 8879
+
+    def __init__(self, c):
+        self.c = c
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="tulle-charts-")
+        run(os.path.join(TOP, "images/charts"), self.folder.name)
+        self.server = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.c.name}-n1", "/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1",
+                                        "--directory", self.folder.name, str(self.PORT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            url = f"http://127.0.0.1:{self.PORT}"
+            wait(lambda: self.c.shell(f"curl -sf -o /dev/null {url}/index.yaml", check=False)[0] == 0, "the repository answers", 20, 0.2)
+            self.helm("repo", "add", "linkerd", url)
+            self.helm("repo", "update")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.server.send_signal(signal.SIGTERM)
+        self.server.wait()
+        self.folder.cleanup()
+
+    def helm(self, *args):
+        kept = " ".join(f"HELM_{kind}_HOME={self.folder.name}/.{kind.lower()}" for kind in ("CONFIG", "CACHE", "DATA"))
+        return self.c.shell(f"{kept} helm {shlex.join(args)}")[1]
+
+
+def _umbrella(c, values):
+    with Repository(c) as repository:
+        exists = c.get("namespaces", selector=f"kubernetes.io/metadata.name={MESH}")
+        repository.helm("install", "linkerd2", "linkerd/linkerd2", "-n", MESH, *([] if exists else ["--create-namespace"]), "--set", "installNamespace=false", *values)
+
+
+def _without_umbrella(c):
+    c.helm("uninstall", "linkerd2", "-n", MESH, "--wait", check=False)
+    c.delete_namespace(MESH)
+
+
+def _cli(c, values):
+    c.shell("linkerd install --crds | kubectl apply -f -")
+    c.shell(f"linkerd install {shlex.join(values)} | kubectl apply -f -")
+
+
+def _without_cli(c):
+    c.shell("linkerd uninstall --force | kubectl delete -f - --ignore-not-found", check=False)
+    c.delete_namespace(MESH)
+
+
 # A form says how users install and take away: {name: (install(cluster, values), uninstall(cluster))}; values are flags, --set and
 # --set-file, that all forms understand.
-FORMS = {"helm": (_helm, _without_helm)}
+# "umbrella" is the one chart of 2.11 from a repository, "helm" the two charts of later releases from their folders.
+FORMS = {"helm": (_helm, _without_helm), "umbrella": (_umbrella, _without_umbrella), "cli": (_cli, _without_cli)}
 
 
 def install(c, *values, form="helm", ready=True):
@@ -130,8 +189,10 @@ def resident(c, ns, name, container_name):
     return int(fields["VmRSS"]) / 1024, int(fields["RssAnon"]) / 1024
 
 
-def events(c, ns, reason):
-    return [e["message"] for e in c.get("events", ns=ns) if e["reason"] == reason]
+def events(c, ns, reason, about=None):
+    """The messages of Events with this reason; about: only of this object, such as Deployment/web."""
+    return [e["message"] for e in c.get("events", ns=ns) if e["reason"] == reason
+            and about in (None, f"{e['involvedObject']['kind']}/{e['involvedObject']['name']}")]
 
 
 # --- load ------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import yaml
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from harness import Cluster, container, deployment, job, report, server, service, wait  # noqa: E402
-from mesh import MESH, describe, install, meshed, metrics, ready_pods, total, uninstall  # noqa: E402
+from mesh import MESH, describe, events, install, meshed, metrics, ready_pods, total, uninstall  # noqa: E402
 
 NS, OTHER, SCRAPES = "work", "test", "monitoring"
 NODE_EXPORTER = "kube-prometheus-stack-prometheus-node-exporter"
@@ -67,6 +67,8 @@ def row_4_4_a_pod_stays_out(c):
     c.apply(deployment("out", NS, server(), annotations={"linkerd.io/inject": "disabled"}))
     c.rollout(NS, "deploy/out")
     assert [meshed(p) for p in pods_of(c, NS, "out")] == [False]
+    why = wait(lambda: events(c, NS, "InjectionSkipped", "Deployment/out"), "an Event says why", 30)
+    assert why == ['pod has the annotation "linkerd.io/inject: disabled"'], why
 
 
 def ended(c, name):
@@ -106,13 +108,22 @@ def row_5_2_a_job_that_stays_out_ends(c):
 
 
 def row_5_3_a_command_wrapped_in_linkerd_await(c):
-    """On a native sidecar and on one in classic order, where the wrapper ends the proxy. The misspelt form of the row says what it is."""
+    """On a native sidecar and on one in classic order, where the wrapper ends the proxy."""
     c.images("await")
     for name, classic in (("await-native", {}), ("await-classic", {"config.linkerd.io/proxy-enable-native-sidecar": "false"})):
         wrapped = job(name, NS, container(image="localhost/await:1", command=["/linkerd-await", "--shutdown", "--", "/testd", "get", "http://web/"]))
         wrapped["spec"]["template"]["metadata"]["annotations"] = classic
         c.apply(wrapped)
         c.kubectl("-n", NS, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s")
+
+
+def row_5_3_the_misspelt_wrapper_is_named(c):
+    """As the guide has it: the Job fails at once, says what there is not, and its proxy keeps no pod alive."""
+    wrong = job("misspelt", NS, container(image="localhost/await:1", command=["linked-await", "option", "/testd", "get", "http://web/"]))
+    c.apply(wrong)
+    c.kubectl("-n", NS, "wait", "--for=condition=Failed", "job/misspelt", "--timeout=90s")
+    state = pods_of(c, NS, "misspelt")[0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert "linked-await" in state["message"] and state["exitCode"] != 0, state
 
 
 def daemon_set(name, ns):
@@ -124,6 +135,8 @@ def row_7_4_on_the_network_of_the_host(c):
     c.apply(daemon_set(NODE_EXPORTER, NS))
     c.rollout(NS, f"ds/{NODE_EXPORTER}")
     assert not [p for p in pods_of(c, NS, NODE_EXPORTER) if meshed(p)]
+    why = wait(lambda: events(c, NS, "InjectionSkipped", f"DaemonSet/{NODE_EXPORTER}"), "an Event says why", 30)
+    assert why == ["hostNetwork is enabled"], why
 
 
 def row_7_5_and_by_a_pipe_it_is_refused(c):
@@ -186,7 +199,7 @@ def a_meshed_prometheus_scrapes_proxies_and_control_plane(c):
 
 
 CASES = [it_installs, row_4_1_explicitly_through_a_pipe, row_4_2_implicitly_by_an_annotation, row_4_3_implicitly_in_a_manifest, row_4_4_a_pod_stays_out,
-         row_5_1_jobs_and_cron_jobs_end, row_5_1_a_chart_with_a_hook_finishes, row_5_2_a_job_that_stays_out_ends, row_5_3_a_command_wrapped_in_linkerd_await,
+         row_5_1_jobs_and_cron_jobs_end, row_5_1_a_chart_with_a_hook_finishes, row_5_2_a_job_that_stays_out_ends, row_5_3_a_command_wrapped_in_linkerd_await, row_5_3_the_misspelt_wrapper_is_named,
          row_7_4_on_the_network_of_the_host, row_7_5_and_by_a_pipe_it_is_refused,
          row_8_2_without_a_token_of_its_own, rows_9_1_to_9_3_an_ingress_controller_in_kube_system, a_meshed_prometheus_scrapes_proxies_and_control_plane]
 
