@@ -356,7 +356,7 @@ def an_api_server_takes_them(w):
     for release in ("linkerd-control-plane", "linkerd-crds"):
         w.helm.ok("uninstall", release, "-n", "linkerd")
     kinds = "crd,clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration"
-    until("nothing is left", lambda: not w.server.kubectl("get", kinds, "-o", "name", "-l", "linkerd.io/control-plane-ns"))
+    until("nothing is left", lambda: not w.server.kubectl("get", kinds, "-o", "name", "-l", "linkerd.io/control-plane-ns"), 150)
     packaged = w.helm.package("linkerd2")
     w.helm.ok("install", "linkerd2", packaged, "-n", "default", values=merged(ISSUER, {"namespace": "mesh", "installNamespace": True}))
     w.helm.ok("upgrade", "linkerd2", os.path.join(CHARTS, "linkerd2"), "-n", "default", values=merged(ISSUER, {"namespace": "mesh", "controllerReplicas": 2}))

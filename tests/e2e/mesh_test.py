@@ -236,7 +236,7 @@ def uninstalling_leaves_nothing(c):
         for kind in ("secrets", "configmaps", "services", "deployments", "roles", "rolebindings", "serviceaccounts"):
             text += run_lines(c, "-n", MESH, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns")
         return text
-    wait(lambda: not left(), "every object of the mesh is gone", 60)
+    wait(lambda: not left(), "every object of the mesh is gone", 150)
 
 
 def run_lines(c, *args):
