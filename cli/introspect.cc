@@ -30,6 +30,7 @@ std::string problem_of(const k8s::ApiStatus& status) {
 std::string problem_of(const grpc::Status& status, const std::string& asked) {
   std::string why = status.message.empty() ? std::string(grpc::to_string(status.code)) : status.message;
   if (status.code == grpc::Code::NotFound) why = concat("the control plane does not know it: ", why);
+  if (status.code == grpc::Code::InvalidArgument) why += "\na name and a port are wanted, such as web.shop.svc.cluster.local:80";
   return concat(asked, ": ", why);
 }
 
@@ -41,7 +42,7 @@ class Line {
     auto got = co_await k8s::forward_port(cluster.client(), cluster.flags().ns, std::move(pod), port, by);
     if (const auto* const refused = std::get_if<k8s::ApiStatus>(&got)) co_return concat(pod_, ": ", problem_of(*refused));
     auto stream = std::move(std::get<std::unique_ptr<k8s::PodStream>>(got));
-    stream_ = stream.get();
+    port_problem_ = stream->problem();
     connection_ = h2::ClientConnection::make(std::move(stream), {});
     channel_.emplace(cluster.loop(), *connection_, grpc::Channel::Options{.authority = "localhost"});
     co_return "";
@@ -49,13 +50,12 @@ class Line {
   grpc::Channel& channel() { return *channel_; }
   // A failed call is explained by the port's own words, if there are any.
   std::string explain(const grpc::Status& status, const std::string& asked) const {
-    const bool cut = status.code == grpc::Code::Unavailable && !connection_->accepting();
-    return cut && !stream_->problem().empty() ? concat(pod_, ": ", stream_->problem()) : problem_of(status, asked);
+    return port_problem_->empty() ? problem_of(status, asked) : concat(pod_, ": ", *port_problem_);
   }
 
  private:
   std::string pod_;
-  k8s::PodStream* stream_ = nullptr;
+  std::shared_ptr<const std::string> port_problem_;
   std::unique_ptr<h2::ClientConnection> connection_;
   std::optional<grpc::Channel> channel_;
 };
@@ -169,12 +169,14 @@ net::Task<void> prove_one(Cluster& cluster, const PodView& pod, const std::strin
     co_return;
   }
   auto opened = std::move(std::get<std::unique_ptr<k8s::PodStream>>(got));
+  const std::shared_ptr<const std::string> port_problem = opened->problem();
   tls::ClientOptions options;
   options.server_name = options.identity = pod.identity;
   tls::TlsResult session = co_await tls::connect_tls(std::move(opened), *std::move(credentials), std::move(options), by);
   if (!session) {
-    proof.problem = concat("it does not prove to be ", pod.identity, ": ", to_string(session.error().code), ": ",
-                           session.error().where);
+    proof.problem = port_problem->empty() ? concat("it does not prove to be ", pod.identity, ": ",
+                                                   to_string(session.error().code), ": ", session.error().where)
+                                          : concat("its port ", pod.admin_port, " does not answer: ", *port_problem);
     co_return;
   }
   for (const std::string& der : (*session)->peer_chain()) {

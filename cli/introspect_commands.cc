@@ -127,7 +127,7 @@ int show_endpoints(const Flags& flags) {
   const auto cluster = open(flags, pod);
   if (cluster == nullptr) return 1;
   const Endpoints found = endpoints(*cluster, pod, flags.what, flags.token);
-  if (!found.problem.empty()) return complain(concat(found.problem, "\na name and a port are wanted, such as web.shop.svc.cluster.local:80"));
+  if (!found.problem.empty()) return complain(found.problem);
   if (flags.output == "json") {
     Value rows = Value::list();
     for (const EndpointRow& row : found.rows) {

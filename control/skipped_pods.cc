@@ -9,8 +9,6 @@
 namespace tulle::control {
 namespace {
 
-bool asks(std::string_view word) { return word == "enabled" || word == "ingress"; }
-
 bool has_proxy(const k8s::Pod& pod) {
   for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
     for (const k8s::Container& container : list->get()) {
@@ -24,7 +22,7 @@ std::optional<inject::Reason> reason_of(const View& view, const k8s::Pod& pod) {
   const k8s::Namespace* const ns = view.name_space(pod.meta.ns);
   if (ns == nullptr || ns->meta.labels.get("config.linkerd.io/admission-webhooks") == "disabled") return std::nullopt;
   const std::string_view own = pod.meta.annotations.get(inject::kInject);
-  if (!asks(own) && !asks(ns->meta.annotations.get(inject::kInject))) return std::nullopt;
+  if (!inject::enables(own) && !inject::enables(ns->meta.annotations.get(inject::kInject))) return std::nullopt;
   if (pod.status.phase == "Succeeded" || pod.status.phase == "Failed" || has_proxy(pod)) return std::nullopt;
   if (pod.spec.host_network) return inject::Reason::HostNetwork;
   if (own == "disabled") return inject::Reason::DisableAnnotationPresent;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "lib/base/text.h"
+#include "lib/inject/names.h"
 #include "lib/k8s/decoder.h"
 #include "lib/k8s/json_source.h"
 #include "lib/k8s/json_writer.h"
@@ -18,7 +19,6 @@ constexpr Duration kPatience = 5s;
 constexpr Duration kLook = 1s;  // at the values and the anchors
 constexpr std::size_t kMaxTelling = 64;
 constexpr std::string_view kManager = "tulle-control";
-constexpr std::string_view kInject = "linkerd.io/inject";
 
 struct Named {
   k8s::ObjectMeta metadata;
@@ -384,8 +384,7 @@ void Webhooks::add(std::string_view name, std::uint16_t port, Webhook& webhook, 
 std::set<std::string> Webhooks::annotated() const {
   std::set<std::string> out;
   for (const k8s::Namespace* const ns : View(index_).namespaces()) {
-    const std::string_view value = ns->meta.annotations.get(kInject);
-    if (value == "enabled" || value == "ingress") out.insert(ns->meta.name);
+    if (inject::enables(ns->meta.annotations.get(inject::kInject))) out.insert(ns->meta.name);
   }
   return out;
 }

@@ -100,7 +100,7 @@ std::string_view PodView::annotation(std::string_view key) const {
 
 bool NamespaceView::asks_for_proxies() const {
   const std::string_view word = value_of(annotations, inject::kInject);
-  return word == "enabled" || word == "ingress";
+  return inject::enables(word);
 }
 
 PodView view_of(const Value& pod) {

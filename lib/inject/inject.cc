@@ -21,7 +21,6 @@ bool one_of(std::string_view text, std::initializer_list<std::string_view> words
   return std::find(words.begin(), words.end(), text) != words.end();
 }
 
-bool enables(std::string_view value) { return value == "enabled" || value == "ingress"; }
 bool legal(std::string_view value) { return value.empty() || enables(value) || value == "disabled"; }
 
 bool has_udp(const Value& spec) {

@@ -89,7 +89,8 @@ class ApiClient {
   // The same for a stream: the body of a 200, or the status.
   net::Task<std::variant<ApiStream, ApiStatus>> open(ApiRequest request, Deadline by);
 
-  // Leaves HTTP with a request that has these headers besides those of every request, on a connection of its own.
+  // Leaves HTTP with a request that has these headers besides those of every request, on a connection of its own
+  // (HTTP/1.1). The status says why not, as for open(); an answer other than 101 is one.
   struct Upgraded {
     http::HeaderMap headers;  // of the answer 101
     net::StreamPtr stream;

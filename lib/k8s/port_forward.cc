@@ -59,7 +59,7 @@ Result<void> PodStream::take(WebSocketMessage message) {
   if (channel == kDataChannel) {
     data_.append(rest);
   } else if (!rest.empty()) {
-    problem_ += as_text(rest.first(std::min(rest.size(), kMaxProblem - std::min(kMaxProblem, problem_.size()))));
+    *problem_ += as_text(rest.first(std::min(rest.size(), kMaxProblem - std::min(kMaxProblem, problem_->size()))));
     ended_ = true;
   }
   return {};

@@ -29,7 +29,8 @@ class PodStream final : public net::Stream {
   void hold_little(bool on) noexcept override { inner_->hold_little(on); }
 
   // What the kubelet said of why there is no connection (any more), such as "… connection refused"; "" if nothing.
-  const std::string& problem() const noexcept { return problem_; }
+  // Shared: whoever was given the stream (a TLS session, an HTTP connection) may have closed it.
+  std::shared_ptr<const std::string> problem() const noexcept { return problem_; }
 
  private:
   static constexpr std::size_t kChannels = 2;  // data, errors
@@ -40,7 +41,7 @@ class PodStream final : public net::Stream {
   WebSocketDecoder decoder_;
   ByteQueue data_;  // read, not yet asked for
   ByteQueue out_;   // framed, not yet taken by the socket
-  std::string problem_;
+  std::shared_ptr<std::string> problem_ = std::make_shared<std::string>();
   std::size_t heads_[kChannels] = {};  // bytes that came of the port that each channel begins with
   bool ended_ = false;
 };

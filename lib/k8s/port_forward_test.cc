@@ -103,7 +103,7 @@ TEST_F(PortForward, SaysWhyAPortRefuses) {
   ASSERT_TRUE(stream);
   say("\0\x96\x1f"s), say("\1\x96\x1f"s), say("\1connection refused"s);
   EXPECT_EQ(read(*stream), "");
-  EXPECT_EQ(stream->problem(), "connection refused");
+  EXPECT_EQ(*stream->problem(), "connection refused");
 }
 
 TEST_F(PortForward, RefusesWhatIsNoAnswer) {

@@ -12,22 +12,17 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "../netns"))
 from capture import read_flows  # noqa: E402
 from harness import TOP, Cluster, container, deployment, job, pod, report, server, wait  # noqa: E402
+from mesh import MESH, describe, install, ready_pods, uninstall  # noqa: E402
 
-MESH, NS, CANARY = "linkerd", "shop", b"canary-7c1f3b2e"
+NS, CANARY = "shop", b"canary-7c1f3b2e"
 LIFETIME, SKEW = 60 if os.environ.get("TULLE_SOAK") else 600, 5  # seconds, of certificates: short, so that anchors can be replaced while one looks
 # Some values of a Linkerd installation as it is, some to make the test quick.
 VALUES = ["--set", f"identity.issuer.issuanceLifetime={LIFETIME}s,identity.issuer.clockSkewAllowance={SKEW}s",
-          "--set", "imagePullPolicy=IfNotPresent,proxy.logLevel=warn\\,linkerd=info"]
+          "--set", "proxy.logLevel=warn\\,linkerd=info"]
 
 
 def client(c, *command, **options):
     return c.exec(NS, "deploy/client", *command, container="client", **options)
-
-
-def ready_pods(c, ns, **labels):
-    selector = ",".join(f"{k}={v}" for k, v in labels.items())
-    return [p for p in c.get("pods", ns=ns, selector=selector) if "deletionTimestamp" not in p["metadata"]
-            and any(s["type"] == "Ready" and s["status"] == "True" for s in p["status"].get("conditions", []))]
 
 
 def metric(c, name, pattern):
@@ -67,15 +62,10 @@ def nothing_failed(load):
     assert good > load.seconds * 20 and bad == 0, load.text
 
 
-def helm_installs_it(c):
-    c.helm("upgrade", "--install", "linkerd-crds", os.path.join(TOP, "charts/linkerd-crds"), "-n", MESH, "--create-namespace")
-    began = time.monotonic()
-    c.helm("upgrade", "--install", "linkerd-control-plane", os.path.join(TOP, "charts/linkerd-control-plane"), "-n", MESH, "--wait", "--timeout", "90s", *VALUES)
-    print(f"# the control plane is ready after {time.monotonic() - began:.1f} s")
+def it_installs(c):
+    print(f"# the control plane is ready after {install(c, *VALUES):.1f} s")
     for name in ("linkerd-identity-issuer", "linkerd-identity-rotation", "linkerd-proxy-injector-k8s-tls"):
         assert c.get("secret", name, ns=MESH)["data"], name
-    wait(lambda: all(w["clientConfig"].get("caBundle") for w in c.get("mutatingwebhookconfigurations", "linkerd-proxy-injector-webhook-config")["webhooks"]),
-         "the API server can believe the injector", 15)
 
 
 def one_annotation_meshes_the_first_example(c):
@@ -142,7 +132,7 @@ def policies_deny_and_allow(c):
         assert status("deploy/client") == "200"
         # Probes of the kubelet still come in: the pod stays ready.
         time.sleep(3)
-        assert ready_pods(c, NS, app="admin")
+        assert ready_pods(c, NS, "app=admin")
     finally:
         c.kubectl("delete", "-f", "-", stdin=policy)
     wait(lambda: status("plain") == "200", "everybody is admitted again", 10)
@@ -195,12 +185,12 @@ def the_anchor_is_replaced_under_load(c):
     wait(lambda: anchors().count("BEGIN") == 1 and before not in anchors(), "the new anchor is alone", 145)
     nothing_failed(load)
     # A pod that knows the old anchor only comes back when its containers are started again.
-    p = ready_pods(c, NS, app="client")[0]
+    p = ready_pods(c, NS, "app=client")[0]
     restarts = p["status"]["initContainerStatuses"][1]["restartCount"]
     node = int(p["spec"]["nodeName"][4:])
     container_id = p["status"]["initContainerStatuses"][1]["containerID"].split("//")[1]
     c.on(node, "ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL", container_id)
-    wait(lambda: (q := ready_pods(c, NS, app="client")) and q[0]["status"]["initContainerStatuses"][1]["restartCount"] > restarts,
+    wait(lambda: (q := ready_pods(c, NS, "app=client")) and q[0]["status"]["initContainerStatuses"][1]["restartCount"] > restarts,
          "the client's proxy was started again and is ready", 60)
     assert client(c, "curl", "-sS", "http://web/").startswith("hello")
 
@@ -232,18 +222,14 @@ def uninstalling_leaves_nothing(c):
     def left():
         text = ""
         for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations", "clusterroles", "clusterrolebindings", "crds"):
-            text += run_lines(c, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns")
+            text += c.kubectl("get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns", check=False)
         for kind in ("secrets", "configmaps", "services", "deployments", "roles", "rolebindings", "serviceaccounts"):
-            text += run_lines(c, "-n", MESH, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns")
+            text += c.kubectl("-n", MESH, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns", check=False)
         return text
     wait(lambda: not left(), "every object of the mesh is gone", 150)
 
 
-def run_lines(c, *args):
-    return c.kubectl(*args, check=False)
-
-
-CASES = [helm_installs_it, one_annotation_meshes_the_first_example, everything_works_as_before_and_is_mutual_tls, between_nodes_everything_is_tls,
+CASES = [it_installs, one_annotation_meshes_the_first_example, everything_works_as_before_and_is_mutual_tls, between_nodes_everything_is_tls,
          jobs_complete_with_their_own_exit_code, policies_deny_and_allow, a_bad_policy_is_refused_by_name, a_rolling_restart_loses_no_request,
          a_killed_control_plane_loses_no_request, an_absent_api_server_loses_no_request, with_the_injector_down_nothing_starts_unmeshed,
          uninstalling_leaves_nothing]
@@ -251,21 +237,13 @@ if os.environ.get("TULLE_SOAK"):
     CASES.insert(-2, the_anchor_is_replaced_under_load)  # three minutes
 
 
-def describe(c):
-    c.describe(NS)
-    c.describe(MESH)
-    print(c.kubectl("-n", MESH, "logs", "deploy/linkerd-control-plane", "--tail=30", check=False), file=sys.stderr)
-
-
 def main():
     cluster = Cluster()
     with cluster.namespace(NS):
         try:
-            report(CASES, cluster, on_failure=lambda: describe(cluster))
+            report(CASES, cluster, on_failure=lambda: describe(cluster, NS))
         finally:
-            for release in ("linkerd-control-plane", "linkerd-crds"):
-                cluster.helm("uninstall", release, "-n", MESH, "--wait", check=False)
-            cluster.delete_namespace(MESH)
+            uninstall(cluster)
 
 
 main()
