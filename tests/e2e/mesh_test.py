@@ -9,9 +9,9 @@ import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, HERE)
-sys.path.insert(0, os.path.join(HERE, "../netns"))
+sys.path.append(os.path.join(HERE, "../netns"))  # behind: it has a mesh.py, too
 from capture import read_flows  # noqa: E402
-from harness import TOP, Cluster, container, deployment, job, pod, report, server, wait  # noqa: E402
+from harness import TOP, Cluster, Failed, container, deployment, job, pod, report, server, wait  # noqa: E402
 from mesh import MESH, describe, install, ready_pods, uninstall  # noqa: E402
 
 NS, CANARY = "shop", b"canary-7c1f3b2e"
@@ -226,7 +226,10 @@ def uninstalling_leaves_nothing(c):
         for kind in ("secrets", "configmaps", "services", "deployments", "roles", "rolebindings", "serviceaccounts"):
             text += c.kubectl("-n", MESH, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns", check=False)
         return text
-    wait(lambda: not left(), "every object of the mesh is gone", 150)
+    try:
+        wait(lambda: not left(), "every object of the mesh is gone", 150)
+    except Failed as error:
+        raise Failed(f"{error}: {left()}") from error
 
 
 CASES = [it_installs, one_annotation_meshes_the_first_example, everything_works_as_before_and_is_mutual_tls, between_nodes_everything_is_tls,
