@@ -104,11 +104,15 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
   dialer_ = std::make_unique<k8s::ServerDialer>(loop_, sockets, cluster, seed);
   api_ = std::make_unique<k8s::ApiClient>(loop_, *dialer_, cluster, log_,
                                           k8s::ApiClient::Options{.user_agent = "tulle-control"});
+  DeploymentOwner::Options owner;
+  owner.ns = options_.mesh.controller_namespace;
+  owner.required = options_.kubeconfig.empty();
+  owner_ = std::make_unique<DeploymentOwner>(*api_, std::move(owner));
   kubernetes_ = std::make_unique<KubernetesSource>(*api_, index_, log_, seed + 1);
   if (options_.identity) {
     identity_events_ = std::make_unique<IdentityEvents>(
         *api_, *issuers_, log_, options_.mesh.controller_namespace,
-        KubernetesIssuer::Options{}.deployment, own_pod(options_), seed + 8);
+        DeploymentOwner::Options{}.name, own_pod(options_), seed + 8);
   }
   if (folder_issuer_ == nullptr) {
     KubernetesIssuer::Options issuer;
@@ -126,7 +130,7 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     issuer.policy.name = issuer_name(options_.mesh);
     issuer.policy.leaf_lifetime = options_.issuance_lifetime + options_.clock_skew;
     kubernetes_issuer_ =
-        std::make_unique<KubernetesIssuer>(*api_, *issuers_, log_, std::move(issuer), seed + 2);
+        std::make_unique<KubernetesIssuer>(*api_, *owner_, *issuers_, log_, std::move(issuer), seed + 2);
   }
   const bool injector = options_.injector && !options_.values.empty();
   if (injector || options_.policy) {
@@ -148,7 +152,7 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     webhooks.policy_port = options_.policy_webhook_port;
     webhooks.listen = options_.listen;
     webhooks.pod = own_pod(options_);
-    webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, *election_,
+    webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, *election_, *owner_,
                                            drain_, metrics_, std::move(webhooks), seed + 3);
   }
   return "";

@@ -78,6 +78,7 @@ class Control {
   net::Signal synced_;
   std::unique_ptr<IssuerStore> issuers_;  // null: no TLS
   std::unique_ptr<FolderIssuer> folder_issuer_;
+  std::unique_ptr<DeploymentOwner> owner_;  // of what is made in the cluster
   std::unique_ptr<KubernetesIssuer> kubernetes_issuer_;
   std::unique_ptr<IdentityEvents> identity_events_;  // on Kubernetes, with the identity role
   std::unique_ptr<OwnCertificates> own_;

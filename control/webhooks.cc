@@ -231,20 +231,9 @@ net::Task<Result<WebhookStore::Secret>> KubernetesWebhookStore::read_secret(std:
   co_return out;
 }
 
-net::Task<std::string> KubernetesWebhookStore::owner() {
-  if (!owner_.empty()) co_return owner_;
-  const k8s::ObjectPath path{k8s::kDeployments, ns_, "linkerd-control-plane", {}, {}};
-  k8s::ApiRequest request = metadata_only(k8s::get(path));
-  const Deadline by = client_.loop().after(kPatience);
-  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  const auto read = response.ok() ? read_json<Named>(response.body) : std::nullopt;
-  if (!read) co_return std::string();
-  owner_ = owner_references(read->metadata.name, read->metadata.uid);
-  co_return owner_;
-}
-
 net::Task<Result<void>> KubernetesWebhookStore::write_secret(std::string name, Secret secret) {
-  const std::string owned_by = co_await owner();
+  const Result<std::string> owned_by = co_await owner_.references();
+  if (!owned_by) co_return owned_by.error();
   const bool exists = !secret.version.empty();
   k8s::JsonWriter json;
   json.object([&] {
@@ -261,9 +250,9 @@ net::Task<Result<void>> KubernetesWebhookStore::write_secret(std::string name, S
         json.member("linkerd.io/control-plane-component", "control-plane");
         json.member("linkerd.io/control-plane-ns", ns_);
       });
-      if (!owned_by.empty()) {
+      if (!owned_by->empty()) {
         json.key("ownerReferences");
-        json.raw(owned_by);
+        json.raw(*owned_by);
       }
     });
     json.key("data");
@@ -338,7 +327,7 @@ class Webhooks::NamespaceWatch final : public Subscription {
 };
 
 Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-                   const IssuerStore& issuers, k8s::LeaderElection& election, net::Drain& drain,
+                   const IssuerStore& issuers, k8s::LeaderElection& election, DeploymentOwner& owner, net::Drain& drain,
                    metrics::Registry& metrics, Options options, std::uint64_t seed)
     : loop_(loop),
       log_(log),
@@ -348,7 +337,7 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
       election_(election),
       events_(client, log, k8s::EventRecorder::Options{.component = "linkerd-proxy-injector", .instance = options_.pod}, seed),
       cluster_(client, index, issuers, log, options_.values, options_.ns, events_),
-      store_(client, options_.ns, election_),
+      store_(client, options_.ns, election_, owner),
       injection_(cluster_, log, metrics),
       skipped_(index, wall_now(), [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
         if (election_.leader()) cluster_.tell(ns, owner, "InjectionSkipped", reason);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/deployment_owner.h"
 #include "control/identity/issuer_store.h"
 #include "control/identity/kubernetes_issuer.h"
 #include "control/index/index.h"
@@ -69,8 +70,8 @@ class KubernetesCluster final : public InjectorCluster {
 class KubernetesWebhookStore final : public WebhookStore {
  public:
   KubernetesWebhookStore(k8s::ApiClient& client, std::string ns,
-                         const k8s::LeaderElection& election)
-      : client_(client), ns_(std::move(ns)), election_(election) {}
+                         const k8s::LeaderElection& election, DeploymentOwner& owner)
+      : client_(client), ns_(std::move(ns)), election_(election), owner_(owner) {}
   net::Task<Result<Secret>> read_secret(std::string name) override;
   net::Task<Result<void>> write_secret(std::string name, Secret secret) override;
   net::Task<Result<inject::Value>> read_configuration(std::string kind, std::string name) override;
@@ -80,12 +81,9 @@ class KubernetesWebhookStore final : public WebhookStore {
 
  private:
   k8s::ApiClient& client_;
-  // ownerReferences (JSON), so that Secrets go with the Deployment; "" while it is not known.
-  net::Task<std::string> owner();
-
   const std::string ns_;
   const k8s::LeaderElection& election_;
-  std::string owner_;
+  DeploymentOwner& owner_;
 };
 
 class Webhooks {
@@ -101,7 +99,7 @@ class Webhooks {
   };
   // All must outlive it. Only who leads writes Secrets and webhook configurations.
   Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-           const IssuerStore& issuers, k8s::LeaderElection& election, net::Drain& drain,
+           const IssuerStore& issuers, k8s::LeaderElection& election, DeploymentOwner& owner, net::Drain& drain,
            metrics::Registry& metrics, Options options, std::uint64_t seed);
   ~Webhooks();
 

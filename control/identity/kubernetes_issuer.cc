@@ -51,19 +51,6 @@ std::optional<KeyedObject> read_object(std::string_view json) {
 
 }  // namespace
 
-std::string owner_references(std::string_view deployment, std::string_view uid) {
-  k8s::JsonWriter json;
-  json.list([&] {
-    json.object([&] {
-      json.member("apiVersion", "apps/v1");
-      json.member("kind", "Deployment");
-      json.member("name", deployment);
-      json.member("uid", uid);
-    });
-  });
-  return json.take();
-}
-
 // One Secret or ConfigMap, as it is now.
 class KubernetesIssuer::Followed final : public k8s::Receiver {
  public:
@@ -133,9 +120,9 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
   k8s::Reflector reflector_;
 };
 
-KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, const log::Logger& log,
-                                   Options options, std::uint64_t seed)
-    : client_(client), store_(store), log_(log), options_(std::move(options)), changed_(client.loop()) {
+KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, DeploymentOwner& owner, IssuerStore& store,
+                                   const log::Logger& log, Options options, std::uint64_t seed)
+    : client_(client), store_(store), log_(log), owner_(owner), options_(std::move(options)), changed_(client.loop()) {
   issuer_ = std::make_unique<Followed>(*this, k8s::kSecrets, kIssuerSecret, seed);
   roots_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kTrustRoots, seed + 1);
   if (options_.generate) {
@@ -211,23 +198,14 @@ net::Task<void> KubernetesIssuer::keep_known() {
   [[maybe_unused]] const bool done = co_await write(*known_, "", std::move(data));
 }
 
-// ownerReferences, so that what we make goes with the Deployment; "" while it is not known.
-net::Task<std::string> KubernetesIssuer::owner() {
-  if (!owner_.empty()) co_return owner_;
-  const k8s::ObjectPath path{k8s::kDeployments, options_.ns, options_.deployment, {}, {}};
-  k8s::ApiRequest request = k8s::get(path);
-  const Deadline by = client_.loop().after(kPatience);
-  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  const auto object = response.ok() ? read_object(response.body) : std::nullopt;
-  if (!object) co_return std::string();
-  owner_ = owner_references(options_.deployment, object->metadata.uid);
-  co_return owner_;
-}
-
 // Creates or replaces one of our objects. `data` is JSON. False if it must be tried again, after a look at
 // what is there.
 net::Task<bool> KubernetesIssuer::write(const Followed& object, std::string_view kind, std::string data) {
-  const std::string owned_by = co_await owner();
+  const Result<std::string> owned_by = co_await owner_.references();
+  if (!owned_by) {
+    log_.warn("an object is not written", {{"object", object.title()}, {"reason", owned_by.error().where}});
+    co_return false;
+  }
   const bool exists = object.object().has_value();
   k8s::JsonWriter json;
   json.object([&] {
@@ -243,9 +221,9 @@ net::Task<bool> KubernetesIssuer::write(const Followed& object, std::string_view
         json.member("linkerd.io/control-plane-component", "control-plane");
         json.member("linkerd.io/control-plane-ns", options_.ns);
       });
-      if (!owned_by.empty()) {
+      if (!owned_by->empty()) {
         json.key("ownerReferences");
-        json.raw(owned_by);
+        json.raw(*owned_by);
       }
     });
     json.member_unless_empty("type", kind);

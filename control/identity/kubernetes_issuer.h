@@ -19,6 +19,7 @@
 #include <memory>
 #include <string>
 
+#include "control/deployment_owner.h"
 #include "control/identity/issuer_store.h"
 #include "control/identity/known_anchors.h"
 #include "control/identity/rotation.h"
@@ -27,16 +28,12 @@
 
 namespace tulle::control {
 
-// ownerReferences as JSON: what is made goes with this Deployment.
-std::string owner_references(std::string_view deployment, std::string_view uid);
-
 class KubernetesIssuer {
  public:
   struct Options {
     std::string ns;          // of the control plane
     bool generate = false;
     RotationPolicy policy;   // with `generate`
-    std::string deployment = "linkerd-control-plane";  // owner of what is made
     // Without `generate`: who uses which bundle, nullopt while that is not known; null: nobody
     // looks, and what is replaced is not trusted any more.
     std::function<std::optional<AnchorUsers>()> anchor_users;
@@ -51,7 +48,7 @@ class KubernetesIssuer {
   static constexpr std::string_view kReplaceAnnotation = "linkerd.io/replace-anchor";
 
   // All must outlive it.
-  KubernetesIssuer(k8s::ApiClient& client, IssuerStore& store, const log::Logger& log,
+  KubernetesIssuer(k8s::ApiClient& client, DeploymentOwner& owner, IssuerStore& store, const log::Logger& log,
                    Options options, std::uint64_t seed);
   ~KubernetesIssuer();
 
@@ -66,7 +63,6 @@ class KubernetesIssuer {
   net::Task<bool> step();
   net::Task<bool> publish(const Rotation& state);
   net::Task<bool> write(const Followed& object, std::string_view kind, std::string data);
-  net::Task<std::string> owner();
   void load();
   net::Task<void> keep_known();
   void notify() {
@@ -77,6 +73,7 @@ class KubernetesIssuer {
   k8s::ApiClient& client_;
   IssuerStore& store_;
   log::Logger log_;
+  DeploymentOwner& owner_;
   const Options options_;
   net::Signal changed_;
   std::uint64_t changes_ = 0;  // seen by changed_, which forgets those that nobody waited for
@@ -85,7 +82,6 @@ class KubernetesIssuer {
   std::unique_ptr<Followed> rotation_;  // with generate
   std::unique_ptr<Followed> known_;     // bundles that pods have, with Options::anchor_users
   std::string told_;                    // to Options::on_stale_anchors
-  std::string owner_;                   // ownerReferences as JSON, once known
   std::optional<Rotation> state_;
   net::TaskScope tasks_;  // destroyed first
 };

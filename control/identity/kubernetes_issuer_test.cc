@@ -29,6 +29,7 @@ class Objects {
   bool has(const std::string& name) const { return objects_.contains(name); }
   const std::string& at(const std::string& name) const { return objects_.at(name); }
   int writes = 0;
+  bool deployed = true;  // the Deployment is there
   bool conflict_once = false;
 
  private:
@@ -49,6 +50,7 @@ class Objects {
   }
   FakeServer::Answer answer(const FakeServer::Seen& seen) {
     if (seen.path.find("/deployments/") != std::string::npos) {
+      if (!deployed) return {404, FakeServer::status_json(404, "NotFound"), "", false};
       return {200, R"({"metadata":{"name":"linkerd-control-plane","uid":"dep-1"}})", "", false};
     }
     if (seen.method == "GET") {
@@ -90,7 +92,8 @@ class KubernetesIssuerTest : public ::testing::Test {
     options.policy.name = kName;
     if (users) options.anchor_users = [this] { return *users; };
     options.on_stale_anchors = [this](const std::string& who) { stale.push_back(who); };
-    issuer.emplace(*client, store, logger, options, 1);
+    owner.emplace(*client, DeploymentOwner::Options{.ns = "linkerd"});
+    issuer.emplace(*client, *owner, store, logger, options, 1);
     tasks.spawn(issuer->run());
     loop.advance(1s);
   }
@@ -118,12 +121,25 @@ class KubernetesIssuerTest : public ::testing::Test {
   k8s::ClusterAccess access;
   std::optional<k8s::ApiClient> client;
   IssuerStore store{logger};
+  std::optional<DeploymentOwner> owner;
   std::optional<KubernetesIssuer> issuer;
   std::optional<std::optional<AnchorUsers>> users;  // what is known of pods; nullopt: nobody looks
   std::vector<std::string> stale;
   net::TaskScope tasks;
   Duration shifted{0};
 };
+
+// While the mesh is taken away its Secrets vanish before its pods: what they made then would stay for ever.
+TEST_F(KubernetesIssuerTest, MakesNothingThatNobodyOwns) {
+  objects.deployed = false;
+  start(true);
+  loop.advance(1min);
+  EXPECT_EQ(objects.writes, 0);
+  objects.deployed = true;
+  loop.advance(1min);
+  EXPECT_TRUE(objects.has("linkerd-identity-rotation"));
+  EXPECT_TRUE(objects.has("linkerd-identity-issuer"));
+}
 
 TEST_F(KubernetesIssuerTest, AnchorsOfOthersStayTrustedWhilePodsHaveThem) {
   users.emplace(std::nullopt);  // the index is not complete yet
