@@ -121,7 +121,7 @@ def story(world):
             # A CustomResourceDefinition goes when the API server has closed its watches, which takes its time on a busy machine.
             until("nothing is left", gone, 150)
         except AssertionError as e:
-            raise AssertionError(left) from e
+            raise AssertionError(f"{left}: {world.server.kubectl('get', 'crds', '-o', 'jsonpath={.items[*].status.conditions} {.items[*].metadata}')}") from e
 
     return [no_crds, not_reachable, installs, twice, upgrades, prunes, refuses_while_used, uninstalls]
 
