@@ -21,7 +21,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from apiserver import ApiServer, Pki, run  # noqa: E402
+from apiserver import ApiServer, Certificates, Pki, run  # noqa: E402
 from kubernetes_test import kube_node, pod, running, service  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -32,32 +32,6 @@ PARTS = ("proxy-injector", "sp-validator", "policy-validator")
 
 def b64(text):
     return base64.b64encode(text.encode()).decode()
-
-
-class Certificates:
-    """A root, an issuer, and one certificate per webhook, by openssl."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        os.makedirs(folder)
-
-    def make(self, name, *, by=None, days=365, san="", ca=True, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
-        """certificate and key as PEM; ended yesterday if days is negative"""
-        f = os.path.join(self.folder, name)
-        run("openssl", "req", "-newkey", *kind, "-nodes", "-keyout", f + ".key", "-out", f + ".csr", "-subj", f"/CN={name}")
-        with open(f + ".ext", "w", encoding="utf-8") as out:
-            out.write("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n" if ca else "keyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n")
-            out.write(f"subjectAltName={san}\n" if san else "")
-        sign = ("-signkey", f + ".key") if by is None else ("-CA", f"{self.folder}/{by}.crt", "-CAkey", f"{self.folder}/{by}.key", "-CAcreateserial")
-        run("openssl", "x509", "-req", "-in", f + ".csr", "-out", f + ".crt", "-extfile", f + ".ext", *sign, "-days", str(days))
-        return self.read(name)
-
-    def read(self, name):
-        out = []
-        for end in (".crt", ".key"):
-            with open(os.path.join(self.folder, name + end), encoding="utf-8") as f:
-                out.append(f.read())
-        return out
 
 
 class World:
