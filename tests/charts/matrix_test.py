@@ -241,7 +241,8 @@ def test_flags_of_linkerd(folder):
 
 
 def test_crds(_):
-    for args, status in (([], 0), (["--set", "installGatewayAPI=false"], 0), (["--set", "enableHttpRoutes=true"], 1)):
+    for args, status in (([], 0), (["--set", "installGatewayAPI=false"], 0), (["--set", "enableHttpRoutes=true"], 0), (["--set", "installGatewayAPI=true"], 0),
+                         (["--set", "installGatewayAPI=true,enableHttpRoutes=false"], 0), (["--set", "installGatewayAPI=5"], 1)):
         wanted, got = helm("linkerd-crds", *args), tulle("install", "--crds", "--ignore-cluster", *args)
         assert wanted.returncode == got.returncode == status, wanted.stderr + got.stderr
         same(said_by_cli(wanted.stdout), got.stdout, f"crds {args}")
