@@ -53,8 +53,8 @@ class Judge {
     const Chain anchors = judge_anchors();
     const Chain issuer = judge_issuer();
     if (issuer.certificates.empty() || given_.key.pem.empty()) return std::move(out_);
-    const IssuerKey key = read_issuer_key(issuer.first(), given_.certificate.name,
-                                          given_.key.pem, given_.key.name);
+    const IssuerKey key =
+        read_issuer_key(issuer.first(), given_.certificate.name, given_.key.pem, given_.key.name);
     refuse(key.problem);
     // Of what is wrong by itself, the chain says nothing more.
     if (!key.key || !out_.problems.empty() || anchors.certificates.empty()) return std::move(out_);
@@ -79,10 +79,16 @@ class Judge {
     for (std::size_t i = 0; i < count; ++i) {
       const Certificate& anchor = anchors.certificates[i];
       const std::string what = anchor_title(given_.anchors, i, count);
-      if (!anchor.is_ca) refuse(concat(what, " is not of a CA that may sign certificates: give the root that signed the issuer"));
+      if (!anchor.is_ca)
+        refuse(concat(
+            what,
+            " is not of a CA that may sign certificates: give the root that signed the issuer"));
       refuse(unusable_anchor_key(what, anchor));
-      refuse(outside_validity(what, anchor, count == 1 ? "replace it, and have the issuer signed by the new one" : "take it out of the bundle"));
-      if (anchor.not_after > wall_now()) warn(ends_soon(what, anchor, ": add its successor to the bundle soon"));
+      refuse(outside_validity(what, anchor,
+                              count == 1 ? "replace it, and have the issuer signed by the new one"
+                                         : "take it out of the bundle"));
+      if (anchor.not_after > wall_now())
+        warn(ends_soon(what, anchor, ": add its successor to the bundle soon"));
     }
     return anchors;
   }
@@ -96,14 +102,16 @@ class Judge {
     refuse(unusable_issuer_key(given_.certificate.name, certificate));
     refuse(outside_validity(given_.certificate.name, certificate, "renew it"));
     if (certificate.not_after > wall_now())
-      warn(ends_soon(given_.certificate.name, certificate, ": whoever made it must renew it before"));
+      warn(ends_soon(given_.certificate.name, certificate,
+                     ": whoever made it must renew it before"));
     const auto& names = certificate.dns_names;
     if (std::find(names.begin(), names.end(), given_.identity) == names.end()) {
       std::string has;
       for (const std::string& name : names) has += concat(has.empty() ? "" : ", ", name);
-      warn(concat(given_.certificate.name, " is for ", has.empty() ? "no DNS name" : has, ", not for ",
-                  given_.identity,
-                  ": if the trust domain or the namespace is wrong, correct it; the mesh works, but Linkerd's own control plane would "
+      warn(concat(given_.certificate.name, " is for ", has.empty() ? "no DNS name" : has,
+                  ", not for ", given_.identity,
+                  ": if the trust domain or the namespace is wrong, correct it; the mesh works, "
+                  "but Linkerd's own control plane would "
                   "refuse this issuer"));
     }
     return issuer;
@@ -125,11 +133,14 @@ Chain read_chain(std::string_view pem, std::string_view where) {
   if (read) {
     out.certificates = *std::move(read);
   } else {
-    out.problem = concat(where, " cannot be read as PEM certificates",
-                         holds(pem, "PRIVATE KEY-----") && !holds(pem, "BEGIN CERTIFICATE-----") ? ": it is a private key; are the two swapped?"
-                         : holds(pem, "-----BEGIN ")      ? ""
-                                                          : ": give text that begins with -----BEGIN CERTIFICATE----- (openssl x509 -inform "
-                                                            "der -in FILE makes it of DER)");
+    out.problem = concat(
+        where, " cannot be read as PEM certificates",
+        holds(pem, "PRIVATE KEY-----") && !holds(pem, "BEGIN CERTIFICATE-----")
+            ? ": it is a private key; are the two swapped?"
+        : holds(pem, "-----BEGIN ")
+            ? ""
+            : ": give text that begins with -----BEGIN CERTIFICATE----- (openssl x509 -inform "
+              "der -in FILE makes it of DER)");
   }
   return out;
 }
@@ -175,9 +186,11 @@ IssuerKey read_issuer_key(const Certificate& issuer, std::string_view certificat
   if (!key) {
     return {std::nullopt,
             concat(key_where, ": the private key cannot be read",
-                   holds(key_pem, "ENCRYPTED") ? ", for it has a password: openssl pkey -in FILE takes it off"
-                   : holds(key_pem, "BEGIN CERTIFICATE-----") ? ": it is a certificate; are the two swapped?"
-                   : ": bring one of PEM (PKCS#8, EC or RSA), without a password")};
+                   holds(key_pem, "ENCRYPTED")
+                       ? ", for it has a password: openssl pkey -in FILE takes it off"
+                   : holds(key_pem, "BEGIN CERTIFICATE-----")
+                       ? ": it is a certificate; are the two swapped?"
+                       : ": bring one of PEM (PKCS#8, EC or RSA), without a password")};
   }
   if (!issuer.matches_key(*key)) {
     return {std::nullopt, concat(key_where, " and ", certificate_where,
@@ -190,11 +203,14 @@ IssuerKey read_issuer_key(const Certificate& issuer, std::string_view certificat
 std::string not_accepted(const Chain& issuer, const tls::PrivateKey& key,
                          const std::vector<Certificate>& anchors) {
   if (!tls::verify_chain(issuer.first(), issuer.rest(), anchors, tls::Usage::Any))
-    return "is not signed by any trust anchor: bring an issuer of that root (with what is between them in the same text), or put its root into";
+    return "is not signed by any trust anchor: bring an issuer of that root (with what is between "
+           "them in the same text), or put its root into";
   const auto good = try_leaf({issuer.first(), key, issuer.rest()}, anchors);
   if (good) return "";
-  return concat("leads to a trust anchor, but proxies would not accept what it signs (", good.error().where,
-                "): see path lengths, name constraints and extended key usages (server auth, client auth) of it and of");
+  return concat("leads to a trust anchor, but proxies would not accept what it signs (",
+                good.error().where,
+                "): see path lengths, name constraints and extended key usages (server auth, "
+                "client auth) of it and of");
 }
 
 IssuerVerdict judge(const GivenIssuer& given) { return Judge(given).run(); }

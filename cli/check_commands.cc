@@ -86,9 +86,10 @@ int run(Flags& flags) {
   checks.forget = [&view] { view.forget(); };
   run_checks(checks_for(view, flags.check), checks, reporter);
   if (!flags.check.pre && !flags.check.crds) {
-    ExtensionRun extensions{extension_names(view), flags_for_extensions(flags), [&](std::string_view name) {
-                              checks.progress(name, name.empty() ? "" : "is asked for its own checks");
-                            }};
+    ExtensionRun extensions{
+        extension_names(view), flags_for_extensions(flags), [&](std::string_view name) {
+          checks.progress(name, name.empty() ? "" : "is asked for its own checks");
+        }};
     check_extensions(extensions, reporter);
   }
   return reporter.finish() ? 0 : 1;

@@ -50,10 +50,10 @@ inline constexpr std::string_view kIssuerValues[] = {
 
 // What the values `given` say of the issuer; its parts are named by their values.
 struct IssuerValues {
-  GivenIssuer given;       // without what others bring
-  bool brought = false;    // Secret linkerd-identity-issuer: identity.issuer.scheme=kubernetes.io/tls
+  GivenIssuer given;     // without what others bring
+  bool brought = false;  // Secret linkerd-identity-issuer: identity.issuer.scheme=kubernetes.io/tls
   bool external_ca = false;  // ConfigMap linkerd-identity-trust-roots: identity.externalCA=true
-  bool unused = false;     // there are values for an issuer that others bring
+  bool unused = false;       // there are values for an issuer that others bring
 };
 IssuerValues issuer_values(const InstallOptions& options, const chart::Value& given);
 

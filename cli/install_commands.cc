@@ -205,7 +205,8 @@ std::string read_values(const CLI::App& command, const Flags& flags, Setting& in
                         Origins& origins) {
   if (flags.ha) into = chart::merge_values(into, ha_values());
   into = into.deep_copy();
-  if (std::string problem = apply_flags(command, flags, into, origins); !problem.empty()) return problem;
+  if (std::string problem = apply_flags(command, flags, into, origins); !problem.empty())
+    return problem;
   std::string problem;
   for (const std::string& path : flags.files) {
     const auto text = read_file(path, problem);
@@ -229,7 +230,8 @@ std::string read_values(const CLI::App& command, const Flags& flags, Setting& in
                                                                    : "--set";
       if (!problem.empty()) return concat(flag, " ", line, ": ", problem);
       // A line with files holds their names, others the text itself.
-      origins.note(into, kind == chart::SetKind::File ? concat(flag, " ", line) : std::string(flag));
+      origins.note(into,
+                   kind == chart::SetKind::File ? concat(flag, " ", line) : std::string(flag));
     }
   }
   return "";
@@ -344,9 +346,9 @@ void read_brought(Cluster& cluster, IssuerValues& issuer, std::vector<std::strin
   }
   if (issuer.external_ca) {
     const Answer roots = read(k8s::kConfigMaps, "ConfigMap", "linkerd-identity-trust-roots");
-    issuer.given.anchors = {std::string(roots.value["data"]["ca-bundle.crt"].string()),
-                            concat("ConfigMap ", cluster.flags().ns,
-                                   "/linkerd-identity-trust-roots, ca-bundle.crt")};
+    issuer.given.anchors = {
+        std::string(roots.value["data"]["ca-bundle.crt"].string()),
+        concat("ConfigMap ", cluster.flags().ns, "/linkerd-identity-trust-roots, ca-bundle.crt")};
   }
 }
 
@@ -360,7 +362,8 @@ IssuerVerdict judge_values(const InstallOptions& options, const Setting& given,
   std::string unused;
   if (issuer.unused)
     unused = concat(issuer.given.certificate.name,
-                    " is given, but identity.issuer.scheme=kubernetes.io/tls (--identity-external-issuer) takes the issuer "
+                    " is given, but identity.issuer.scheme=kubernetes.io/tls "
+                    "(--identity-external-issuer) takes the issuer "
                     "from the Secret linkerd-identity-issuer: leave one of the two away");
   if (cluster != nullptr) read_brought(*cluster, issuer, warnings);
   IssuerVerdict verdict = judge(issuer.given);
@@ -443,7 +446,8 @@ int run_upgrade(const CLI::App& command, const Flags& flags, const char* version
   IssuerVerdict verdict = judge_values(options, given, origins, nullptr);
   // What runs already is no reason to refuse; `check` says it, too.
   if (!origins.changed()) {
-    verdict.warnings.insert(verdict.warnings.end(), verdict.problems.begin(), verdict.problems.end());
+    verdict.warnings.insert(verdict.warnings.end(), verdict.problems.begin(),
+                            verdict.problems.end());
     verdict.problems.clear();
   }
   return finish(options, flags, given, verdict);
@@ -495,7 +499,8 @@ int run_prune(const Flags& flags, const char* version) {
   options.crds = true;
   const InstallResult definitions = install(options, Setting::map());
   if (!definitions.problem.empty()) return complain(definitions.problem);
-  wanted.manifests.insert(wanted.manifests.end(), definitions.manifests.begin(), definitions.manifests.end());
+  wanted.manifests.insert(wanted.manifests.end(), definitions.manifests.begin(),
+                          definitions.manifests.end());
   std::vector<chart::Manifest> manifests;
   for (const MeshObject& object : to_prune(objects, wanted.manifests))
     manifests.push_back(stub_of(object));

@@ -101,7 +101,8 @@ Ran run_program(const std::vector<std::string>& argv, const RunOptions& options)
   while (out.read || err.read) {
     int wait = -1;
     if (options.limit.count() > 0) {
-      const auto rest = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+      const auto rest =
+          std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
       if (rest.count() <= 0) {
         ::kill(pid, SIGKILL);
         break;
@@ -109,8 +110,8 @@ Ran run_program(const std::vector<std::string>& argv, const RunOptions& options)
       wait = static_cast<int>(rest.count());
     }
     if (left.empty()) in.write = net::Fd();
-    pollfd fds[3] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0},
-                     {in.write.get(), POLLOUT, 0}};
+    pollfd fds[3] = {
+        {out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}, {in.write.get(), POLLOUT, 0}};
     if (::poll(fds, 3, wait) < 0 && errno != EINTR) break;
     if (fds[0].revents != 0 && !take(out.read, ran.output, options.most)) out.read = net::Fd();
     if (fds[1].revents != 0 && !take(err.read, ran.errors, options.most)) err.read = net::Fd();
@@ -175,7 +176,8 @@ bool replace_file(const std::string& path, std::string_view text, mode_t mode) {
   // Hidden until it is complete: nobody who reads the folder takes it for the real one.
   const std::string fresh = concat(path.substr(0, slash + 1), ".", path.substr(slash + 1), ".new");
   ::unlink(fresh.c_str());
-  const net::Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  const net::Fd fd(
+      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return false;
   ::fchmod(fd.get(), mode);
   while (!text.empty()) {

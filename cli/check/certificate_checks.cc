@@ -88,7 +88,9 @@ Outcome issuer_loads(ClusterView& view) {
   if (!issuer.chain.problem.empty()) return fail(issuer.chain.problem);
   const Chain anchors = anchors_of(view);
   if (!anchors.problem.empty()) return fail(anchors.problem);
-  return unless(read_issuer_key(issuer.chain.first(), issuer.where, issuer.key, concat(issuer.where, ", key")).problem);
+  return unless(
+      read_issuer_key(issuer.chain.first(), issuer.where, issuer.key, concat(issuer.where, ", key"))
+          .problem);
 }
 
 // Does what it signs lead to an anchor, as proxies see it?
@@ -97,10 +99,13 @@ Outcome issuer_is_trusted(ClusterView& view) {
   if (!issuer.chain.problem.empty()) return fail(issuer.chain.problem);
   const Chain anchors = anchors_of(view);
   if (!anchors.problem.empty()) return fail(anchors.problem);
-  const IssuerKey key = read_issuer_key(issuer.chain.first(), issuer.where, issuer.key, issuer.where);
+  const IssuerKey key =
+      read_issuer_key(issuer.chain.first(), issuer.where, issuer.key, issuer.where);
   if (!key.key) return fail(key.problem);
   const std::string why = not_accepted(issuer.chain, *key.key, anchors.certificates);
-  return unless(why.empty() ? "" : concat("the issuer in ", issuer.where, " ", why, " ConfigMap ", view.ns(), "/linkerd-identity-trust-roots"));
+  return unless(why.empty() ? ""
+                            : concat("the issuer in ", issuer.where, " ", why, " ConfigMap ",
+                                     view.ns(), "/linkerd-identity-trust-roots"));
 }
 
 Outcome issuer_is(ClusterView& view, const std::function<std::string(const IssuerView&)>& test) {
@@ -267,8 +272,7 @@ Category data_plane_identity_checks(ClusterView& view, const CheckFlags& flags) 
                                     });
         }
       }
-      if (!at->second)
-        restarts.add(pod);
+      if (!at->second) restarts.add(pod);
     }
     return unless(
         lines_of("pods were started with trust anchors of which none is valid and in use any more; "

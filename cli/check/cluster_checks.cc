@@ -130,7 +130,8 @@ bool serves(const Value& crd, std::string_view version) {
 // Nobody needs the Gateway API here; but a version of it that is not read would look as if routes
 // were in effect. Linkerd's own control plane does not start without the first two.
 Outcome gateway_kinds_are_read(ClusterView& view) {
-  static constexpr k8s::Resource kKinds[] = {k8s::kHttpRoutes, k8s::kGrpcRoutes, k8s::kTlsRoutes, k8s::kTcpRoutes};
+  static constexpr k8s::Resource kKinds[] = {k8s::kHttpRoutes, k8s::kGrpcRoutes, k8s::kTlsRoutes,
+                                             k8s::kTcpRoutes};
   const auto name = [](const k8s::Resource& kind) { return concat(kind.plural, ".", kind.group); };
   std::vector<std::string> paths;
   for (const k8s::Resource& kind : kKinds) paths.push_back(crd_path(name(kind)));
@@ -149,11 +150,16 @@ Outcome gateway_kinds_are_read(ClusterView& view) {
     bool read = false;
     for (std::size_t at = 0; !read && !k8s::version_of(kKinds[i], at).empty(); ++at)
       read = serves(crd.value, k8s::version_of(kKinds[i], at));
-    if (!read) wrong.push_back(concat(name(kKinds[i]), " serves none of ", kKinds[i].versions, ", so such routes have no effect"));
+    if (!read)
+      wrong.push_back(concat(name(kKinds[i]), " serves none of ", kKinds[i].versions,
+                             ", so such routes have no effect"));
   }
   if (!any && wrong.empty()) return skip();
-  return unless(lines_of("kinds of the Gateway API are missing or of a version that is not read: install version 1.1 or newer of it "
-                         "(linkerd-crds with installGatewayAPI=true has them)", wrong));
+  return unless(
+      lines_of("kinds of the Gateway API are missing or of a version that is not read: install "
+               "version 1.1 or newer of it "
+               "(linkerd-crds with installGatewayAPI=true has them)",
+               wrong));
 }
 
 }  // namespace
@@ -216,7 +222,8 @@ Outcome crds_exist(ClusterView& view) {
       continue;
     }
     if (!crd.ok()) return fail(concat(wanted.name, ": ", crd.problem));
-    if (!serves(crd.value, wanted.version)) wrong.push_back(concat(wanted.name, " does not serve version ", wanted.version));
+    if (!serves(crd.value, wanted.version))
+      wrong.push_back(concat(wanted.name, " does not serve version ", wanted.version));
   }
   return unless(lines_of(
       "CustomResourceDefinitions are missing or too old: install or upgrade the chart linkerd-crds",

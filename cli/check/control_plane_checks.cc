@@ -244,9 +244,11 @@ std::string control_plane_version(ClusterView& view) {
 
 k8s::LabelSelector selector_of(const Value& value) {
   k8s::LabelSelector out;
-  for (const auto& [key, text] : labels_of(value["matchLabels"])) out.match_labels.insert(key, text);
+  for (const auto& [key, text] : labels_of(value["matchLabels"]))
+    out.match_labels.insert(key, text);
   for (const Value& term : value["matchExpressions"].items()) {
-    k8s::SelectorRequirement requirement{std::string(term["key"].string()), std::string(term["operator"].string()), {}};
+    k8s::SelectorRequirement requirement{
+        std::string(term["key"].string()), std::string(term["operator"].string()), {}};
     for (const Value& one : term["values"].items()) requirement.values.emplace_back(one.string());
     out.match_expressions.push_back(std::move(requirement));
   }
@@ -289,12 +291,16 @@ Outcome kube_system_is_left_alone(ClusterView& view) {
   k8s::StringMap labels;
   for (const auto& [key, value] : system->labels) labels.insert(key, value);
   for (const Value& webhook : configuration.value["webhooks"].items()) {
-    if (webhook["name"].string() != "linkerd-proxy-injector.linkerd.io" || webhook["failurePolicy"].string() != "Fail")
+    if (webhook["name"].string() != "linkerd-proxy-injector.linkerd.io" ||
+        webhook["failurePolicy"].string() != "Fail")
       continue;
     if (!selector_of(webhook["namespaceSelector"]).matches(labels)) continue;
-    return fail("the injector's webhook looks at every pod of kube-system and has failurePolicy Fail, so none of them starts while the "
-                "injector is away: kubectl label namespace kube-system config.linkerd.io/admission-webhooks=disabled, or put kube-system into the value "
-                "proxyInjector.excludedNamespaces");
+    return fail(
+        "the injector's webhook looks at every pod of kube-system and has failurePolicy Fail, so "
+        "none of them starts while the "
+        "injector is away: kubectl label namespace kube-system "
+        "config.linkerd.io/admission-webhooks=disabled, or put kube-system into the value "
+        "proxyInjector.excludedNamespaces");
   }
   return pass();
 }

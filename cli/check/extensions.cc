@@ -96,10 +96,11 @@ void run_one(const std::string& name, const std::string& program, const Extensio
   std::string_view said = trim(ran.errors);
   if (said.empty()) said = trim(ran.output);
   reporter.begin(command);
-  reporter.add({concat("Running: ", command, " check"), "",
-                concat("it gave no report as JSON, and ended with ", std::to_string(ran.status),
-                       said.empty() ? "" : concat(": ", said.substr(0, 500)), "\nsee what it says: ", shown),
-                Kind::Error});
+  reporter.add(
+      {concat("Running: ", command, " check"), "",
+       concat("it gave no report as JSON, and ended with ", std::to_string(ran.status),
+              said.empty() ? "" : concat(": ", said.substr(0, 500)), "\nsee what it says: ", shown),
+       Kind::Error});
 }
 
 }  // namespace
@@ -129,10 +130,13 @@ void check_extensions(const ExtensionRun& run, Reporter& reporter) {
       continue;
     }
     reporter.begin(concat(kPrefix, name));
-    reporter.add({concat("Linkerd extension command ", kPrefix, name, " exists"), hint_of("extensions"),
-                  concat("a namespace is labelled linkerd.io/extension: ", name, ", but the PATH has no program ",
-                         kPrefix, name, ", so the extension is not checked: install its command line, or take the label off"),
-                  Kind::Warning});
+    reporter.add(
+        {concat("Linkerd extension command ", kPrefix, name, " exists"), hint_of("extensions"),
+         concat(
+             "a namespace is labelled linkerd.io/extension: ", name,
+             ", but the PATH has no program ", kPrefix, name,
+             ", so the extension is not checked: install its command line, or take the label off"),
+         Kind::Warning});
   }
   run.progress("");
 }

@@ -408,7 +408,7 @@ def test_issuer(_):
     c.make("old-root", days=-1)
     c.make("brief", by="root", days=2, san=SAN)
     c.make("named", by="root", san="DNS:identity.linkerd.example.org")
-    for name, text in (("broken.crt", "x"), ("broken.key", "y"), ("swapped.crt", KEY), ("swapped.key", CERTIFICATE)):
+    for name, text in (("broken.crt", "no certificate"), ("broken.key", "no key"), ("swapped.crt", KEY), ("swapped.key", CERTIFICATE)):
         with open(c.path(name), "w", encoding="utf-8") as f:
             f.write(text)
     for arguments, value, words in (
