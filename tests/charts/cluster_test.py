@@ -75,12 +75,13 @@ def story(world):
         assert done.stdout == "" and f"{where}, tls.crt is not signed by any trust anchor" in done.stderr and f"{where}, ca.crt" in done.stderr, done.stderr
         with open(certificates.path("given"), "w", encoding="utf-8") as f:
             f.write(root)
-        assert world.tulle(*external, "--identity-trust-anchors-file", certificates.path("given")).stderr == ""
+        done = world.tulle(*external, "--identity-trust-anchors-file", certificates.path("given"))
+        assert "linkerd-identity" not in done.stderr and "kind: Deployment" in done.stdout, done.stderr
         bring(*certificates.make("ended", by="root", san=san, days=-1), root)
         assert "tls.crt ended on" in world.tulle(*external, status=1).stderr
         bring(*issuer, root)
         done = world.tulle(*external)
-        assert done.stderr == "" and "kind: Deployment" in done.stdout, done.stderr
+        assert "linkerd-identity" not in done.stderr and "kind: Deployment" in done.stdout, done.stderr
         files = ("install", "-L", "brought", "--identity-external-ca", "--identity-issuer-certificate-file", certificates.path("issuer.crt"),
                  "--identity-issuer-key-file", certificates.path("issuer.key"))
         where = "ConfigMap brought/linkerd-identity-trust-roots"
