@@ -220,7 +220,8 @@ def versions(lab):
     out = {"haproxy": re.sub(r" - .*", "", first("haproxy", "-v")), "nginx": first(lab.nginx, "-v"), "kernel": os.uname().release, "machine": os.uname().machine,
            "cpus": os.cpu_count()}
     if lab.envoy:
-        out["envoy"] = first(lab.envoy, "--version").strip()
+        version = re.search(r"/(\d+\.\d+\.\d+)/", first(lab.envoy, "--version"))
+        out["envoy"] = f"Envoy {version.group(1) if version else '?'}"
     with open("/proc/cpuinfo") as f:
         model = re.search(r"^model name\s*:\s*(.*)$", f.read(), re.M)
     out["cpu"] = model.group(1) if model else "?"

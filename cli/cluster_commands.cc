@@ -8,6 +8,7 @@
 
 #include "cli/check/view.h"
 #include "cli/check_commands.h"
+#include "cli/introspect_commands.h"
 #include "cli/stats.h"
 #include "lib/base/text.h"
 
@@ -301,6 +302,7 @@ void add_cluster_commands(CLI::App& app, const char* version, int& status) {
       ->required()
       ->expected(1, 2);
   proxy_command->callback([proxy, &status] { status = proxy_metrics(*proxy); });
+  add_introspect_commands(*diagnostics, status);
   auto controller = std::make_shared<MetricsFlags>();
   CLI::App* const controller_command =
       diagnostics->add_subcommand("controller-metrics", "metrics of the control plane")

@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/inject_commands.h"
 #include "cli/install_commands.h"
+#include "cli/introspect_commands.h"
 
 namespace {
 
@@ -178,6 +179,7 @@ int main(int argc, char** argv) {
   add_inject_commands(app, TULLE_VERSION, status);
   add_check_command(app, TULLE_VERSION, status);
   add_cluster_commands(app, TULLE_VERSION, status);
+  add_identity_command(app, status);
   add_install_commands(app, TULLE_VERSION, status);
 
   // Another word is the name of an extension's program, if there is one.

@@ -349,7 +349,10 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
       events_(client, log, k8s::EventRecorder::Options{.component = "linkerd-proxy-injector", .instance = options_.pod}, seed),
       cluster_(client, index, issuers, log, options_.values, options_.ns, events_),
       store_(client, options_.ns, election_),
-      injection_(cluster_, log, metrics) {
+      injection_(cluster_, log, metrics),
+      skipped_(index, wall_now(), [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
+        if (election_.leader()) cluster_.tell(ns, owner, "InjectionSkipped", reason);
+      }) {
   const auto kept = [&](std::string_view part, std::string_view kind) {
     KeptWebhook out;
     out.secret = concat("linkerd-", part, "-k8s-tls");
@@ -402,6 +405,7 @@ net::Task<void> Webhooks::run() {
   tasks_.spawn(events_.run());
   tasks_.spawn(cluster_.run());
   tasks_.spawn(namespaces_->run());
+  tasks_.spawn(tell_of_skipped());
   for (const Hook& hook : hooks_) {
     tasks_.spawn(hook.keeper->run());
     tasks_.spawn(hook.server->run());
@@ -412,6 +416,14 @@ net::Task<void> Webhooks::run() {
     for (const Hook& hook : hooks_) hook.keeper->wake();
   });
   co_await tasks_.join();
+}
+
+// Every replica looks, so that a new leader knows what was told.
+net::Task<void> Webhooks::tell_of_skipped() {
+  for (;;) {
+    co_await net::sleep_for(loop_, SkippedPods::kEvery);
+    skipped_.look();
+  }
 }
 
 void Webhooks::stop() {

@@ -17,6 +17,7 @@
 #include "control/injector/validation.h"
 #include "control/injector/webhook_keeper.h"
 #include "control/injector/webhook_port.h"
+#include "control/skipped_pods.h"
 #include "lib/dns/files.h"
 #include "lib/k8s/client.h"
 #include "lib/k8s/events.h"
@@ -124,6 +125,7 @@ class Webhooks {
   void add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept,
            metrics::Registry& metrics);
   std::set<std::string> annotated() const;
+  net::Task<void> tell_of_skipped();
 
   net::Loop& loop_;
   log::Logger log_;
@@ -139,6 +141,7 @@ class Webhooks {
   ProfileWebhook profile_;
   std::vector<Hook> hooks_;
   std::unique_ptr<NamespaceWatch> namespaces_;
+  SkippedPods skipped_;
   net::TaskScope tasks_;  // destroyed first
 };
 

@@ -24,7 +24,7 @@ net::Task<bool> attempt_http(net::Loop& loop, net::SocketFactory& sockets, net::
                              std::string path, Deadline by) {
   auto stream = co_await net::connect_tcp(loop, sockets, to, {}, by);
   if (!stream) co_return false;
-  if (!path.starts_with('/')) path.insert(0, "/");
+  if (!path.starts_with('/')) path.insert(path.begin(), '/');
   const std::string request =
       concat("GET ", path, " HTTP/1.1\r\nHost: ", to.to_string(),
              "\r\nUser-Agent: kube-probe/tulle\r\nAccept: */*\r\nConnection: close\r\n\r\n");

@@ -178,7 +178,7 @@ class Lexer {
       word.kind = c == '.' ? Kind::Field : Kind::Variable;
       ++at_;
       word.text = name();
-      if (c == '$') word.text.insert(0, "$");
+      if (c == '$') word.text.insert(word.text.begin(), '$');
       if (word.text.empty()) word.kind = Kind::Dot;
       return true;
     }

@@ -12,12 +12,33 @@ std::string_view value_of(const Labels& labels, std::string_view key) {
   return at == labels.end() ? std::string_view() : std::string_view(at->second);
 }
 
+// The kubelet puts these into the proxy's name: lib/inject and Linkerd's injector write no others.
+std::string identity_of(std::string_view pattern, const Value& env, const PodView& pod) {
+  std::string out;
+  while (!pattern.empty()) {
+    const std::size_t open = pattern.find("$(");
+    const std::size_t close = open == std::string_view::npos ? open : pattern.find(')', open);
+    if (close == std::string_view::npos) return concat(out, pattern);
+    out += pattern.substr(0, open);
+    const std::string_view name = pattern.substr(open + 2, close - open - 2);
+    if (name == "_pod_sa") out += pod.account;
+    if (name == "_pod_ns") out += pod.ns;
+    for (const Value& one : env.items()) {
+      if (one["name"].string() == name) out += one["value"].string();
+    }
+    pattern.remove_prefix(close + 1);
+  }
+  return out;
+}
+
 void read_proxy(const Value& container, PodView& pod) {
   pod.has_proxy = true;
   pod.proxy_version = tag_of(container["image"].string());
   for (const Value& env : container["env"].items()) {
     if (env["name"].string() == "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS")
       pod.anchors = env["value"].string();
+    if (env["name"].string() == "LINKERD2_PROXY_IDENTITY_LOCAL_NAME")
+      pod.identity = identity_of(env["value"].string(), container["env"], pod);
   }
   for (const Value& port : container["ports"].items()) {
     if (port["name"].string() == "linkerd-admin") pod.admin_port = port["containerPort"].text();

@@ -24,6 +24,7 @@ struct PodView {
   Labels labels, annotations;
   std::vector<std::string> addresses;
   std::string anchors;        // PEM in the proxy's environment
+  std::string identity;       // who the proxy is told to be; "" without identity
   std::string proxy_version;  // by annotation, else the image's tag
   std::string unschedulable;  // why; "" if it is placed
   std::string waiting;        // why a container does not run, such as "web: CrashLoopBackOff"

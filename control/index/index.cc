@@ -41,9 +41,10 @@ void reduce(T& owner) {
   owner.meta.deleted.reset();
 }
 void reduce(k8s::Pod& pod) {
-  pod.meta.annotations.erase_if([](std::string_view key) {
+  const bool injected = pod.meta.labels.contains("linkerd.io/control-plane-ns");
+  pod.meta.annotations.erase_if([injected](std::string_view key) {
     return key.find("config.linkerd.io/") == std::string_view::npos &&
-           key != "linkerd.io/trust-root-sha256";
+           key != "linkerd.io/trust-root-sha256" && (injected || key != "linkerd.io/inject");
   });
   for (auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
     if (list->empty()) continue;
@@ -56,7 +57,7 @@ void reduce(k8s::Pod& pod) {
   }
   std::erase_if(pod.status.conditions.edit(),
                 [](const k8s::Condition& condition) { return condition.type != "Ready"; });
-  if (!pod.meta.labels.contains("linkerd.io/control-plane-ns")) pod.status.containers = {};
+  if (!injected) pod.status.containers = {};
 }
 
 template <typename Map, typename Key>

@@ -50,7 +50,7 @@ std::vector<std::string> probe_paths(const k8s::Pod& pod, std::uint16_t port) {
             get.port.is_name() ? named_port(pod, get.port.name) == port : get.port.number == port;
         // The query is no part of what a path matches.
         std::string path = get.path.substr(0, get.path.find('?'));
-        if (path.empty() || path[0] != '/') path.insert(0, "/");
+        if (path.empty() || path[0] != '/') path.insert(path.begin(), '/');
         if (same && std::find(out.begin(), out.end(), path) == out.end()) out.push_back(path);
       }
     }

@@ -21,7 +21,8 @@ struct ServerOptions {
   std::uint32_t max_header_list = 16'384;
   std::uint32_t max_concurrent_streams = 0;  // 0: no limit
   std::uint32_t max_pending_resets = 20;
-  std::uint32_t send_buffer = 409'600;       // bytes waiting for a slow client, all streams together
+  // A client that asks on and on and reads no answer is not listened to beyond that many bytes of answers, all streams together.
+  std::uint32_t send_buffer = 409'600;
   // PING when, with streams open, nothing has moved for that long; without an answer in time the connection is cut.
   std::optional<Duration> ping_interval;
   Duration ping_timeout = 3s;

@@ -16,9 +16,6 @@ SessionOptions session_options(const ServerOptions& options) {
   return out;
 }
 
-// A client that asks on and on and reads no answer is not listened to beyond that many bytes of answers.
-constexpr std::size_t kMostUnsent = std::size_t{256} * 1024;
-
 class Server;
 struct DeadTag;
 struct FreshTag;
@@ -48,8 +45,9 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
   Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
       : Pump(std::move(stream), true, session_options(options), *this),
         handler_(handler),
+        most_unsent_(options.send_buffer),
         keep_alive_(*this, {options.ping_interval, options.ping_timeout, false, true}) {
-    hold_reading_at(kMostUnsent);
+    hold_reading_at(most_unsent_);
     drain.add(*this);
     if (drain.started()) on_drain();
   }
@@ -74,6 +72,8 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
     Result<void> closed = co_await net::shutdown_write(stream(), loop().after(1s));
     (void)closed;
   }
+
+  std::size_t most_unsent() const noexcept { return most_unsent_; }
 
   // SessionEvents
   void on_request(StreamState& state, http::Request request, bool ended) override {
@@ -191,6 +191,7 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
   }
 
   http::Handler& handler_;
+  const std::size_t most_unsent_;
   KeepAlive keep_alive_;
   bool leaving_ = false;
   IntrusiveList<ServerStream, FreshTag> fresh_;
@@ -209,7 +210,7 @@ void ServerStream::on_abandoned() {
 }
 void ServerStream::on_informational(http::ResponseHead head) {
   if (stream == nullptr || head.status == 101) return;
-  if (server.session().output().size() > kMostUnsent) return;  // the client does not read, and may do without
+  if (server.session().output().size() > server.most_unsent()) return;  // the client does not read, and may do without
   server.session().send_response(*stream, head, false);
   server.flush_soon();
 }

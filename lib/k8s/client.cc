@@ -254,6 +254,40 @@ net::Task<std::variant<ApiStream, ApiStatus>> ApiClient::open(ApiRequest request
   co_return out;
 }
 
+net::Task<std::variant<ApiClient::Upgraded, ApiStatus>> ApiClient::upgrade(
+    std::string path, std::vector<std::pair<std::string, std::string>> headers, Deadline by) {
+  using Out = std::variant<Upgraded, ApiStatus>;
+  ++stats_.requests;
+  ++stats_.dials;
+  Result<Dialed> dialed = co_await dialer_.dial(Speak::Http1, by);
+  if (!dialed) {
+    ++stats_.failed_dials;
+    ++stats_.failures;
+    Out failed(no_answer(dialed.error()));
+    co_return failed;
+  }
+  const auto connection = http1::ClientConnection::make(std::move(dialed->stream));
+  ApiRequest request;
+  request.path = std::move(path);
+  request.accept = "*/*";
+  http::Request encoded = encode(request, false);
+  for (const auto& [name, value] : headers) encoded.headers.add(name, value);
+  encoded.wants_upgrade = true;
+  Result<http::Response> response = co_await connection->send(std::move(encoded), by);
+  if (!response) {
+    ++stats_.failures;
+    Out failed(no_answer(response.error()));
+    co_return failed;
+  }
+  if (response->upgraded != nullptr) {
+    Out out(Upgraded{std::move(response->headers), std::move(response->upgraded)});
+    co_return out;
+  }
+  Result<std::string> body = co_await read_body(response->body, by);
+  Out out(status_of(*response, body ? std::string_view(*body) : std::string_view()));
+  co_return out;
+}
+
 net::Task<Result<ApiConnectionPtr>> ApiClient::connection(Deadline by) {
   if (http1_) co_return co_await dial_once(by);
   for (;;) {
@@ -293,7 +327,7 @@ net::Task<void> ApiClient::dial() {
 
 net::Task<Result<ApiConnectionPtr>> ApiClient::dial_once(Deadline by) {
   ++stats_.dials;
-  Result<Dialed> dialed = co_await dialer_.dial(by);
+  Result<Dialed> dialed = co_await dialer_.dial(Speak::Http, by);
   if (!dialed) {
     ++stats_.failed_dials;
     http1_ = false;  // whoever answers next may speak HTTP/2

@@ -89,6 +89,14 @@ class ApiClient {
   // The same for a stream: the body of a 200, or the status.
   net::Task<std::variant<ApiStream, ApiStatus>> open(ApiRequest request, Deadline by);
 
+  // Leaves HTTP with a request that has these headers besides those of every request, on a connection of its own.
+  struct Upgraded {
+    http::HeaderMap headers;  // of the answer 101
+    net::StreamPtr stream;
+  };
+  net::Task<std::variant<Upgraded, ApiStatus>> upgrade(std::string path, std::vector<std::pair<std::string, std::string>> headers,
+                                                       Deadline by);
+
   net::Loop& loop() noexcept { return loop_; }
   const ClusterAccess& access() const noexcept { return access_; }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/k8s/dialer.h"
 
+#include "lib/base/text.h"
 #include "lib/tls/stream.h"
 
 namespace tulle::k8s {
@@ -17,17 +18,18 @@ ServerDialer::ServerDialer(net::Loop& loop, net::SocketFactory& sockets, Cluster
   if (!net::IpAddr::parse(access_.host)) names_ = std::make_unique<Names>(loop, sockets, seed);
 }
 
-Result<tls::CredentialsPtr> ServerDialer::credentials() {
+Result<tls::CredentialsPtr> ServerDialer::credentials(Speak speak) {
   const std::string ca = access_.ca.read();
   const std::string certificate = access_.certificate.read();
   const std::string key = access_.key.read();
-  std::string digest = tls::sha256_hex(ca + "\n" + certificate + "\n" + key);
+  std::string digest = concat(speak == Speak::Http ? "h2 " : "http/1.1 ", tls::sha256_hex(ca + "\n" + certificate + "\n" + key));
   if (credentials_ != nullptr && digest == credentials_of_) return credentials_;
   tls::Credentials::Options options;
   auto anchors = tls::Certificate::from_pem(ca);
   if (!anchors) return Error{Errc::Invalid, "read the certificate authority of the API server"};
   options.anchors = *std::move(anchors);
-  options.alpn = {"h2", "http/1.1"};
+  options.alpn = {"http/1.1"};
+  if (speak == Speak::Http) options.alpn.insert(options.alpn.begin(), "h2");
   if (!certificate.empty() || !key.empty()) {
     auto chain = tls::Certificate::from_pem(certificate);
     const auto private_key = tls::PrivateKey::from_pem(key);
@@ -41,7 +43,7 @@ Result<tls::CredentialsPtr> ServerDialer::credentials() {
   return credentials_;
 }
 
-net::Task<Result<Dialed>> ServerDialer::dial(Deadline by) {
+net::Task<Result<Dialed>> ServerDialer::dial(Speak speak, Deadline by) {
   std::vector<net::IpAddr> addresses;
   if (const auto ip = net::IpAddr::parse(access_.host)) {
     addresses.push_back(*ip);
@@ -55,7 +57,7 @@ net::Task<Result<Dialed>> ServerDialer::dial(Deadline by) {
   for (const net::IpAddr& ip : addresses) {
     const net::SocketAddr to{ip, access_.port};
     const Deadline one = loop_.after(kOneAddress).earlier(by);
-    Result<Dialed> dialed = co_await dial_one(to, one);
+    Result<Dialed> dialed = co_await dial_one(to, speak, one);
     if (dialed) co_return dialed;
     last = dialed.error();
     if (by.passed(loop_.now())) break;
@@ -63,7 +65,7 @@ net::Task<Result<Dialed>> ServerDialer::dial(Deadline by) {
   co_return last;
 }
 
-net::Task<Result<Dialed>> ServerDialer::dial_one(net::SocketAddr to, Deadline by) {
+net::Task<Result<Dialed>> ServerDialer::dial_one(net::SocketAddr to, Speak speak, Deadline by) {
   net::TcpOptions tcp;
   tcp.keepalive = 15s;
   tcp.user_timeout = 20s;
@@ -72,7 +74,7 @@ net::Task<Result<Dialed>> ServerDialer::dial_one(net::SocketAddr to, Deadline by
   net::StreamPtr plain = *std::move(connected);
   // A local `kubectl proxy` speaks HTTP/1.1.
   if (!access_.tls) co_return Dialed{std::move(plain), false};
-  Result<tls::CredentialsPtr> own = credentials();
+  Result<tls::CredentialsPtr> own = credentials(speak);
   if (!own) co_return own.error();
   tls::ClientOptions options;
   options.identity = access_.server_name.empty() ? access_.host : access_.server_name;

@@ -21,12 +21,15 @@ struct Dialed {
   bool http2 = true;  // otherwise HTTP/1.1
 };
 
+// What a connection is for: requests in any version of HTTP, or one that leaves HTTP, which only HTTP/1.1 can.
+enum class Speak : std::uint8_t { Http, Http1 };
+
 class Dialer {
  public:
   virtual ~Dialer() = default;
   // Errors: those of connect(2) and TLS; NotFound (no such host), Invalid (a credential cannot be
   // used: `where` says which), Timeout.
-  virtual net::Task<Result<Dialed>> dial(Deadline by) = 0;
+  virtual net::Task<Result<Dialed>> dial(Speak speak, Deadline by) = 0;
 };
 
 // The real one. CA, client certificate and key are read again for each connection.
@@ -35,7 +38,7 @@ class ServerDialer final : public Dialer {
   // Loop and sockets must outlive it, and it every dial.
   ServerDialer(net::Loop& loop, net::SocketFactory& sockets, ClusterAccess access,
                std::uint64_t seed);
-  net::Task<Result<Dialed>> dial(Deadline by) override;
+  net::Task<Result<Dialed>> dial(Speak speak, Deadline by) override;
 
  private:
   struct Names {
@@ -44,8 +47,8 @@ class ServerDialer final : public Dialer {
     dns::SocketExchange exchange;
     dns::Resolver resolver;
   };
-  net::Task<Result<Dialed>> dial_one(net::SocketAddr to, Deadline by);
-  Result<tls::CredentialsPtr> credentials();
+  net::Task<Result<Dialed>> dial_one(net::SocketAddr to, Speak speak, Deadline by);
+  Result<tls::CredentialsPtr> credentials(Speak speak);
 
   net::Loop& loop_;
   net::SocketFactory& sockets_;

@@ -41,6 +41,8 @@ class FakeServer final : public Dialer, public http::Handler {
   };
   // Watches are given out as they come; an answer here refuses them instead.
   std::optional<Answer> watch_answer;
+  // Takes a request that asks to leave HTTP; a null stream: it is answered as any other.
+  std::function<http::Response(const http::Request& request)> upgrade;
   bool reachable = true;
   bool http2 = true;
   std::vector<Seen> requests;  // in order, without those of the continuity check
@@ -75,17 +77,18 @@ class FakeServer final : public Dialer, public http::Handler {
     return out;
   }
 
-  net::Task<Result<Dialed>> dial(Deadline) override {
+  net::Task<Result<Dialed>> dial(Speak speak, Deadline) override {
     ++dials;
     if (!reachable) co_return Error{Errc::Refused, "connect", ECONNREFUSED};
     auto [near_end, far_end] = testing::make_pipe(loop_);
-    if (http2) {
+    const bool h2 = http2 && speak == Speak::Http;
+    if (h2) {
       connections_.spawn(serve_http2(std::move(far_end)));
     } else {
       connections_.spawn(serve_http1(std::move(far_end)));
     }
     net::StreamPtr stream = std::move(near_end);
-    co_return Dialed{std::move(stream), http2};
+    co_return Dialed{std::move(stream), h2};
   }
 
  private:
@@ -117,6 +120,10 @@ class FakeServer final : public Dialer, public http::Handler {
       co_return respond(answered);
     }
     requests.push_back(seen);
+    if (request.wants_upgrade && upgrade) {
+      http::Response response = upgrade(request);
+      if (response.upgraded != nullptr) co_return std::move(response);
+    }
     if (seen.path.find("watch=1") != std::string::npos && !watch_answer) {
       auto [writer, reader] = http::make_body(loop_);
       watches.push_back({std::move(seen), std::move(writer)});

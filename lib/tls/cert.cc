@@ -243,4 +243,10 @@ std::string sha256_hex(std::string_view text) {
   return hex(digest);
 }
 
+std::string sha1(std::string_view text) {
+  std::string digest(SHA_DIGEST_LENGTH, '\0');
+  SHA1(as_bytes(text).data(), text.size(), reinterpret_cast<std::uint8_t*>(digest.data()));
+  return digest;
+}
+
 }  // namespace tulle::tls

@@ -334,6 +334,15 @@ void Engine::close() {
   ERR_clear_error();
 }
 
+std::vector<std::string> Engine::peer_chain() const {
+  std::vector<std::string> out;
+  const STACK_OF(CRYPTO_BUFFER)* const chain = SSL_get0_peer_certificates(ssl_);
+  for (std::size_t i = 0; i < sk_CRYPTO_BUFFER_num(chain); ++i) {
+    const CRYPTO_BUFFER* const one = sk_CRYPTO_BUFFER_value(chain, i);
+    out.emplace_back(as_text({CRYPTO_BUFFER_data(one), CRYPTO_BUFFER_len(one)}));
+  }
+  return out;
+}
 std::string Engine::alpn() const {
   const std::uint8_t* data = nullptr;
   unsigned size = 0;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/bytes.h"
 #include "lib/base/result.h"
@@ -83,6 +84,8 @@ class Engine final : public SlabAllocated {
 
   // The peer's identity; empty if it presented no certificate (or one without a workload name).
   const std::string& peer_identity() const noexcept { return peer_; }
+  // What the peer presented, leaf first, DER; empty if it presented nothing, or before the handshake.
+  std::vector<std::string> peer_chain() const;
   // The protocol that ALPN chose; empty if none.
   std::string alpn() const;
   // The key exchange, e.g. "X25519MLKEM768".

@@ -25,6 +25,8 @@ class TlsStream final : public net::Stream {
 
   // The peer's identity; empty if it presented no certificate.
   const std::string& peer_identity() const noexcept { return engine_->peer_identity(); }
+  // The certificates that the peer presented, leaf first, DER.
+  std::vector<std::string> peer_chain() const { return engine_->peer_chain(); }
   // The protocol that ALPN chose; empty if none.
   std::string alpn() const { return engine_->alpn(); }
   // The key exchange, e.g. "X25519MLKEM768".

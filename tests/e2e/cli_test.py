@@ -51,6 +51,53 @@ def the_data_plane_is_seen(c):
     assert "# POD web-" in said and "request_total" in said, said[:500]
 
 
+def pods_prove_who_they_are(c):
+    _, said, _ = c.shell(f"tulle identity -n {NS} -o json")
+    pods = json.loads(said)
+    assert len(pods) == 2, said
+    for pod in pods:
+        leaf = pod["certificates"][0]
+        assert leaf["names"] == [pod["identity"]] == [f"default.{NS}.serviceaccount.identity.linkerd.cluster.local"], said
+    web = next(pod["pod"] for pod in pods if pod["pod"].startswith("web-"))
+    _, said, _ = c.shell(f"linkerd identity -n {NS} {web}")
+    assert f"POD {web} (1 of 1)" in said and "Not After" in said and "BEGIN CERTIFICATE" in said, said
+    code, said, why = c.shell(f"tulle identity -n {MESH}", check=False)
+    assert code == 1 and not said and f"no pod in the namespace {MESH} has a proxy" in why, why
+    code, said, why = c.shell(f"tulle identity -n {NS} none", check=False)
+    assert code == 1 and not said and 'pods "none" not found' in why, why
+
+
+def the_control_plane_says_what_it_tells_proxies(c):
+    address = c.get("pods", ns=NS, selector="app=web")[0]["status"]["podIP"]
+    authority = f"web.{NS}.svc.cluster.local:80"
+    _, said, _ = c.shell(f"tulle diagnostics endpoints {authority} -o json")
+    rows = json.loads(said)
+    assert [(row["namespace"], row["ip"], row["service"]) for row in rows] == [(NS, address, f"web.{NS}")], said
+    assert rows[0]["pod"].startswith("web-"), said
+    _, said, _ = c.shell(f"linkerd diagnostics endpoints {authority}")
+    assert said.split()[:5] == ["NAMESPACE", "IP", "PORT", "POD", "SERVICE"] and address in said, said
+    code, said, _ = c.shell(f"tulle dg ep none.{NS}.svc.cluster.local:80")
+    assert code == 0 and not said
+    code, said, why = c.shell(f"tulle dg ep web.{NS}", check=False)
+    assert code == 1 and not said and "a name and a port are wanted" in why, why
+    port = rows[0]["port"]
+    _, said, _ = c.shell(f"tulle diagnostics policy -n {NS} po/{rows[0]['pod']} {port} -o json")
+    policy = json.loads(said)
+    assert "detect" in policy["protocol"] and policy["authorizations"], said
+    _, said, _ = c.shell(f"tulle diagnostics policy -n {NS} svc/web 80")
+    assert "protocol:" in said and "name: web" in said, said
+    code, said, why = c.shell(f"tulle diagnostics policy -n {NS} po/none 80", check=False)
+    assert code == 1 and not said and "does not know it" in why, why
+    _, said, _ = c.shell(f"tulle diagnostics profile {authority}")
+    assert json.loads(said)["fully_qualified_name"] == f"web.{NS}.svc.cluster.local", said
+    c.kubectl("create", "serviceaccount", "visitor", "-n", NS)
+    c.kubectl("create", "role", "sees-pods", "-n", MESH, "--verb=get,list", "--resource=pods")
+    c.kubectl("create", "rolebinding", "visitor", "-n", MESH, "--role=sees-pods", f"--serviceaccount={NS}:visitor")
+    code, said, why = c.shell(f"tulle dg ep {authority} --as system:serviceaccount:{NS}:visitor", check=False)
+    assert code == 1 and not said and "pods/portforward" in why, why
+    c.kubectl("delete", "rolebinding/visitor", "role/sees-pods", "-n", MESH)
+
+
 def a_pod_that_should_be_meshed_and_is_not_is_named(c):
     c.apply(deployment("bare", NS, server()))
     c.rollout(NS, "deploy/bare")
@@ -76,7 +123,8 @@ def it_goes_only_when_nobody_needs_it_and_leaves_nothing(c):
     assert left == "", left
 
 
-CASES = [before_it_may_be_installed, it_installs_and_check_waits_until_all_is_well, the_data_plane_is_seen, a_pod_that_should_be_meshed_and_is_not_is_named,
+CASES = [before_it_may_be_installed, it_installs_and_check_waits_until_all_is_well, the_data_plane_is_seen,
+         pods_prove_who_they_are, the_control_plane_says_what_it_tells_proxies, a_pod_that_should_be_meshed_and_is_not_is_named,
          it_goes_only_when_nobody_needs_it_and_leaves_nothing]
 
 

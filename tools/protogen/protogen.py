@@ -5,7 +5,9 @@
 usage: protogen.py DESCRIPTOR_SET OUT_DIR
 
 Writes messages.inc, a line TULLE_PB_MESSAGE(C++ type, "full name") for each message (tests use it),
-and one NAME.pb.h and NAME.pb.cc per .proto file. Everything of a package a.b.c is in namespace
+one NAME.pb.h and NAME.pb.cc per .proto file, and fields.h: for each message a template
+visit(message, v) that shows v every field which counts, in the order of the schema:
+v.field(name, value), v.blob(name, bytes), v.enumeration(name, value, names of the values). Everything of a package a.b.c is in namespace
 tulle::pb::c:
 
   message Outer.Inner     struct Outer_Inner, also named Outer::Inner
@@ -250,6 +252,38 @@ class Generator:
                     "  };"]
         return out + ["};", ""]
 
+    # --- fields.h ---
+
+    def fields(self, files):
+        out = ["// Made by tools/protogen. Do not edit.", "#pragma once", "",
+               "#include <initializer_list>", "#include <utility>", ""]
+        out += [f'#include "proto/{stem(file.name)}.pb.h"' for file in files] + [""]
+        self.enums = {}
+        for file in files:
+            scope = "." + file.package if file.package else ""
+            for enum in file.enum_type:
+                self.enums[f"{scope}.{enum.name}"] = enum
+        for full, m in self.messages.items():
+            for enum in m.proto.enum_type:
+                self.enums[f"{full}.{enum.name}"] = enum
+        for m in self.messages.values():
+            out += [f"namespace {space(m.file.package)} {{", "template <typename V>",
+                    f"void visit([[maybe_unused]] const {m.flat}& message, [[maybe_unused]] V& v) {{"]
+            for f in m.fields:
+                chosen = f"if (message.{f.oneof}_case == {m.case(f)}) " if f.oneof else ""
+                out.append(f"  {chosen}{self.visit(f)}")
+            out += ["}", f"}}  // namespace {space(m.file.package)}"]
+        return "\n".join(out + [""])
+
+    def visit(self, f):
+        value, name = "message." + f.name, f'"{f.proto.name}"'
+        if f.proto.type == F.TYPE_BYTES and not f.repeated:
+            return f"v.blob({name}, {value});"
+        if f.proto.type == F.TYPE_ENUM:
+            names = ", ".join(f'{{{n.number}, "{n.name}"}}' for n in self.enums[f.proto.type_name].value)
+            return f"v.enumeration({name}, {value}, {{{names}}});"
+        return f"v.field({name}, {value});"
+
     # --- sources ---
 
     def source(self, file):
@@ -378,6 +412,8 @@ def main():
         for suffix, text in ((".h", generator.header(file)), (".cc", generator.source(file))):
             with open(base + suffix, "w", encoding="utf-8") as f:
                 f.write(text)
+    with open(f"{sys.argv[2]}/fields.h", "w", encoding="utf-8") as f:
+        f.write(generator.fields(list(descriptor_set.file)))
     with open(f"{sys.argv[2]}/messages.inc", "w", encoding="utf-8") as f:
         for full in generator.messages:
             f.write(f'TULLE_PB_MESSAGE({generator.type_of(full)}, "{full.lstrip(".")}")\n')
