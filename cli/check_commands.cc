@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cli/check/checks.h"
+#include "cli/check/extensions.h"
 #include "cli/commands.h"
 #include "lib/base/text.h"
 
@@ -38,6 +39,24 @@ class Progress {
   const bool shown_;
 };
 
+// What every extension's own `check` is told (reference viz.md §7).
+std::vector<std::string> flags_for_extensions(const Flags& flags) {
+  std::vector<std::string> out;
+  const auto add = [&](std::string_view flag, const std::string& value) {
+    if (!value.empty()) out.push_back(concat("--", flag, "=", value));
+  };
+  add("kubeconfig", flags.cluster.kubeconfig);
+  add("context", flags.cluster.context);
+  add("as", flags.cluster.as);
+  for (const std::string& group : flags.cluster.as_groups) add("as-group", group);
+  if (flags.cluster.ns != ClusterFlags().ns) add("linkerd-namespace", flags.cluster.ns);
+  if (flags.cluster.verbose) out.emplace_back("--verbose");
+  add("namespace", flags.check.ns);
+  if (flags.check.proxy) out.emplace_back("--proxy");
+  add("wait", flags.wait);
+  return out;
+}
+
 int run(Flags& flags) {
   const auto wait = parse_window(flags.wait);
   if (wait < std::chrono::nanoseconds{0}) {
@@ -66,6 +85,13 @@ int run(Flags& flags) {
   ClusterView view(*cluster);
   checks.forget = [&view] { view.forget(); };
   run_checks(checks_for(view, flags.check), checks, reporter);
+  if (!flags.check.pre && !flags.check.crds) {
+    ExtensionRun extensions{
+        extension_names(view), flags_for_extensions(flags), [&](std::string_view name) {
+          checks.progress(name, name.empty() ? "" : "is asked for its own checks");
+        }};
+    check_extensions(extensions, reporter);
+  }
   return reporter.finish() ? 0 : 1;
 }
 

@@ -162,9 +162,10 @@ Value with_integers(const Value& value) {
   return Value::map(std::move(members));
 }
 
+constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----",
+                           kEnd = "-----END CERTIFICATE-----";
+
 std::vector<std::string> pem_blocks(std::string_view pem) {
-  static constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----",
-                                    kEnd = "-----END CERTIFICATE-----";
   std::vector<std::string> out;
   for (std::size_t at = pem.find(kBegin); at != std::string_view::npos;
        at = pem.find(kBegin, at + 1)) {
@@ -251,9 +252,43 @@ Value read_overrides(std::string_view manifests, std::string& problem) {
 bool drops_anchors(std::string_view before, std::string_view after) {
   const std::vector<std::string> kept = pem_blocks(after);
   for (const std::string& block : pem_blocks(before)) {
-    if (std::find(kept.begin(), kept.end(), block) == kept.end()) return true;
+    if (std::find(kept.begin(), kept.end(), block) != kept.end()) continue;
+    // Nobody relies on one that has ended.
+    const auto read = tls::Certificate::from_pem(concat(kBegin, "\n", block, "\n", kEnd, "\n"));
+    if (!read || read->front().not_after > wall_now()) return true;
   }
   return false;
+}
+
+Value value_at(const Value& in, std::string_view path) {
+  const std::size_t dot = path.find('.');
+  const Value* const member = in.find(path.substr(0, dot));
+  if (member == nullptr) return {};
+  return dot == std::string_view::npos ? *member : value_at(*member, path.substr(dot + 1));
+}
+
+IssuerValues issuer_values(const InstallOptions& options, const Value& given) {
+  const Value defaults = embedded(false).values;
+  const auto at = [&](std::string_view path) {
+    const Value own = value_at(given, path);
+    return own.is_null() ? value_at(defaults, path) : own;
+  };
+  IssuerValues out;
+  out.brought = at("identity.issuer.scheme").text() == "kubernetes.io/tls";
+  out.external_ca = at("identity.externalCA").is_true();
+  GivenIssuer::Part* const parts[] = {&out.given.certificate, &out.given.key, &out.given.anchors};
+  for (std::size_t i = 0; i < std::size(parts); ++i)
+    *parts[i] = {at(kIssuerValues[i]).text(), std::string(kIssuerValues[i])};
+  if (out.brought) {
+    out.unused = !out.given.certificate.pem.empty() || !out.given.key.pem.empty();
+    out.given.certificate.pem.clear();
+    out.given.key.pem.clear();
+  }
+  if (out.external_ca) out.given.anchors.pem.clear();
+  const std::string domain = at("identityTrustDomain").text();
+  out.given.identity = concat("identity.", options.ns, ".",
+                              domain.empty() ? at("clusterDomain").text() : domain);
+  return out;
 }
 
 InstallResult install(const InstallOptions& options, const Value& given) {

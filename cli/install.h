@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/certificates.h"
 #include "cli/chart/chart.h"
 #include "cli/chart/value.h"
 
@@ -39,6 +40,22 @@ InstallResult install(const InstallOptions& options, const chart::Value& given);
 
 // "yaml": as Helm prints it. "json": one object a line.
 std::string print_manifests(const std::vector<chart::Manifest>& manifests, std::string_view format);
+
+// The member of a tree of maps by its path, such as proxy.ports.inbound; None if there is none.
+chart::Value value_at(const chart::Value& in, std::string_view path);
+
+// Certificate, key, anchors.
+inline constexpr std::string_view kIssuerValues[] = {
+    "identity.issuer.tls.crtPEM", "identity.issuer.tls.keyPEM", "identityTrustAnchorsPEM"};
+
+// What the values `given` say of the issuer; its parts are named by their values.
+struct IssuerValues {
+  GivenIssuer given;     // without what others bring
+  bool brought = false;  // Secret linkerd-identity-issuer: identity.issuer.scheme=kubernetes.io/tls
+  bool external_ca = false;  // ConfigMap linkerd-identity-trust-roots: identity.externalCA=true
+  bool unused = false;       // there are values for an issuer that others bring
+};
+IssuerValues issuer_values(const InstallOptions& options, const chart::Value& given);
 
 // --- parts, for tests and for the commands that start from a cluster ---
 

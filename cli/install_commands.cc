@@ -2,6 +2,7 @@
 #include "cli/install_commands.h"
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -9,6 +10,7 @@
 
 #include "cli/chart/set.h"
 #include "cli/chart/yaml.h"
+#include "cli/check/view.h"
 #include "cli/cluster.h"
 #include "cli/install.h"
 #include "cli/mesh_objects.h"
@@ -129,12 +131,36 @@ void set_at(const Setting& into, std::string_view path, Setting value) {
   set_at(*into.find(key), path.substr(dot + 1), std::move(value));
 }
 
-Setting find_at(const Setting& in, std::string_view path) {
-  const std::size_t dot = path.find('.');
-  const Setting* const member = in.find(path.substr(0, dot));
-  if (member == nullptr) return {};
-  return dot == std::string_view::npos ? *member : find_at(*member, path.substr(dot + 1));
-}
+// Which flag gave the issuer's values last, so that what is said of them names it. The keys
+// themselves are never repeated.
+class Origins {
+ public:
+  explicit Origins(const Setting& stored) : first_(texts(stored)), now_(first_) {}
+  void note(const Setting& values, std::string_view source) {
+    const Texts next = texts(values);
+    for (std::size_t i = 0; i < next.size(); ++i) {
+      if (next[i] != now_[i]) sources_[i] = source;
+    }
+    now_ = next;
+  }
+  // Is any of them another one than before?
+  bool changed() const { return now_ != first_; }
+  void name(GivenIssuer& issuer) const {
+    GivenIssuer::Part* const parts[] = {&issuer.certificate, &issuer.key, &issuer.anchors};
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      if (!sources_[i].empty()) parts[i]->name += concat(" (", sources_[i], ")");
+    }
+  }
+
+ private:
+  using Texts = std::array<std::string, std::size(kIssuerValues)>;
+  static Texts texts(const Setting& values) {
+    Texts out;
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = value_at(values, kIssuerValues[i]).text();
+    return out;
+  }
+  Texts first_, now_, sources_;
+};
 
 bool is_given(const CLI::App& command, const ValueFlag& flag) {
   const std::string name(flag.flag);
@@ -142,7 +168,8 @@ bool is_given(const CLI::App& command, const ValueFlag& flag) {
   return option != nullptr && option->count() > 0;
 }
 
-std::string apply_flags(const CLI::App& command, const Flags& flags, const Setting& into) {
+std::string apply_flags(const CLI::App& command, const Flags& flags, const Setting& into,
+                        Origins& origins) {
   for (std::size_t i = 0; i < std::size(kFlags); ++i) {
     const ValueFlag& flag = kFlags[i];
     if (!is_given(command, flag)) continue;
@@ -161,6 +188,7 @@ std::string apply_flags(const CLI::App& command, const Flags& flags, const Setti
       value = Setting(*text);
     }
     set_at(into, flag.path, std::move(value));
+    if (flag.takes == Takes::File) origins.note(into, concat(flag.flag, " ", flags.texts[i]));
   }
   if (flags.external_issuer) set_at(into, "identity.issuer.scheme", Setting("kubernetes.io/tls"));
   if (!flags.registry.empty()) {
@@ -173,10 +201,12 @@ std::string apply_flags(const CLI::App& command, const Flags& flags, const Setti
 
 // What the user set, over `into`: --ha, then flags, then files, then --set and its kin. "" or what
 // is wrong.
-std::string read_values(const CLI::App& command, const Flags& flags, Setting& into) {
+std::string read_values(const CLI::App& command, const Flags& flags, Setting& into,
+                        Origins& origins) {
   if (flags.ha) into = chart::merge_values(into, ha_values());
   into = into.deep_copy();
-  if (std::string problem = apply_flags(command, flags, into); !problem.empty()) return problem;
+  if (std::string problem = apply_flags(command, flags, into, origins); !problem.empty())
+    return problem;
   std::string problem;
   for (const std::string& path : flags.files) {
     const auto text = read_file(path, problem);
@@ -185,6 +215,7 @@ std::string read_values(const CLI::App& command, const Flags& flags, Setting& in
     if (!values) return concat(path, ": ", problem);
     if (!values->is_map() && !values->is_null()) return concat(path, ": values are a map");
     into = chart::merge_values(into, *values);
+    origins.note(into, concat("--values ", path));
   }
   into = into.deep_copy();
   const std::pair<chart::SetKind, const std::vector<std::string>*> kinds[] = {
@@ -194,12 +225,13 @@ std::string read_values(const CLI::App& command, const Flags& flags, Setting& in
   for (const auto& [kind, lines] : kinds) {
     for (const std::string& line : *lines) {
       problem = chart::set_values(line, kind, into, read_file);
-      if (!problem.empty())
-        return concat("--set",
-                      kind == chart::SetKind::String ? "-string"
-                      : kind == chart::SetKind::File ? "-file"
-                                                     : "",
-                      " ", line, ": ", problem);
+      const std::string_view flag = kind == chart::SetKind::String ? "--set-string"
+                                    : kind == chart::SetKind::File ? "--set-file"
+                                                                   : "--set";
+      if (!problem.empty()) return concat(flag, " ", line, ": ", problem);
+      // A line with files holds their names, others the text itself.
+      origins.note(into,
+                   kind == chart::SetKind::File ? concat(flag, " ", line) : std::string(flag));
     }
   }
   return "";
@@ -266,7 +298,7 @@ std::string check_cluster(Cluster& cluster, const Flags& flags, const Setting& g
   }
   if (!config.missing()) return config.problem;
   if (const std::string ports = api_server_ports(cluster);
-      !ports.empty() && find_at(given, "proxyInit.kubeAPIServerPorts").is_null()) {
+      !ports.empty() && value_at(given, "proxyInit.kubeAPIServerPorts").is_null()) {
     set_at(given, "proxyInit.kubeAPIServerPorts", Setting(ports));
   }
   return "";
@@ -277,11 +309,67 @@ int print(const std::vector<chart::Manifest>& manifests, const Flags& flags) {
   return std::cout ? 0 : complain("cannot write to standard output");
 }
 
-int finish(const InstallOptions& options, const Flags& flags, const Setting& given) {
+int finish(const InstallOptions& options, const Flags& flags, const Setting& given,
+           const IssuerVerdict& verdict = {}) {
   const InstallResult result = install(options, given);
-  for (const std::string& warning : result.warnings)
-    std::cerr << "tulle: warning: " << warning << "\n";
-  return result.problem.empty() ? print(result.manifests, flags) : complain(result.problem);
+  for (const auto* const warnings : {&result.warnings, &verdict.warnings}) {
+    for (const std::string& warning : *warnings) std::cerr << "tulle: warning: " << warning << "\n";
+  }
+  if (!result.problem.empty()) return complain(result.problem);
+  if (!verdict.problems.empty())
+    return complain(lines_of("the issuer cannot be used", verdict.problems));
+  return print(result.manifests, flags);
+}
+
+// What others bring is verified, too, if it is there by now.
+void read_brought(Cluster& cluster, IssuerValues& issuer, std::vector<std::string>& warnings) {
+  const auto read = [&](const k8s::Resource& resource, const char* kind, const char* name) {
+    Answer answer = cluster.get(k8s::path_of(resource, cluster.flags().ns, name));
+    if (!answer.ok()) {
+      warnings.push_back(concat(
+          kind, " ", cluster.flags().ns, "/", name,
+          answer.missing() ? std::string(" is not there yet: the mesh waits for whoever brings it")
+                           : concat(" cannot be read, so it is not verified: ", answer.problem)));
+    }
+    return answer;
+  };
+  if (issuer.brought) {
+    const Answer secret = read(k8s::kSecrets, "Secret", "linkerd-identity-issuer");
+    const auto take = [&](GivenIssuer::Part& part, const char* key) {
+      part = {base64_decode(secret.value["data"][key].string()).value_or(""),
+              concat("Secret ", cluster.flags().ns, "/linkerd-identity-issuer, ", key)};
+    };
+    take(issuer.given.certificate, "tls.crt");
+    take(issuer.given.key, "tls.key");
+    if (issuer.given.anchors.pem.empty() && !issuer.external_ca)
+      take(issuer.given.anchors, "ca.crt");
+  }
+  if (issuer.external_ca) {
+    const Answer roots = read(k8s::kConfigMaps, "ConfigMap", "linkerd-identity-trust-roots");
+    issuer.given.anchors = {
+        std::string(roots.value["data"]["ca-bundle.crt"].string()),
+        concat("ConfigMap ", cluster.flags().ns, "/linkerd-identity-trust-roots, ca-bundle.crt")};
+  }
+}
+
+// Without a cluster what others bring is not looked at.
+IssuerVerdict judge_values(const InstallOptions& options, const Setting& given,
+                           const Origins& origins, Cluster* cluster) {
+  if (options.crds) return {};
+  IssuerValues issuer = issuer_values(options, given);
+  origins.name(issuer.given);
+  std::vector<std::string> warnings;
+  std::string unused;
+  if (issuer.unused)
+    unused = concat(issuer.given.certificate.name,
+                    " is given, but identity.issuer.scheme=kubernetes.io/tls "
+                    "(--identity-external-issuer) takes the issuer "
+                    "from the Secret linkerd-identity-issuer: leave one of the two away");
+  if (cluster != nullptr) read_brought(*cluster, issuer, warnings);
+  IssuerVerdict verdict = judge(issuer.given);
+  if (!unused.empty()) verdict.problems.push_back(std::move(unused));
+  verdict.warnings.insert(verdict.warnings.begin(), warnings.begin(), warnings.end());
+  return verdict;
 }
 
 InstallOptions options_of(const Flags& flags, const char* version) {
@@ -295,13 +383,16 @@ InstallOptions options_of(const Flags& flags, const char* version) {
 int run_install(const CLI::App& command, const Flags& flags, const char* version) {
   InstallOptions options = options_of(flags, version);
   Setting given = Setting::map();
-  std::string problem = read_values(command, flags, given);
+  Origins origins(given);
+  std::string problem = read_values(command, flags, given, origins);
+  std::unique_ptr<Cluster> cluster;
   if (problem.empty() && !flags.ignore_cluster) {
-    const auto cluster = open_cluster(flags, problem);
+    cluster = open_cluster(flags, problem);
     if (problem.empty()) problem = read_version(*cluster, options);
     if (problem.empty()) problem = check_cluster(*cluster, flags, given);
   }
-  return problem.empty() ? finish(options, flags, given) : complain(problem);
+  if (!problem.empty()) return complain(problem);
+  return finish(options, flags, given, judge_values(options, given, origins, cluster.get()));
 }
 
 // The values that the installation has now.
@@ -341,17 +432,25 @@ int run_upgrade(const CLI::App& command, const Flags& flags, const char* version
   Setting given;
   if (std::string problem = values_to_upgrade(flags, options, given); !problem.empty())
     return complain(problem);
-  const std::string anchors = find_at(given, "identityTrustAnchorsPEM").text();
-  if (std::string problem = read_values(command, flags, given); !problem.empty())
+  const std::string anchors = value_at(given, "identityTrustAnchorsPEM").text();
+  Origins origins(given);
+  if (std::string problem = read_values(command, flags, given, origins); !problem.empty())
     return complain(problem);
-  if (!flags.force && drops_anchors(anchors, find_at(given, "identityTrustAnchorsPEM").text())) {
+  if (!flags.force && drops_anchors(anchors, value_at(given, "identityTrustAnchorsPEM").text())) {
     return complain(
         "the new trust anchors lack some of those that running proxies trust: those would refuse "
         "each other.\n"
         "Give a bundle of the old and the new ones first, restart the workloads, then drop the old "
         "ones; --force does it at once");
   }
-  return finish(options, flags, given);
+  IssuerVerdict verdict = judge_values(options, given, origins, nullptr);
+  // What runs already is no reason to refuse; `check` says it, too.
+  if (!origins.changed()) {
+    verdict.warnings.insert(verdict.warnings.end(), verdict.problems.begin(),
+                            verdict.problems.end());
+    verdict.problems.clear();
+  }
+  return finish(options, flags, given, verdict);
 }
 
 int run_uninstall(const Flags& flags) {
@@ -400,7 +499,8 @@ int run_prune(const Flags& flags, const char* version) {
   options.crds = true;
   const InstallResult definitions = install(options, Setting::map());
   if (!definitions.problem.empty()) return complain(definitions.problem);
-  wanted.manifests.insert(wanted.manifests.end(), definitions.manifests.begin(), definitions.manifests.end());
+  wanted.manifests.insert(wanted.manifests.end(), definitions.manifests.begin(),
+                          definitions.manifests.end());
   std::vector<chart::Manifest> manifests;
   for (const MeshObject& object : to_prune(objects, wanted.manifests))
     manifests.push_back(stub_of(object));

@@ -68,6 +68,11 @@ TEST(Install, AnchorsThatAreInUseAreNotDropped) {
       drops_anchors(kOld, "-----BEGIN CERTIFICATE-----\nAAAABBBB\n-----END CERTIFICATE-----"));
   EXPECT_TRUE(drops_anchors(kOld, kNew));
   EXPECT_FALSE(drops_anchors("", kNew));
+  const std::string brief = tls::make_anchor("old", 24h).certificate.to_pem();
+  EXPECT_TRUE(drops_anchors(brief, kNew));
+  shift_wall_clock_for_testing(25h);
+  EXPECT_FALSE(drops_anchors(brief, kNew)) << "it has ended";
+  shift_wall_clock_for_testing(-25h);
 }
 
 TEST(MeshObjects, WhatGoesAndWhatStays) {

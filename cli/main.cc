@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 
+#include "cli/check/extensions.h"
 #include "cli/check_commands.h"
 #include "cli/cluster_commands.h"
 #include "cli/commands.h"
@@ -178,6 +181,17 @@ int main(int argc, char** argv) {
   add_cluster_commands(app, TULLE_VERSION, status);
   add_identity_command(app, status);
   add_install_commands(app, TULLE_VERSION, status);
+
+  // Another word is the name of an extension's program, if there is one.
+  const auto is_word = [&](CLI::App* command) { return command->check_name(argv[1]); };
+  if (argc > 1 && *argv[1] != '-' && app.get_subcommands(is_word).empty()) {
+    if (const auto program = find_extension(argv[1])) {
+      argv[1] = const_cast<char*>(program->c_str());
+      ::execv(argv[1], argv + 1);
+      std::cerr << "tulle: " << *program << ": " << std::strerror(errno) << "\n";
+      return 126;
+    }
+  }
 
   try {
     app.parse(argc, argv);

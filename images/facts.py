@@ -12,7 +12,7 @@ LINKED = {
     "tulle-proxy": ["boringssl", "libc6-dev", "libstdc++-12-dev"],
     "tulle-node": ["libc6-dev", "libstdc++-12-dev"],
     "tulle-control": ["boringssl", "libyaml-dev", "rapidjson-dev", "libc6-dev", "libstdc++-12-dev"],
-    "tulle": ["boringssl", "libyaml-dev", "rapidjson-dev", "libcli11-dev", "nlohmann-json3-dev", "libc6-dev", "libstdc++-12-dev"],
+    "tulle": ["boringssl", "gateway-api", "libyaml-dev", "rapidjson-dev", "libcli11-dev", "nlohmann-json3-dev", "libc6-dev", "libstdc++-12-dev"],
 }
 ARCHIVES = {"libssl.a": "boringssl", "libcrypto.a": "boringssl", "libyaml.a": "libyaml-dev"}
 
@@ -21,18 +21,23 @@ def debian_version(package):
     return subprocess.run(["dpkg-query", "-W", "-f=${source:Version}", package], capture_output=True, text=True, check=True).stdout
 
 
+def fetched(what):
+    """The version that tools/fetch-WHAT fetches."""
+    with open(os.path.join(TOP, f"tools/fetch-{what}"), encoding="utf-8") as f:
+        found = re.search(r'^(?:MODULE, )?VERSION ?=.*?(v?[0-9][0-9.]*)"?$', f.read(), re.M)
+    return found.group(1)
+
+
 def boringssl():
-    with open(os.path.join(TOP, "tools/fetch-boringssl"), encoding="utf-8") as f:
-        for line in f:
-            if line.startswith("VERSION="):
-                return line.split("=")[1].strip()
-    raise SystemExit("tools/fetch-boringssl names no VERSION")
+    return fetched("boringssl")
 
 
 def version_of(part):
     """(version, package URL)"""
     if part == "boringssl":
         return boringssl(), f"pkg:cargo/boring-sys@{boringssl()}"
+    if part == "gateway-api":
+        return fetched(part), f"pkg:golang/sigs.k8s.io/gateway-api@{fetched(part)}"
     return debian_version(part), f"pkg:deb/debian/{part}@{debian_version(part)}"
 
 

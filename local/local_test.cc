@@ -5,6 +5,7 @@
 #include "local/expand.h"
 #include "local/images.h"
 #include "local/model.h"
+#include "local/process.h"
 #include "local/sandbox.h"
 #include "local/services.h"
 #include "local/state.h"
@@ -239,6 +240,20 @@ TEST(State, ContainersAreFoundByWords) {
   EXPECT_FALSE(is_mesh_name("../x"));
   EXPECT_FALSE(is_mesh_name(""));
   EXPECT_TRUE(is_mesh_name("first-2"));
+}
+
+TEST(RunProgram, KeepsSoMuchAndWaitsSoLong) {
+  RunOptions options;
+  options.most = 3;
+  const Ran cut = run_program({"sh", "-c", "echo abcdef; echo uvw >&2; exit 4"}, options);
+  EXPECT_EQ(cut.output, "abc");
+  EXPECT_EQ(cut.errors, "uvw");
+  EXPECT_EQ(cut.status, 4);
+  options.limit = std::chrono::milliseconds(50);
+  const auto began = monotonic_now();
+  EXPECT_EQ(run_program({"sleep", "100"}, options).status, 137);
+  EXPECT_LT(monotonic_now() - began, std::chrono::seconds(20));
+  EXPECT_EQ(run_program({"/nowhere"}).status, 127);
 }
 
 }  // namespace

@@ -23,8 +23,6 @@
 namespace tulle::local {
 namespace {
 
-constexpr std::size_t kMaxOutput = std::size_t{64} * 1024;
-
 struct Pipe {
   net::Fd read;
   net::Fd write;
@@ -38,12 +36,12 @@ bool open_pipe(Pipe& into) {
 }
 
 // Takes what is there; false at the end.
-bool take(const net::Fd& fd, std::string& into) {
+bool take(const net::Fd& fd, std::string& into, std::size_t most) {
   char block[4096];
   const ssize_t n = ::read(fd.get(), block, sizeof block);
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
-  into.append(block, std::min(static_cast<std::size_t>(n), kMaxOutput - std::min(into.size(), kMaxOutput)));
+  into.append(block, std::min(static_cast<std::size_t>(n), most - std::min(into.size(), most)));
   return true;
 }
 
@@ -99,13 +97,24 @@ Ran run_program(const std::vector<std::string>& argv, const RunOptions& options)
   sigaction(SIGPIPE, &ignore, &old);
   std::string_view left = options.input;
   ::fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
+  const auto end = std::chrono::steady_clock::now() + options.limit;
   while (out.read || err.read) {
+    int wait = -1;
+    if (options.limit.count() > 0) {
+      const auto rest =
+          std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+      if (rest.count() <= 0) {
+        ::kill(pid, SIGKILL);
+        break;
+      }
+      wait = static_cast<int>(rest.count());
+    }
     if (left.empty()) in.write = net::Fd();
-    pollfd fds[3] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0},
-                     {in.write.get(), POLLOUT, 0}};
-    if (::poll(fds, 3, -1) < 0 && errno != EINTR) break;
-    if (fds[0].revents != 0 && !take(out.read, ran.output)) out.read = net::Fd();
-    if (fds[1].revents != 0 && !take(err.read, ran.errors)) err.read = net::Fd();
+    pollfd fds[3] = {
+        {out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}, {in.write.get(), POLLOUT, 0}};
+    if (::poll(fds, 3, wait) < 0 && errno != EINTR) break;
+    if (fds[0].revents != 0 && !take(out.read, ran.output, options.most)) out.read = net::Fd();
+    if (fds[1].revents != 0 && !take(err.read, ran.errors, options.most)) err.read = net::Fd();
     if (fds[2].revents != 0) {
       const ssize_t n = ::write(in.write.get(), left.data(), left.size());
       if (n > 0) left.remove_prefix(static_cast<std::size_t>(n));
@@ -167,7 +176,8 @@ bool replace_file(const std::string& path, std::string_view text, mode_t mode) {
   // Hidden until it is complete: nobody who reads the folder takes it for the real one.
   const std::string fresh = concat(path.substr(0, slash + 1), ".", path.substr(slash + 1), ".new");
   ::unlink(fresh.c_str());
-  const net::Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  const net::Fd fd(
+      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return false;
   ::fchmod(fd.get(), mode);
   while (!text.empty()) {

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@ namespace tulle::local {
 struct Ran {
   int status = -1;     // exit status; 127 if it could not be started, 128 + n if signal n ended it
   std::string output;  // standard output
-  std::string errors;  // standard error, at most 64 KiB of each
+  std::string errors;  // standard error
   bool ok() const noexcept { return status == 0; }
 };
 
@@ -25,6 +26,8 @@ struct RunOptions {
   std::string_view input;
   int netns = -1;   // a network namespace to run in
   std::string dir;  // the working directory; "": ours
+  std::size_t most = std::size_t{64} * 1024;  // kept of each output; the rest is read and dropped
+  std::chrono::milliseconds limit{0};         // then it is killed (status 137); 0: no limit
 };
 // Blocks until the program has ended.
 Ran run_program(const std::vector<std::string>& argv, const RunOptions& options = {});

@@ -2,43 +2,18 @@
 // Anchors, issuer, and the certificates of the webhooks: are they there, do they fit, how long yet.
 #include <algorithm>
 
+#include "cli/certificates.h"
 #include "cli/check/checks.h"
 #include "lib/base/text.h"
-#include "lib/tls/inspect.h"
-#include "lib/tls/key.h"
 
 namespace tulle::cli {
 namespace {
 
 using tls::Certificate;
 
-constexpr auto kSoon = std::chrono::hours(24 * 60);
-
 // Entries of a Secret, decoded; "" if there is none or it is no base64.
 std::string entry(const Answer& secret, std::string_view key) {
   return base64_decode(secret.value["data"][key].string()).value_or("");
-}
-
-struct Chain {
-  std::vector<Certificate> certificates;  // the first is whose it is
-  std::string problem;
-  const Certificate& first() const { return certificates.front(); }
-  std::vector<Certificate> rest() const { return {certificates.begin() + 1, certificates.end()}; }
-};
-
-Chain read_chain(std::string_view pem, std::string_view where) {
-  Chain out;
-  if (trim(pem).empty()) {
-    out.problem = concat(where, " holds no certificate");
-    return out;
-  }
-  auto read = Certificate::from_pem(pem);
-  if (!read) {
-    out.problem = concat(where, " cannot be read as PEM certificates");
-  } else {
-    out.certificates = *std::move(read);
-  }
-  return out;
 }
 
 Chain anchors_of(ClusterView& view) {
@@ -56,6 +31,7 @@ Chain anchors_of(ClusterView& view) {
 }
 
 struct IssuerView {
+  std::string where;
   Chain chain;
   std::string key;
   bool by_cert_manager = false;
@@ -63,7 +39,7 @@ struct IssuerView {
 
 IssuerView issuer_of(ClusterView& view) {
   IssuerView out;
-  const std::string where = concat("Secret ", view.ns(), "/linkerd-identity-issuer");
+  const std::string& where = out.where = concat("Secret ", view.ns(), "/linkerd-identity-issuer");
   const Answer& secret =
       view.object(k8s::path_of(k8s::kSecrets, view.ns(), "linkerd-identity-issuer"));
   if (secret.missing()) {
@@ -94,34 +70,6 @@ IssuerView issuer_of(ClusterView& view) {
   return out;
 }
 
-std::string date(WallTime time) { return format_rfc3339(time); }
-
-std::string outside_validity(std::string_view what, const Certificate& certificate,
-                             std::string_view todo) {
-  const WallTime now = wall_now();
-  if (now < certificate.not_before)
-    return concat(what, " is not valid before ", date(certificate.not_before),
-                  ": are the clocks right? Else ", todo);
-  if (now > certificate.not_after)
-    return concat(what, " ended on ", date(certificate.not_after), ": ", todo);
-  return "";
-}
-
-std::string ends_soon(std::string_view what, const Certificate& certificate,
-                      std::string_view todo) {
-  if (certificate.not_after - wall_now() >= kSoon) return "";
-  return concat(what, " will expire on ", date(certificate.not_after), todo);
-}
-
-// control-plane.md §4.3.
-bool usable(const Certificate& certificate, bool anchor) {
-  const tls::CertificateKind kind = tls::kind_of(certificate);
-  if (kind.key == "ECDSA P-256" || kind.key == "ECDSA P-384" || kind.key == "ECDSA P-521" ||
-      kind.key == "Ed25519")
-    return true;
-  return anchor && (kind.key == "RSA 2048" || kind.key == "RSA 4096" || kind.key == "RSA 3072");
-}
-
 template <typename Test>
 Outcome each_anchor(ClusterView& view, Test test) {
   const Chain anchors = anchors_of(view);
@@ -140,19 +88,24 @@ Outcome issuer_loads(ClusterView& view) {
   if (!issuer.chain.problem.empty()) return fail(issuer.chain.problem);
   const Chain anchors = anchors_of(view);
   if (!anchors.problem.empty()) return fail(anchors.problem);
-  if (!issuer.chain.first().is_ca)
-    return fail(concat(
-        "Secret ", view.ns(),
-        "/linkerd-identity-issuer: its certificate is none of a CA: make it with isCA: true"));
-  const auto key = tls::PrivateKey::from_pem(issuer.key);
-  if (!key)
-    return fail(concat("Secret ", view.ns(),
-                       "/linkerd-identity-issuer: its private key cannot be read: bring one of PEM "
-                       "(PKCS#8, EC or RSA), without a password"));
-  if (!issuer.chain.first().matches_key(*key))
-    return fail(concat("Secret ", view.ns(),
-                       "/linkerd-identity-issuer: key and certificate do not belong together"));
-  return pass();
+  return unless(
+      read_issuer_key(issuer.chain.first(), issuer.where, issuer.key, concat(issuer.where, ", key"))
+          .problem);
+}
+
+// Does what it signs lead to an anchor, as proxies see it?
+Outcome issuer_is_trusted(ClusterView& view) {
+  const IssuerView issuer = issuer_of(view);
+  if (!issuer.chain.problem.empty()) return fail(issuer.chain.problem);
+  const Chain anchors = anchors_of(view);
+  if (!anchors.problem.empty()) return fail(anchors.problem);
+  const IssuerKey key =
+      read_issuer_key(issuer.chain.first(), issuer.where, issuer.key, issuer.where);
+  if (!key.key) return fail(key.problem);
+  const std::string why = not_accepted(issuer.chain, *key.key, anchors.certificates);
+  return unless(why.empty() ? ""
+                            : concat("the issuer in ", issuer.where, " ", why, " ConfigMap ",
+                                     view.ns(), "/linkerd-identity-trust-roots"));
 }
 
 Outcome issuer_is(ClusterView& view, const std::function<std::string(const IssuerView&)>& test) {
@@ -221,18 +174,6 @@ Outcome webhook_valid(ClusterView& view, const Webhook& webhook) {
 }  // namespace
 
 Category identity_checks(ClusterView& view) {
-  const auto chains = [&view](const IssuerView& issuer) {
-    const Chain anchors = anchors_of(view);
-    if (!anchors.problem.empty()) return anchors.problem;
-    if (tls::verify_chain(issuer.chain.first(), issuer.chain.rest(), anchors.certificates,
-                          tls::Usage::Any))
-      return std::string();
-    return concat("the issuer in Secret ", view.ns(),
-                  "/linkerd-identity-issuer is not signed by any trust anchor of ConfigMap ",
-                  view.ns(),
-                  "/linkerd-identity-trust-roots: bring an issuer of that root, or put its root "
-                  "into the bundle");
-  };
   Category out{"linkerd-identity", {}};
   out.checks = {
       {"certificate config is valid", "l5d-identity-cert-config-valid", kFatal,
@@ -241,9 +182,7 @@ Category identity_checks(ClusterView& view) {
        "l5d-identity-trustAnchors-use-supported-crypto", kFatal,
        [&view] {
          return each_anchor(view, [](const Certificate& anchor, const std::string& what) {
-           return usable(anchor, true) ? ""
-                                       : concat(what, " has a key of ", tls::kind_of(anchor).key,
-                                                ": use ECDSA P-256 or RSA 2048 or 4096");
+           return unusable_anchor_key(what, anchor);
          });
        }},
       {"trust anchors are within their validity period", "l5d-identity-trustAnchors-are-time-valid",
@@ -264,10 +203,7 @@ Category identity_checks(ClusterView& view) {
        "l5d-identity-issuer-cert-uses-supported-crypto", kFatal,
        [&view] {
          return issuer_is(view, [](const IssuerView& issuer) {
-           return usable(issuer.chain.first(), false)
-                      ? ""
-                      : concat("the issuer has a key of ", tls::kind_of(issuer.chain.first()).key,
-                               ": use ECDSA P-256");
+           return unusable_issuer_key("the issuer", issuer.chain.first());
          });
        }},
       {"issuer cert is within its validity period", "l5d-identity-issuer-cert-is-time-valid",
@@ -289,7 +225,7 @@ Category identity_checks(ClusterView& view) {
        }},
       {"issuer cert is issued by the trust anchor",
        "l5d-identity-issuer-cert-issued-by-trust-anchor", kNone,
-       [&view, chains] { return issuer_is(view, chains); }},
+       [&view] { return issuer_is_trusted(view); }},
   };
   return out;
 }
@@ -336,8 +272,7 @@ Category data_plane_identity_checks(ClusterView& view, const CheckFlags& flags) 
                                     });
         }
       }
-      if (!at->second)
-        restarts.add(pod);
+      if (!at->second) restarts.add(pod);
     }
     return unless(
         lines_of("pods were started with trust anchors of which none is valid and in use any more; "

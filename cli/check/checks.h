@@ -36,8 +36,12 @@ Category data_plane_checks(ClusterView& view, const CheckFlags& flags);
 Category opaque_ports_checks(ClusterView& view, const CheckFlags& flags);
 Category high_availability_checks(ClusterView& view);
 Category extension_checks(ClusterView& view);
+// What labels of namespaces say, in order, each once; none if namespaces cannot be read.
+std::vector<std::string> extension_names(ClusterView& view);
 // What Linkerd has no check for.
 Category mesh_checks(ClusterView& view);
+// Linkerd's own control plane has several Deployments, with an account and a role for each.
+bool is_linkerds(ClusterView& view);
 // All CRDs are there, in the versions that are used.
 Outcome crds_exist(ClusterView& view);
 // The clocks of nodes are near that of this machine.

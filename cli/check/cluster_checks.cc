@@ -116,6 +116,52 @@ Category pre_checks(ClusterView& view) {
   return out;
 }
 
+std::string crd_path(std::string_view name) {
+  return concat("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/", name);
+}
+
+bool serves(const Value& crd, std::string_view version) {
+  for (const Value& each : crd["spec"]["versions"].items()) {
+    if (each["name"].string() == version) return each["served"].is_true();
+  }
+  return false;
+}
+
+// Nobody needs the Gateway API here; but a version of it that is not read would look as if routes
+// were in effect. Linkerd's own control plane does not start without the first two.
+Outcome gateway_kinds_are_read(ClusterView& view) {
+  static constexpr k8s::Resource kKinds[] = {k8s::kHttpRoutes, k8s::kGrpcRoutes, k8s::kTlsRoutes,
+                                             k8s::kTcpRoutes};
+  const auto name = [](const k8s::Resource& kind) { return concat(kind.plural, ".", kind.group); };
+  std::vector<std::string> paths;
+  for (const k8s::Resource& kind : kKinds) paths.push_back(crd_path(name(kind)));
+  view.expect(paths);
+  const bool linkerds = is_linkerds(view);
+  std::vector<std::string> wrong;
+  bool any = false;
+  for (std::size_t i = 0; i < std::size(kKinds); ++i) {
+    const Answer& crd = view.object(paths[i]);
+    if (crd.missing()) {
+      if (linkerds && i < 2) wrong.push_back(concat("missing ", name(kKinds[i])));
+      continue;
+    }
+    if (!crd.ok()) return fail(concat(name(kKinds[i]), ": ", crd.problem));
+    any = true;
+    bool read = false;
+    for (std::size_t at = 0; !read && !k8s::version_of(kKinds[i], at).empty(); ++at)
+      read = serves(crd.value, k8s::version_of(kKinds[i], at));
+    if (!read)
+      wrong.push_back(concat(name(kKinds[i]), " serves none of ", kKinds[i].versions,
+                             ", so such routes have no effect"));
+  }
+  if (!any && wrong.empty()) return skip();
+  return unless(
+      lines_of("kinds of the Gateway API are missing or of a version that is not read: install "
+               "version 1.1 or newer of it "
+               "(linkerd-crds with installGatewayAPI=true has them)",
+               wrong));
+}
+
 }  // namespace
 
 Outcome clocks_agree(ClusterView& view) {
@@ -164,9 +210,7 @@ Outcome crds_exist(ClusterView& view) {
       {"serviceprofiles.linkerd.io", "v1alpha2"},
       {"externalworkloads.workload.linkerd.io", "v1beta1"},
   };
-  const auto path = [](const Wanted& wanted) {
-    return concat("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/", wanted.name);
-  };
+  const auto path = [](const Wanted& wanted) { return crd_path(wanted.name); };
   std::vector<std::string> paths;
   for (const Wanted& wanted : kWanted) paths.push_back(path(wanted));
   view.expect(paths);
@@ -178,11 +222,8 @@ Outcome crds_exist(ClusterView& view) {
       continue;
     }
     if (!crd.ok()) return fail(concat(wanted.name, ": ", crd.problem));
-    bool served = false;
-    for (const Value& version : crd.value["spec"]["versions"].items()) {
-      if (version["name"].string() == wanted.version) served = version["served"].is_true();
-    }
-    if (!served) wrong.push_back(concat(wanted.name, " does not serve version ", wanted.version));
+    if (!serves(crd.value, wanted.version))
+      wrong.push_back(concat(wanted.name, " does not serve version ", wanted.version));
   }
   return unless(lines_of(
       "CustomResourceDefinitions are missing or too old: install or upgrade the chart linkerd-crds",
@@ -205,6 +246,9 @@ std::vector<Category> cluster_checks(ClusterView& view, const CheckFlags& flags)
   out.push_back({"kubernetes-version",
                  {{"is running the minimum Kubernetes API version", "k8s-version", kNone,
                    [&view] { return minimum_version(view); }}}});
+  out.push_back({"gateway-api-crd",
+                 {{"Gateway API kinds are of a version that is read", "gateway-api-crd", kNone,
+                   [&view] { return gateway_kinds_are_read(view); }}}});
   if (flags.pre) out.push_back(pre_checks(view));
   if (flags.crds) {
     out.push_back({"linkerd-crd",

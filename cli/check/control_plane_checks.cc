@@ -5,6 +5,7 @@
 #include "cli/check/checks.h"
 #include "lib/base/text.h"
 #include "lib/inject/names.h"
+#include "lib/k8s/meta.h"
 #include "lib/net/address.h"
 
 namespace tulle::cli {
@@ -22,11 +23,6 @@ constexpr k8s::Resource kValidating{"admissionregistration.k8s.io",
 constexpr const char* kComponents = "labelSelector=linkerd.io%2Fcontrol-plane-component";
 constexpr std::string_view kReinstall =
     ": something has removed it; run helm upgrade of linkerd-control-plane again";
-
-// Linkerd's own control plane has several Deployments, with an account and a role for each.
-bool is_linkerds(ClusterView& view) {
-  return view.object(k8s::path_of(k8s::kDeployments, view.ns(), "linkerd-destination")).ok();
-}
 
 // "" or what is not there of these names.
 std::string absent(ClusterView& view, const k8s::Resource& resource, std::string_view kind,
@@ -246,6 +242,19 @@ std::string control_plane_version(ClusterView& view) {
   return std::string(version);
 }
 
+k8s::LabelSelector selector_of(const Value& value) {
+  k8s::LabelSelector out;
+  for (const auto& [key, text] : labels_of(value["matchLabels"]))
+    out.match_labels.insert(key, text);
+  for (const Value& term : value["matchExpressions"].items()) {
+    k8s::SelectorRequirement requirement{
+        std::string(term["key"].string()), std::string(term["operator"].string()), {}};
+    for (const Value& one : term["values"].items()) requirement.values.emplace_back(one.string());
+    out.match_expressions.push_back(std::move(requirement));
+  }
+  return out;
+}
+
 std::string differs(std::string_view what, const std::string& version, const std::string& from,
                     std::string_view todo) {
   if (version == from) return "";
@@ -271,7 +280,36 @@ std::vector<const PodView*> with_proxy(const std::vector<const PodView*>& pods) 
   return out;
 }
 
+// With failurePolicy Fail no pod starts while the injector is away, where its entry for pods that
+// ask for nothing looks. In kube-system are those that it needs itself.
+Outcome kube_system_is_left_alone(ClusterView& view) {
+  if (!view.values()["highAvailability"].is_true()) return skip();
+  const Answer& configuration =
+      view.object(k8s::path_of(kMutating, "", "linkerd-proxy-injector-webhook-config"));
+  const NamespaceView* const system = view.namespace_of("kube-system");
+  if (!configuration.ok() || system == nullptr) return skip();
+  k8s::StringMap labels;
+  for (const auto& [key, value] : system->labels) labels.insert(key, value);
+  for (const Value& webhook : configuration.value["webhooks"].items()) {
+    if (webhook["name"].string() != "linkerd-proxy-injector.linkerd.io" ||
+        webhook["failurePolicy"].string() != "Fail")
+      continue;
+    if (!selector_of(webhook["namespaceSelector"]).matches(labels)) continue;
+    return fail(
+        "the injector's webhook looks at every pod of kube-system and has failurePolicy Fail, so "
+        "none of them starts while the "
+        "injector is away: kubectl label namespace kube-system "
+        "config.linkerd.io/admission-webhooks=disabled, or put kube-system into the value "
+        "proxyInjector.excludedNamespaces");
+  }
+  return pass();
+}
+
 }  // namespace
+
+bool is_linkerds(ClusterView& view) {
+  return view.object(k8s::path_of(k8s::kDeployments, view.ns(), "linkerd-destination")).ok();
+}
 
 Category existence_checks(ClusterView& view) {
   const auto heartbeat = [&view] {
@@ -461,7 +499,20 @@ Category high_availability_checks(ClusterView& view) {
   };
   return {"linkerd-ha-checks",
           {{"multiple replicas of control plane pods", "l5d-control-plane-replicas",
-            kWarning | kRetry, replicas}}};
+            kWarning | kRetry, replicas},
+           {"pod injection disabled on kube-system", "l5d-injection-disabled", kWarning,
+            [&view] { return kube_system_is_left_alone(view); }}}};
+}
+
+std::vector<std::string> extension_names(ClusterView& view) {
+  std::vector<std::string> out;
+  for (const NamespaceView& ns : view.namespaces().items) {
+    const auto label = ns.labels.find("linkerd.io/extension");
+    if (label != ns.labels.end() && !label->second.empty()) out.push_back(label->second);
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 Category extension_checks(ClusterView& view) {

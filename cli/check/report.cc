@@ -11,8 +11,6 @@ namespace {
 
 using Kind = CheckResult::Kind;
 
-constexpr std::string_view kHints = "https://linkerd.io/2/checks/#";
-
 std::string_view sign(Kind kind) {
   return kind == Kind::Success ? "√" : kind == Kind::Warning ? "‼" : "×";
 }
@@ -24,6 +22,10 @@ std::string_view word(Kind kind) {
 }
 
 }  // namespace
+
+std::string hint_of(std::string_view anchor) {
+  return concat("https://linkerd.io/2/checks/#", anchor);
+}
 
 void Reporter::begin(const std::string& category) {
   categories_.push_back({category, {}});
@@ -107,7 +109,7 @@ bool run_checks(const std::vector<Category>& categories, const CheckRun& run, Re
       if (outcome.kind == Outcome::Kind::Fail) {
         result.kind = (check.traits & kWarning) != 0 ? Kind::Warning : Kind::Error;
         result.error = std::move(outcome.error);
-        if (!check.anchor.empty()) result.hint = concat(kHints, check.anchor);
+        if (!check.anchor.empty()) result.hint = hint_of(check.anchor);
       }
       const bool stop = result.kind == Kind::Error && (check.traits & kFatal) != 0;
       reporter.add(std::move(result));

@@ -51,6 +51,9 @@ struct CategoryResult {
   std::vector<CheckResult> checks;
 };
 
+// The address of a check's hint.
+std::string hint_of(std::string_view anchor);
+
 enum class ReportFormat : std::uint8_t { Table, Basic, Json, Short };
 
 // Writes results as they come; JSON once all are there.

@@ -67,6 +67,35 @@ class Pki:
         return path
 
 
+class Certificates:
+    """A root, an issuer, and one certificate per webhook, by openssl."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        os.makedirs(folder)
+
+    def make(self, name, *, by=None, days=365, san="", ca=True, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        """certificate and key as PEM; ended yesterday if days is negative"""
+        f = self.path(name)
+        run("openssl", "req", "-newkey", *kind, "-nodes", "-keyout", f + ".key", "-out", f + ".csr", "-subj", f"/CN={name}")
+        with open(f + ".ext", "w", encoding="utf-8") as out:
+            out.write("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n" if ca else "keyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n")
+            out.write(f"subjectAltName={san}\n" if san else "")
+        sign = ("-signkey", f + ".key") if by is None else ("-CA", f"{self.folder}/{by}.crt", "-CAkey", f"{self.folder}/{by}.key", "-CAcreateserial")
+        run("openssl", "x509", "-req", "-in", f + ".csr", "-out", f + ".crt", "-extfile", f + ".ext", *sign, "-days", str(days))
+        return self.read(name)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def read(self, name):
+        out = []
+        for end in (".crt", ".key"):
+            with open(self.path(name + end), encoding="utf-8") as f:
+                out.append(f.read())
+        return out
+
+
 class ApiServer:
     """etcd and kube-apiserver; stop() and start() keep the data unless told otherwise."""
 

@@ -12,6 +12,7 @@ import hashlib
 import http.server
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -20,8 +21,10 @@ import threading
 import time
 import traceback
 
+import yaml
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from apiserver import ApiServer, Pki, run  # noqa: E402
+from apiserver import ApiServer, Certificates, Pki, run  # noqa: E402
 from kubernetes_test import kube_node, pod, running, service  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,36 +37,12 @@ def b64(text):
     return base64.b64encode(text.encode()).decode()
 
 
-class Certificates:
-    """A root, an issuer, and one certificate per webhook, by openssl."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        os.makedirs(folder)
-
-    def make(self, name, *, by=None, days=365, san="", ca=True, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
-        """certificate and key as PEM; ended yesterday if days is negative"""
-        f = os.path.join(self.folder, name)
-        run("openssl", "req", "-newkey", *kind, "-nodes", "-keyout", f + ".key", "-out", f + ".csr", "-subj", f"/CN={name}")
-        with open(f + ".ext", "w", encoding="utf-8") as out:
-            out.write("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n" if ca else "keyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n")
-            out.write(f"subjectAltName={san}\n" if san else "")
-        sign = ("-signkey", f + ".key") if by is None else ("-CA", f"{self.folder}/{by}.crt", "-CAkey", f"{self.folder}/{by}.key", "-CAcreateserial")
-        run("openssl", "x509", "-req", "-in", f + ".csr", "-out", f + ".crt", "-extfile", f + ".ext", *sign, "-days", str(days))
-        return self.read(name)
-
-    def read(self, name):
-        out = []
-        for end in (".crt", ".key"):
-            with open(os.path.join(self.folder, name + end), encoding="utf-8") as f:
-                out.append(f.read())
-        return out
-
-
 class World:
     def __init__(self, binaries, folder):
         self.tulle = os.path.join(binaries, "tulle")
         self.folder = folder
+        self.path = folder + "/path"  # of programs of extensions
+        os.makedirs(self.path)
         self.pki = Pki(folder + "/pki")
         self.server = ApiServer(kube_node(), self.pki, folder + "/server")
         self.server.start()
@@ -112,6 +91,22 @@ class World:
         return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "linkerd-identity-issuer", "namespace": NS, "annotations": annotations},
                 "data": {"crt.pem": b64(certificate), "key.pem": b64(key)}}
 
+    @contextlib.contextmanager
+    def values(self, **given):
+        """The chart's values are these, too."""
+        config = json.loads(self.server.kubectl("-n", NS, "get", "configmap", "linkerd-config", "-o", "json"))["data"]["values"]
+        text = yaml.safe_dump({**yaml.safe_load(config), **given})
+        self.server.kubectl("-n", NS, "patch", "configmap", "linkerd-config", "--type=merge", "-p", json.dumps({"data": {"values": text}}))
+        try:
+            yield
+        finally:
+            self.server.kubectl("-n", NS, "patch", "configmap", "linkerd-config", "--type=merge", "-p", json.dumps({"data": {"values": config}}))
+
+    def program(self, name, text):
+        with open(f"{self.path}/{name}", "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\n" + text)
+        os.chmod(f.name, 0o755)
+
     def serve(self, part, bundle=None):
         certificate, key = self.certificates.make(part, by="root", ca=False, san=f"DNS:linkerd-{part}.{NS}.svc")
         self.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": f"linkerd-{part}-k8s-tls", "namespace": NS},
@@ -129,7 +124,8 @@ class World:
 
     def check(self, *flags, kubeconfig=None, wait="0s"):
         """exit code, and of each check that did not succeed its result and error, by description"""
-        done = subprocess.run((self.tulle, "check", "-o", "json", "--wait", wait, "--kubeconfig", kubeconfig or self.server.admin, *flags), capture_output=True, text=True)
+        done = subprocess.run((self.tulle, "check", "-o", "json", "--wait", wait, "--kubeconfig", kubeconfig or self.server.admin, *flags), capture_output=True, text=True,
+                              env={**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"})
         assert done.returncode in (0, 1), f"exit {done.returncode}: {done.stderr}"
         report = json.loads(done.stdout)
         assert report["success"] == (done.returncode == 0), report
@@ -193,6 +189,7 @@ def healthy(w):
     text = run(w.tulle, "check", "--kubeconfig", w.server.admin)
     assert text.startswith("kubernetes-api\n--------------\n√ can initialize the client\n√ can query the Kubernetes API\n\nkubernetes-version\n"), text
     assert text.endswith("\n\nStatus check results are √\n"), text
+    assert run(w.tulle, "check", "-o", "basic", "--kubeconfig", w.server.admin) == text
     assert run(w.tulle, "check", "-o", "short", "--kubeconfig", w.server.admin) == "Status check results are √\n"
     w.broken("cli is up-to-date", "edge-99", result="warning", flags=("--expected-version", "edge-99"), hint="l5d-version-cli")
 
@@ -222,6 +219,23 @@ def parts(w):
     w.well()
 
 
+def row_1_10(w, root):
+    """The issuer as cert-manager writes it, good for 48 hours: a warning and nothing else, exit 0, also with --proxy."""
+    certificate, key = w.certificates.read("short")
+    # The type of a Secret cannot be changed: cert-manager's own is there before the mesh.
+    w.server.kubectl("-n", NS, "delete", "secret", "linkerd-identity-issuer")
+    made = w.issuer(certificate, key, **{"cert-manager.io/certificate-name": "linkerd-identity-issuer", "cert-manager.io/issuer-name": "ca-issuer"})
+    w.server.apply({**made, "type": "kubernetes.io/tls", "data": {"tls.crt": b64(certificate), "tls.key": b64(key), "ca.crt": b64(root)}})
+    for flags in ((), ("--proxy",)):
+        code, bad = w.check(*flags)
+        assert code == 0 and w.report["success"] and list(bad) == ["issuer cert is valid for at least 60 days"], bad
+        told = bad["issuer cert is valid for at least 60 days"]
+        assert told["result"] == "warning" and "cert-manager renews it" in told["error"], told
+    text = run(w.tulle, "check", "--kubeconfig", w.server.admin)
+    assert "‼ issuer cert is valid for at least 60 days\n" in text and text.endswith("Status check results are √\n"), text
+    w.server.kubectl("-n", NS, "delete", "secret", "linkerd-identity-issuer")
+
+
 def certificates(w):
     """Anchors, issuer and webhooks: missing, ended, of others, soon over."""
     root, _ = w.certificates.read("root")
@@ -232,8 +246,9 @@ def certificates(w):
         w.broken("certificate config is valid", "linkerd-identity-trust-roots", "externalCA")
     w.server.apply(w.issuer(*w.certificates.make("ended", by="root", days=-1)))
     w.broken("issuer cert is within its validity period", "ended on", "renew", hint="l5d-identity-issuer-cert-is-time-valid")
-    w.server.apply(w.issuer(*w.certificates.make("short", by="root", days=2), **{"cert-manager.io/certificate-name": "linkerd-identity-issuer"}))
-    w.broken("issuer cert is valid for at least 60 days", "cert-manager renews it", result="warning", hint="l5d-identity-issuer-cert-not-expiring-soon")
+    w.server.apply(w.issuer(*w.certificates.make("short", by="root", days=2)))
+    w.broken("issuer cert is valid for at least 60 days", "renew it", result="warning", hint="l5d-identity-issuer-cert-not-expiring-soon")
+    row_1_10(w, root)
     w.certificates.make("other")
     w.server.apply(w.issuer(*w.certificates.make("stranger", by="other")))
     w.broken("issuer cert is issued by the trust anchor", "not signed by any trust anchor", hint="l5d-identity-issuer-cert-issued-by-trust-anchor")
@@ -334,6 +349,175 @@ def data_plane(w):
     w.well("--proxy")
 
 
+def on_terminal(*argv):
+    """What a program writes to a terminal, standard output and standard error."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    out = b""
+    while True:
+        try:
+            block = os.read(ours, 65536)
+        except OSError:  # nobody holds the other end any more
+            break
+        if not block:
+            break
+        out += block
+    os.close(ours)
+    return process.wait(), out.decode().replace("\r\n", "\n")
+
+
+def terminal(w):
+    """On a terminal signs have colors, and one line tells what is waited for and goes; -o basic and others have no colors."""
+    code, text = on_terminal(w.tulle, "check", "--kubeconfig", w.server.admin)
+    assert code == 0 and text.startswith("kubernetes-api\n--------------\n\033[32m√\033[0m can initialize the client\n"), text
+    assert text.endswith("\nStatus check results are √\n"), text
+    for form in ("basic", "short", "json"):
+        code, text = on_terminal(w.tulle, "check", "-o", form, "--kubeconfig", w.server.admin)
+        assert code == 0 and "\033[3" not in text, text
+    w.status(False)
+    threading.Timer(2, w.status, (True,)).start()
+    code, text = on_terminal(w.tulle, "check", "--wait", "60s", "--kubeconfig", w.server.admin)
+    assert code == 0, text
+    waited = "\r\033[K… control plane replica sets are ready: replica sets are not ready"
+    assert waited in text and "\r\033[K\033[32m√\033[0m control plane replica sets are ready\n" in text, repr(text)
+    done = subprocess.run((w.tulle, "check", "--kubeconfig", w.server.admin), capture_output=True, text=True)
+    assert done.stderr == "" and "\033" not in done.stdout, done
+
+
+def gateway_api(w):
+    """Kinds of the Gateway API: none are needed, those that are there must be of a version that is read."""
+    def crd(*versions):
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": "httproutes.gateway.networking.k8s.io", "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api/pull/0"}},
+                "spec": {"group": "gateway.networking.k8s.io", "scope": "Namespaced", "names": {"kind": "HTTPRoute", "plural": "httproutes", "singular": "httproute"},
+                         "versions": [{"name": name, "served": True, "storage": i == 0, "schema": schema} for i, name in enumerate(versions)]}}
+    w.server.apply(crd("v1alpha2"))
+    description = "Gateway API kinds are of a version that is read"
+    w.broken(description, "httproutes.gateway.networking.k8s.io serves none of v1,v1beta1", "installGatewayAPI", hint="gateway-api-crd")
+    w.broken(description, flags=("--pre",))
+    w.server.kubectl("delete", "crd", "httproutes.gateway.networking.k8s.io", "--wait=true", "--timeout=30s")
+    w.server.apply(crd("v1"))
+    w.well()
+    assert w.report["categories"][2] == {"categoryName": "gateway-api-crd", "checks": [{"description": description, "result": "success"}]}, w.report["categories"][2]
+    w.server.kubectl("delete", "crd", "httproutes.gateway.networking.k8s.io", "--wait=true", "--timeout=30s")
+
+
+def extensions(w):
+    """A program for each labelled namespace is asked; one that is not there, or says nothing of use, is told of."""
+    w.server.kubectl("create", "namespace", "metrics")
+    w.server.kubectl("label", "namespace", "metrics", "linkerd.io/extension=hello")
+    w.broken("Linkerd extension command linkerd-hello exists", "linkerd-hello", "install its command line", result="warning", hint="extensions")
+    w.program("linkerd-hello", f"""echo "$@" > {w.path}/said
+if [ "$1" = check ]; then echo '{{"success": true, "categories": [{{"categoryName": "hello", "checks": [
+  {{"description": "is polite", "result": "success"}}, {{"description": "knows names", "hint": "https://example.org/#names", "error": "no name", "result": "warning"}}]}}]}}'; exit 0; fi
+echo "hello $2"; exit 3
+""")
+    w.broken("knows names", "no name", result="warning", flags=("--proxy",))
+    assert w.report["categories"][-1]["checks"][0] == {"description": "is polite", "result": "success"}, w.report["categories"][-1]
+    assert w.report["categories"][-1]["checks"][1]["hint"] == "https://example.org/#names"
+    with open(w.path + "/said", encoding="utf-8") as f:
+        assert f.read() == f"check --kubeconfig={w.server.admin} --proxy --wait=0s --output=json\n"
+    environment = {**os.environ, "PATH": f"{w.path}:{os.environ['PATH']}"}
+    text = subprocess.run((w.tulle, "check", "--kubeconfig", w.server.admin, "-o", "short"), capture_output=True, text=True, env=environment).stdout
+    assert text == "hello\n-----\n‼ knows names\n    no name\n    see https://example.org/#names for hints\n\nStatus check results are √\n", text
+    # The core is not well: extensions are asked all the same, as they may be why somebody looks.
+    with w.without("configmap", "linkerd-config", NS):
+        code, bad = w.check()
+        assert code == 1 and {"'linkerd-config' config map exists", "knows names"} <= set(bad), bad
+    code, bad = w.check("--crds")
+    assert code == 0 and not bad, bad
+    w.program("linkerd-hello", "echo no such thing >&2; exit 2\n")
+    w.broken("Running: linkerd-hello check", "ended with 2", "no such thing")
+    w.program("linkerd-hello", "echo '{\"success\": false, \"categories\": [{\"categoryName\": \"hello\", \"checks\": [{\"description\": \"is there\", \"error\": \"gone\", \"result\": \"error\"}]}]}'; exit 1\n")
+    w.broken("is there", "gone")
+    # Of no namespace, but it wants to be asked; and one that never says what it is.
+    w.program("linkerd-ever", "if [ \"$1\" = _extension-metadata ]; then echo '{\"name\": \"linkerd-ever\", \"checks\": \"always\"}'; else echo '{\"categories\": [{\"categoryName\": \"ever\", \"checks\": "
+              "[{\"description\": \"is asked\", \"error\": \"always\", \"result\": \"warning\"}]}]}'; fi\n")
+    w.program("linkerd-silent", "exec sleep 1000\n")
+    began = time.monotonic()
+    code, bad = w.check()
+    assert code == 1 and {"is asked", "is there"} == set(bad) and 4 < time.monotonic() - began < 20, (bad, time.monotonic() - began)
+    w.server.kubectl("label", "namespace", "metrics", "linkerd.io/extension-")
+    w.broken("is asked", "always", result="warning")
+    # Its other commands, too.
+    w.program("linkerd-hello", "echo \"hello $2\"; exit 3\n")
+    done = subprocess.run((w.tulle, "hello", "to", "you"), capture_output=True, text=True, env=environment)
+    assert done.returncode == 3 and done.stdout == "hello you\n", done
+    done = subprocess.run((w.tulle, "helo"), capture_output=True, text=True, env=environment)
+    assert done.returncode == 64, done
+    for name in ("hello", "ever", "silent"):
+        os.remove(f"{w.path}/linkerd-{name}")
+    w.well()
+
+
+def high_availability(w):
+    """With highAvailability: two replicas, and an injector that does not hold kube-system up."""
+    with w.values(highAvailability=True):
+        w.server.patch_status("deploy", NS, "linkerd-control-plane", {"replicas": 1, "availableReplicas": 1, "readyReplicas": 1})
+        w.broken("multiple replicas of control plane pods", "linkerd-control-plane: 1 available", result="warning", hint="l5d-control-plane-replicas")
+        w.server.patch_status("deploy", NS, "linkerd-control-plane", {"replicas": 2, "availableReplicas": 2, "readyReplicas": 2})
+        w.well()
+        assert [c["description"] for category in w.report["categories"] if category["categoryName"] == "linkerd-ha-checks" for c in category["checks"]] == [
+            "multiple replicas of control plane pods", "pod injection disabled on kube-system"], w.report
+        name = "linkerd-proxy-injector-webhook-config"
+        entries = json.loads(w.server.kubectl("get", "mutatingwebhookconfiguration", name, "-o", "json"))["webhooks"]
+
+        def entry(failure, *more):
+            selector = {"matchExpressions": [{"key": "config.linkerd.io/admission-webhooks", "operator": "NotIn", "values": ["disabled"]}, *more]}
+            w.server.kubectl("patch", "mutatingwebhookconfiguration", name, "--type=json", "-p", json.dumps(
+                [{"op": "replace", "path": "/webhooks/2/failurePolicy", "value": failure}, {"op": "replace", "path": "/webhooks/2/namespaceSelector", "value": selector}]))
+        entry("Fail", *entries[2]["namespaceSelector"]["matchExpressions"][1:])
+        w.well()
+        entry("Fail")
+        told = ("kubectl label namespace kube-system config.linkerd.io/admission-webhooks=disabled", "excludedNamespaces")
+        w.broken("pod injection disabled on kube-system", *told, result="warning", hint="l5d-injection-disabled")
+        w.server.kubectl("label", "namespace", "kube-system", "config.linkerd.io/admission-webhooks=disabled")
+        w.well()
+        w.server.kubectl("label", "namespace", "kube-system", "config.linkerd.io/admission-webhooks-")
+        entry("Ignore")
+        w.well()
+        entry("Ignore", *entries[2]["namespaceSelector"]["matchExpressions"][1:])
+    w.well()
+    assert "linkerd-ha-checks" not in [c["categoryName"] for c in w.report["categories"]]
+
+
+def cni(w):
+    """The CNI plugin: looked at with cniEnabled, and with --pre --linkerd-cni-enabled; each part is named that is not there."""
+    ns = "linkerd-cni"
+    meta = {"name": "linkerd-cni", "namespace": ns}
+    template = {"metadata": {"labels": {"k8s-app": "linkerd-cni"}}, "spec": {"containers": [{"name": "install-cni", "image": "i"}]}}
+    rbac = "rbac.authorization.k8s.io"
+    w.server.kubectl("create", "namespace", ns)
+    objects = (
+        ("cni plugin ConfigMap exists", "cni-plugin-cm-exists", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": "linkerd-cni-config"}}),
+        ("cni plugin ClusterRole exists", "cni-plugin-cr-exists", {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": "linkerd-cni"}, "rules": []}),
+        ("cni plugin ClusterRoleBinding exists", "cni-plugin-crb-exists", {
+            "apiVersion": f"{rbac}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "linkerd-cni"}, "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "linkerd-cni"},
+            "subjects": [{"kind": "ServiceAccount", **meta}]}),
+        ("cni plugin ServiceAccount exists", "cni-plugin-sa-exists", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}),
+        ("cni plugin DaemonSet exists", "cni-plugin-ds-exists", {
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta, "spec": {"selector": {"matchLabels": {"k8s-app": "linkerd-cni"}}, "template": template}}))
+    with w.values(cniEnabled=True):
+        for description, hint, made in objects:
+            w.broken(description, made["metadata"]["name"], "cniEnabled", ns, hint=hint)
+            code, bad = w.check("--pre", "--linkerd-cni-enabled")
+            assert code == 1 and description in bad, bad
+            w.server.apply(made)
+        ready = "cni plugin pod is running on all nodes"
+        w.server.patch_status("ds", ns, "linkerd-cni", {"currentNumberScheduled": 2, "desiredNumberScheduled": 2, "numberMisscheduled": 0, "numberReady": 1})
+        w.broken(ready, "1 of 2 pods are ready", hint="cni-plugin-ready")
+        w.broken("cni plugin ConfigMap exists", "namespace elsewhere", flags=("--cni-namespace", "elsewhere"))
+        w.server.patch_status("ds", ns, "linkerd-cni", {"currentNumberScheduled": 2, "desiredNumberScheduled": 2, "numberMisscheduled": 0, "numberReady": 2})
+        w.well()
+        assert len(next(c for c in w.report["categories"] if c["categoryName"] == "linkerd-cni-plugin")["checks"]) == 6, w.report
+        code, bad = w.check("--pre", "--linkerd-cni-enabled")
+        assert ready not in bad, bad
+    w.well()
+    assert "linkerd-cni-plugin" not in [c["categoryName"] for c in w.report["categories"]]
+
+
 METRICS = """# HELP response_total …
 response_total{{direction="inbound",tls="true",classification="success"}} {n}
 response_latency_ms_bucket{{direction="inbound",le="5"}} {n}
@@ -404,7 +588,7 @@ def proxies(w):
     assert "complete -c linkerd" in run(link, "completion", "fish")
 
 
-CASES = [before, healthy, unreachable, parts, certificates, pods, data_plane, proxies]
+CASES = [before, healthy, unreachable, terminal, gateway_api, parts, certificates, pods, extensions, high_availability, cni, data_plane, proxies]
 
 
 def inside(binaries):

@@ -256,10 +256,30 @@ def contradictions_are_refused(w):
         for chart in ("linkerd-control-plane", "linkerd2"):
             errors = w.helm.refusal(chart, values)
             assert told in errors, errors
-    for chart in ("linkerd-crds", "linkerd2"):
-        for values in ({"installGatewayAPI": True}, {"enableTlsRoutes": True}):
-            assert "kubectl apply -f" in w.helm.refusal(chart, values)
-        w.helm.template(chart, {"installGatewayAPI": True, "enableHttpRoutes": False, "enableTlsRoutes": False, "enableTcpRoutes": False})
+
+
+def kinds_of_the_gateway_api_are_those_that_are_published(w):
+    """From the folder, from the packed chart, from the umbrella: which kinds, which versions, marked to be kept; without them a command."""
+    run(os.path.join(TOP, "tools/fetch-gateway-api"))
+    http, tls, tcp = {"httproutes", "grpcroutes"}, {"tlsroutes"}, {"tcproutes"}
+    for path in (*(os.path.join(CHARTS, chart) for chart in ("linkerd-crds", "linkerd2")), *map(w.helm.package, ("linkerd-crds", "linkerd2"))):
+        for values, wanted in (({}, set()), ({"installGatewayAPI": True}, http | tls | tcp), ({"enableHttpRoutes": True}, http), ({"enableTlsRoutes": True, "enableTcpRoutes": True}, tls | tcp),
+                               ({"installGatewayAPI": True, "enableHttpRoutes": False, "enableTcpRoutes": False}, tls)):
+            made = {name.partition(".")[0]: one for (kind, name), one in objects(w.helm.template(path, values)).items() if name.endswith(".gateway.networking.k8s.io")}
+            assert set(made) == wanted, (path, values, set(made))
+            for one in made.values():
+                about = one["metadata"]["annotations"]
+                assert about["helm.sh/resource-policy"] == "keep" and about["gateway.networking.k8s.io/bundle-version"] == "v1.1.1", about
+                assert about["linkerd.io/created-by"].startswith("linkerd/helm ") and one["metadata"]["labels"] == {"linkerd.io/control-plane-ns": "linkerd"}, one["metadata"]
+            versions = {plural: [(v["name"], v["storage"]) for v in one["spec"]["versions"] if v["served"]] for plural, one in made.items()}
+            published = {"httproutes": [("v1", True), ("v1beta1", False)], "grpcroutes": [("v1", True), ("v1alpha2", False)], "tlsroutes": [("v1alpha2", True)], "tcproutes": [("v1alpha2", True)]}
+            assert versions == {plural: published[plural] for plural in wanted}, versions
+    without = f"{w.helm.folder}/without/linkerd-crds"
+    shutil.copytree(os.path.join(CHARTS, "linkerd-crds"), without, ignore=shutil.ignore_patterns("gateway-api"))
+    for values in ({"installGatewayAPI": True}, {"enableTlsRoutes": True}):
+        told = w.helm.refusal(without, values)
+        assert "kubectl apply -f" in told and "tools/fetch-gateway-api" in told, told
+    w.helm.template(without, {"installGatewayAPI": True, "enableHttpRoutes": False, "enableTlsRoutes": False, "enableTcpRoutes": False})
 
 
 def numbers_do_where_text_holds_them(w):
@@ -357,6 +377,13 @@ def an_api_server_takes_them(w):
         w.helm.ok("uninstall", release, "-n", "linkerd")
     kinds = "crd,clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration"
     until("nothing is left", lambda: not w.server.kubectl("get", kinds, "-o", "name", "-l", "linkerd.io/control-plane-ns"), 150)
+    # Kinds of the Gateway API stay, and a later release takes them over.
+    for _ in range(2):
+        w.helm.ok("install", "linkerd-crds", crds, "-n", "linkerd", values={"installGatewayAPI": True})
+        w.helm.ok("uninstall", "linkerd-crds", "-n", "linkerd")
+        kept = {f"customresourcedefinition.apiextensions.k8s.io/{plural}.gateway.networking.k8s.io" for plural in ("grpcroutes", "httproutes", "tcproutes", "tlsroutes")}
+        until("only those are left", lambda: set(w.server.kubectl("get", kinds, "-o", "name", "-l", "linkerd.io/control-plane-ns").split()) == kept, 150)
+    w.server.kubectl("delete", *kept)
     packaged = w.helm.package("linkerd2")
     w.helm.ok("install", "linkerd2", packaged, "-n", "default", values=merged(ISSUER, {"namespace": "mesh", "installNamespace": True}))
     w.helm.ok("upgrade", "linkerd2", os.path.join(CHARTS, "linkerd2"), "-n", "default", values=merged(ISSUER, {"namespace": "mesh", "controllerReplicas": 2}))
@@ -388,6 +415,7 @@ class World:
 
 
 CASES = [lint_finds_nothing, rendered_twice_it_is_the_same, every_value_does_something, wrong_types_are_refused_by_name, contradictions_are_refused,
+         kinds_of_the_gateway_api_are_those_that_are_published,
          numbers_do_where_text_holds_them, the_roles_share_one_pod, monitors_select_as_linkerds_do, the_umbrella_is_the_two_charts, old_keys_are_those_of_today,
          unknown_values_are_warned_of_at_every_depth, an_api_server_takes_them]
 

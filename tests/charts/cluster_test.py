@@ -14,7 +14,7 @@ import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "apiserver"))
-from apiserver import ApiServer, Pki, until  # noqa: E402
+from apiserver import ApiServer, Certificates, Pki, until  # noqa: E402
 
 BIN = sys.argv[1]
 
@@ -25,6 +25,7 @@ class World:
         program = subprocess.run([build, "kube-node"], check=True, capture_output=True, text=True).stdout.split()[1]
         self.server = ApiServer(program, Pki(os.path.join(folder, "pki")), os.path.join(folder, "server"))
         self.server.start()
+        self.certificates = Certificates(os.path.join(folder, "certificates"))
 
     def tulle(self, *args, status=0):
         done = subprocess.run((os.path.join(BIN, "tulle"), *args, "--kubeconfig", self.server.admin), capture_output=True, text=True)
@@ -52,8 +53,45 @@ def story(world):
         done = subprocess.run((os.path.join(BIN, "tulle"), "install", "--kubeconfig", "/nowhere"), capture_output=True, text=True)
         assert done.returncode == 1 and "--ignore-cluster" in done.stderr, done.stderr
 
+    def verifies_what_others_bring():
+        """With --identity-external-issuer the Secret, with --identity-external-ca the ConfigMap, if they are there."""
+        world.apply(world.tulle("install", "--crds", "--set", "installGatewayAPI=true").stdout)
+        world.server.kubectl("create", "namespace", "brought")
+        certificates = world.certificates
+        san = "DNS:identity.brought.cluster.local"
+        root, _ = certificates.make("root")
+        other, _ = certificates.make("other")
+        issuer = certificates.make("issuer", by="root", san=san)
+        external = ("install", "-L", "brought", "--identity-external-issuer")
+        where = "Secret brought/linkerd-identity-issuer"
+
+        def bring(certificate, key, anchors):
+            world.server.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "linkerd-identity-issuer", "namespace": "brought"},
+                                "stringData": {"tls.crt": certificate, "tls.key": key, "ca.crt": anchors}})
+
+        assert f"{where} is not there yet" in world.tulle(*external).stderr
+        bring(*issuer, other)
+        done = world.tulle(*external, status=1)
+        assert done.stdout == "" and f"{where}, tls.crt is not signed by any trust anchor" in done.stderr and f"{where}, ca.crt" in done.stderr, done.stderr
+        with open(certificates.path("given"), "w", encoding="utf-8") as f:
+            f.write(root)
+        done = world.tulle(*external, "--identity-trust-anchors-file", certificates.path("given"))
+        assert "linkerd-identity" not in done.stderr and "kind: Deployment" in done.stdout, done.stderr
+        bring(*certificates.make("ended", by="root", san=san, days=-1), root)
+        assert "tls.crt ended on" in world.tulle(*external, status=1).stderr
+        bring(*issuer, root)
+        done = world.tulle(*external)
+        assert "linkerd-identity" not in done.stderr and "kind: Deployment" in done.stdout, done.stderr
+        files = ("install", "-L", "brought", "--identity-external-ca", "--identity-issuer-certificate-file", certificates.path("issuer.crt"),
+                 "--identity-issuer-key-file", certificates.path("issuer.key"))
+        where = "ConfigMap brought/linkerd-identity-trust-roots"
+        assert f"{where} is not there yet" in world.tulle(*files).stderr
+        for anchors, status in ((other, 1), (other + root, 0)):
+            world.server.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "linkerd-identity-trust-roots", "namespace": "brought"}, "data": {"ca-bundle.crt": anchors}})
+            done = world.tulle(*files, status=status)
+            assert (f"{where}, ca-bundle.crt" in done.stderr) == (status != 0), done.stderr
+
     def installs():
-        world.apply(world.tulle("install", "--crds").stdout)
         done = world.tulle("install", "--set", "controllerReplicas=2")
         world.apply(done.stdout)
         names = world.server.kubectl("-n", "linkerd", "get", "deploy,secret,configmap", "-o", "name")
@@ -122,8 +160,11 @@ def story(world):
             until("nothing is left", gone, 150)
         except AssertionError as e:
             raise AssertionError(f"{left}: {world.server.kubectl('get', 'crds', '-o', 'jsonpath={.items[*].status.conditions} {.items[*].metadata}')}") from e
+        # Marked to be kept: neither uninstall nor prune ever named them.
+        assert world.server.kubectl("get", "crd", "-o", "name", "-l", "linkerd.io/control-plane-ns").split() == [
+            f"customresourcedefinition.apiextensions.k8s.io/{plural}.gateway.networking.k8s.io" for plural in ("grpcroutes", "httproutes", "tcproutes", "tlsroutes")]
 
-    return [no_crds, not_reachable, installs, twice, upgrades, prunes, refuses_while_used, uninstalls]
+    return [no_crds, not_reachable, verifies_what_others_bring, installs, twice, upgrades, prunes, refuses_while_used, uninstalls]
 
 
 def main():

@@ -16,11 +16,17 @@ import traceback
 import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "apiserver"))
+from apiserver import Certificates  # noqa: E402 - after the path is known
+
 CHARTS = os.path.join(HERE, "../../charts")
 KUBE = "v1.34.0"
-CA = "-----BEGIN CERTIFICATE-----\nMIIBabc+/=\nc2Vjb25k\n-----END CERTIFICATE-----\n"
-KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcabc+/=\n-----END EC PRIVATE KEY-----\n"
 BIN = sys.argv[1]
+FOLDER = tempfile.TemporaryDirectory()
+CERTIFICATES = Certificates(FOLDER.name + "/certificates")
+SAN = "DNS:identity.linkerd.cluster.local"
+CA, _ = CERTIFICATES.make("root", days=3650)
+CERTIFICATE, KEY = CERTIFICATES.make("issuer", by="root", san=SAN)
 
 
 def helm_program():
@@ -160,7 +166,7 @@ SINGLE = [
 ]
 
 ISSUER = f"identityTrustAnchorsPEM: |\n{''.join('  ' + line + chr(10) for line in CA.splitlines())}" + \
-    f"identity:\n  issuer:\n    tls:\n      crtPEM: |\n{''.join('        ' + line + chr(10) for line in CA.splitlines())}" + \
+    f"identity:\n  issuer:\n    tls:\n      crtPEM: |\n{''.join('        ' + line + chr(10) for line in CERTIFICATE.splitlines())}" + \
     f"      keyPEM: |\n{''.join('        ' + line + chr(10) for line in KEY.splitlines())}"
 
 FILES = {
@@ -223,7 +229,7 @@ def test_ha(folder):
 
 
 def test_flags_of_linkerd(folder):
-    for name, content in (("ca", CA), ("crt", CA), ("key", KEY)):
+    for name, content in (("ca", CA), ("crt", CERTIFICATE), ("key", KEY)):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
             f.write(content)
     wanted = tulle("install", "--ignore-cluster", "--set-file", f"identityTrustAnchorsPEM={folder}/ca,identity.issuer.tls.crtPEM={folder}/crt,identity.issuer.tls.keyPEM={folder}/key",
@@ -235,7 +241,8 @@ def test_flags_of_linkerd(folder):
 
 
 def test_crds(_):
-    for args, status in (([], 0), (["--set", "installGatewayAPI=false"], 0), (["--set", "enableHttpRoutes=true"], 1)):
+    for args, status in (([], 0), (["--set", "installGatewayAPI=false"], 0), (["--set", "enableHttpRoutes=true"], 0), (["--set", "installGatewayAPI=true"], 0),
+                         (["--set", "installGatewayAPI=true,enableHttpRoutes=false"], 0), (["--set", "installGatewayAPI=5"], 1)):
         wanted, got = helm("linkerd-crds", *args), tulle("install", "--crds", "--ignore-cluster", *args)
         assert wanted.returncode == got.returncode == status, wanted.stderr + got.stderr
         same(said_by_cli(wanted.stdout), got.stdout, f"crds {args}")
@@ -358,12 +365,88 @@ def test_upgrade(folder):
     files = files_in(folder)
     first = tulle("install", "--ignore-cluster", "-f", files["issuer.yaml"])
     assert first.returncode == 0, first.stderr
-    other = CA.replace("abc", "xyz")
-    for content, flags, status in ((other, [], 1), (other, ["--force"], 0), (CA + other, [], 0)):
+    other, _ = CERTIFICATES.make("other")
+    CERTIFICATES.make("others", by="other", san=SAN)
+    issuer = [word for flag, end in (("certificate", "crt"), ("key", "key")) for word in (f"--identity-issuer-{flag}-file", CERTIFICATES.path(f"others.{end}"))]
+    for content, flags, status in ((other, issuer, 1), (other, ["--force", *issuer], 0), (CA + other, [], 0), (CA + other, issuer, 0)):
         with open(os.path.join(folder, "new"), "w", encoding="utf-8") as f:
             f.write(content)
         got = tulle("upgrade", "--from-manifests", "-", "--identity-trust-anchors-file", f"{folder}/new", *flags, text=first.stdout)
         assert got.returncode == status, f"{flags}: {got.stderr}"
+    # An issuer that the new anchors do not lead to is no more of use than one that is new.
+    got = tulle("upgrade", "--from-manifests", "-", "--force", "--identity-trust-anchors-file", CERTIFICATES.path("other.crt"), text=first.stdout)
+    assert got.returncode == 1 and got.stdout == "" and "not signed by any trust anchor" in got.stderr, got.stderr
+
+
+def given(anchors="root", issuer="issuer", key=None):
+    """The same three files as flags, as files of values, and in a file of values."""
+    paths = {"anchors": CERTIFICATES.path(anchors + ".crt"), "certificate": CERTIFICATES.path(issuer + ".crt"), "key": CERTIFICATES.path((key or issuer) + ".key")}
+    values = {"identityTrustAnchorsPEM": paths["anchors"], "identity.issuer.tls.crtPEM": paths["certificate"], "identity.issuer.tls.keyPEM": paths["key"]}
+    yield (["--identity-trust-anchors-file", paths["anchors"], "--identity-issuer-certificate-file", paths["certificate"], "--identity-issuer-key-file", paths["key"]],
+           {"identityTrustAnchorsPEM": f"--identity-trust-anchors-file {paths['anchors']}", "identity.issuer.tls.crtPEM": f"--identity-issuer-certificate-file {paths['certificate']}",
+            "identity.issuer.tls.keyPEM": f"--identity-issuer-key-file {paths['key']}"})
+    yield ([word for value, path in values.items() for word in ("--set-file", f"{value}={path}")], {value: f"--set-file {value}={path}" for value, path in values.items()})
+    text = {value: open(path, encoding="utf-8").read() for value, path in values.items()}
+    made = CERTIFICATES.path("values.yaml")
+    with open(made, "w", encoding="utf-8") as f:
+        yaml.safe_dump({"identityTrustAnchorsPEM": text["identityTrustAnchorsPEM"], "identity": {"issuer": {"tls": {
+            "crtPEM": text["identity.issuer.tls.crtPEM"], "keyPEM": text["identity.issuer.tls.keyPEM"]}}}}, f)
+    yield ["--values", made], {value: f"--values {made}" for value in values}
+
+
+CRT, KEYS, ANCHORS = "identity.issuer.tls.crtPEM", "identity.issuer.tls.keyPEM", "identityTrustAnchorsPEM"
+
+
+def test_issuer(_):
+    """What is given is verified: each refusal names the value, where it came from and what to do, and nothing is printed."""
+    c = CERTIFICATES
+    c.make("stranger-root")
+    c.make("stranger", by="stranger-root", san=SAN)
+    c.make("ended", by="root", days=-1, san=SAN)
+    c.make("leaf", by="root", ca=False, san=SAN)
+    c.make("rsa", by="root", san=SAN, kind=("rsa:2048",))
+    c.make("old-root", days=-1)
+    c.make("brief", by="root", days=2, san=SAN)
+    c.make("named", by="root", san="DNS:identity.linkerd.example.org")
+    for name, text in (("broken.crt", "no certificate"), ("broken.key", "no key"), ("swapped.crt", KEY), ("swapped.key", CERTIFICATE)):
+        with open(c.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+    for arguments, value, words in (
+            ({"issuer": "stranger"}, CRT, ["not signed by any trust anchor", "put its root into"]), ({"anchors": "stranger-root"}, CRT, ["not signed by any trust anchor"]),
+            ({"issuer": "ended"}, CRT, ["ended on", "renew it"]), ({"issuer": "leaf"}, CRT, ["isCA: true"]), ({"issuer": "rsa"}, CRT, ["RSA 2048", "use ECDSA P-256"]),
+            ({"key": "stranger"}, KEYS, ["do not belong together"]), ({"anchors": "old-root"}, ANCHORS, ["ended on", "replace it"]),
+            ({"anchors": "broken"}, ANCHORS, ["cannot be read as PEM"]), ({"issuer": "broken"}, CRT, ["cannot be read as PEM"]), ({"key": "broken"}, KEYS, ["private key cannot be read"]),
+            ({"issuer": "swapped"}, CRT, ["are the two swapped"])):
+        for flags, sources in given(**arguments):
+            got = tulle("install", "--ignore-cluster", *flags)
+            assert got.returncode == 1 and got.stdout == "", (flags, got.returncode)
+            for word in (f"{value} ({sources[value]})", *words):
+                assert word in got.stderr, f"{word} is not in: {got.stderr}"
+            assert KEY.splitlines()[1] not in got.stderr, got.stderr
+    for arguments, words in (({"issuer": "brief"}, ["warning: ", CRT, "will expire on"]), ({"issuer": "named"}, ["is for identity.linkerd.example.org, not for identity.linkerd.cluster.local"])):
+        for flags, _ in given(**arguments):
+            got = tulle("install", "--ignore-cluster", *flags)
+            assert got.returncode == 0 and all(word in got.stderr for word in words), got.stderr
+    flags = next(given(issuer="named"))[0]
+    assert tulle("install", "--ignore-cluster", "--cluster-domain", "example.org", *flags).stderr == ""
+    # With others to bring the issuer, there is none to give; anchors are verified all the same.
+    got = tulle("install", "--ignore-cluster", "--identity-external-issuer", *next(given())[0])
+    assert got.returncode == 1 and got.stdout == "" and "--identity-external-issuer" in got.stderr and CRT in got.stderr, got.stderr
+    anchors = ["--identity-external-issuer", "--identity-trust-anchors-file"]
+    assert tulle("install", "--ignore-cluster", *anchors, c.path("root.crt")).returncode == 0
+    got = tulle("install", "--ignore-cluster", *anchors, c.path("old-root.crt"))
+    assert got.returncode == 1 and ANCHORS in got.stderr and "ended on" in got.stderr, got.stderr
+    # With anchors of others nothing is known of where the issuer leads.
+    assert tulle("install", "--ignore-cluster", "--identity-external-ca", *next(given(issuer="stranger"))[0]).returncode == 0
+    # What an installation has already does not keep it from its next version.
+    old = tulle("install", "--ignore-cluster", *next(given(issuer="brief"))[0])
+    with open(c.path("offset"), "w", encoding="utf-8") as f:
+        f.write(str(3 * 86400))
+    later = {**os.environ, "TULLE_CLOCK_OFFSET_FILE": c.path("offset")}
+    for flags, status, word in (([], 0, "warning: identity.issuer.tls.crtPEM ended on"), (next(given(issuer="brief", anchors="root"))[0][:2], 0, "ended on"),
+                                (next(given(issuer="ended"))[0], 1, "--identity-issuer-certificate-file")):
+        got = subprocess.run((os.path.join(BIN, "tulle"), "upgrade", "--from-manifests", "-", *flags), input=old.stdout, capture_output=True, text=True, env=later)
+        assert got.returncode == status and word in got.stderr and (got.stdout == "") == (status != 0), (flags, got.stderr)
 
 
 def main():
