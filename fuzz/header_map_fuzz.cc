@@ -27,7 +27,8 @@ class Input {
     return out;
   }
   std::string_view text() {
-    const std::size_t n = std::min<std::size_t>(byte() % 64U, left_.size());
+    const std::size_t wanted = byte() % 64U;  // in a statement of its own: it shortens what is left
+    const std::size_t n = std::min(wanted, left_.size());
     const std::string_view out = as_text(left_.first(n));
     left_ = left_.subspan(n);
     return out;
