@@ -54,15 +54,16 @@ void ControlClient::note_heard() noexcept {
 }
 
 void ControlClient::ask() {
-  if (asked_.exchange(true)) return;
-  loop_.post([this] { scope_.spawn(probe()); });
+  if (asked_.fetch_add(1) == 0) loop_.post([this] { scope_.spawn(probe()); });
 }
 
 net::Task<void> ControlClient::probe() {
-  if (connection_) connection_->ping();
-  co_await net::sleep_for(loop_, 500ms);
-  note_heard();
-  asked_.store(false);
+  // Whoever asks while an answer is on its way needs one that comes later: once more, for all of them together.
+  for (std::uint32_t asked = asked_.load(); asked != 0; asked = asked_.fetch_sub(asked) - asked) {
+    if (connection_) connection_->ping();
+    co_await net::sleep_for(loop_, 250ms);
+    note_heard();
+  }
 }
 
 net::Task<void> ControlClient::keep_connected() {

@@ -61,7 +61,7 @@ class ControlClient final : public http::Client {
   Backoff backoff_;
   std::shared_ptr<h2::ClientConnection> connection_;
   std::atomic<std::int64_t> heard_ns_{0};
-  std::atomic<bool> asked_{false};
+  std::atomic<std::uint32_t> asked_{0};  // since the last probe began
   std::atomic<bool> away_{false};
   net::Signal connected_;
   net::Signal wanted_;
