@@ -10,6 +10,7 @@
 #include "lib/k8s/json_source.h"
 #include "lib/k8s/json_writer.h"
 #include "lib/k8s/manifest.h"
+#include "lib/k8s/metadata.h"
 #include "lib/k8s/write.h"
 
 namespace tulle::control {
@@ -20,13 +21,6 @@ constexpr Duration kLook = 1s;  // at the values and the anchors
 constexpr std::size_t kMaxTelling = 64;
 constexpr std::string_view kManager = "tulle-control";
 
-struct Named {
-  k8s::ObjectMeta metadata;
-};
-template <typename V>
-void describe(V& v, Named& x) {
-  v.field("metadata", x.metadata);
-}
 struct Versioned {
   std::string version;
 };
@@ -60,16 +54,6 @@ std::optional<T> read_json(std::string_view json) {
   return out;
 }
 
-// The server's failure as one of ours; `where` is a literal.
-Error error_of(const k8s::ApiStatus& status, std::string_view where) {
-  switch (status.code) {
-    case 404: return {Errc::NotFound, where};
-    case 409:
-    case 422: return {Errc::Refused, where};  // a JSON Patch whose test fails is 422
-    default: return {Errc::Unavailable, where};
-  }
-}
-
 // Kinds that own pods, as events and look-ups know them.
 struct OwnerKind {
   std::string_view lower, kind, api_version;
@@ -98,11 +82,6 @@ k8s::Resource configuration_resource(std::string_view kind) {
           "v1", false};
 }
 
-k8s::ApiRequest metadata_only(k8s::ApiRequest request) {
-  request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
-  return request;
-}
-
 }  // namespace
 
 // --- the cluster ---------------------------------------------------------------------------------
@@ -122,13 +101,7 @@ KubernetesCluster::KubernetesCluster(k8s::ApiClient& client, const Index& index,
 net::Task<Result<k8s::ObjectMeta>> KubernetesCluster::find_namespace(std::string name) {
   if (const k8s::Namespace* const known = View(index_).name_space(name)) co_return known->meta;
   const k8s::ObjectPath path{k8s::kNamespaces, {}, name, {}, {}};
-  k8s::ApiRequest request = metadata_only(k8s::get(path));
-  const Deadline by = client_.loop().after(kPatience);
-  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return error_of(response.status, "find the namespace");
-  auto read = read_json<Named>(response.body);
-  if (!read) co_return Error{Errc::Invalid, "read the namespace"};
-  co_return std::move(read->metadata);
+  co_return co_await k8s::read_metadata(client_, path, "find the namespace", client_.loop().after(kPatience));
 }
 
 net::Task<Result<std::vector<k8s::OwnerReference>>> KubernetesCluster::find_owners(std::string kind, std::string ns,
@@ -136,13 +109,9 @@ net::Task<Result<std::vector<k8s::OwnerReference>>> KubernetesCluster::find_owne
   const OwnerKind* const known = owner_kind(kind);
   if (known == nullptr) co_return Error{Errc::Unsupported, "find the owners of this kind"};
   const k8s::ObjectPath path{known->resource, ns, name, {}, {}};
-  k8s::ApiRequest request = metadata_only(k8s::get(path));
-  const Deadline by = client_.loop().after(kPatience);
-  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return error_of(response.status, "find the owner");
-  auto read = read_json<Named>(response.body);
-  if (!read) co_return Error{Errc::Invalid, "read the owner"};
-  co_return read->metadata.owners.get();
+  const auto read = co_await k8s::read_metadata(client_, path, "find the owner", client_.loop().after(kPatience));
+  if (!read) co_return read.error();
+  co_return read->owners.get();
 }
 
 // An Event needs its object's uid to be shown with it.
@@ -150,12 +119,9 @@ net::Task<void> KubernetesCluster::record(std::string ns, inject::Owner owner, s
   const OwnerKind* const kind = owner_kind(owner.kind);
   if (kind == nullptr || owner.name.empty()) co_return;
   const k8s::ObjectPath path{kind->resource, ns, owner.name, {}, {}};
-  k8s::ApiRequest request = metadata_only(k8s::get(path));
-  const Deadline by = client_.loop().after(kPatience);
-  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  const auto read = response.ok() ? read_json<Named>(response.body) : std::nullopt;
+  const auto read = co_await k8s::read_metadata(client_, path, "find the owner", client_.loop().after(kPatience));
   if (!read) co_return;
-  const k8s::EventTarget target{std::string(kind->api_version), std::string(kind->kind), ns, owner.name, read->metadata.uid};
+  const k8s::EventTarget target{std::string(kind->api_version), std::string(kind->kind), ns, owner.name, read->uid};
   events_.record(target, k8s::EventRecorder::Type::Normal, reason, message);
 }
 
@@ -220,7 +186,7 @@ net::Task<Result<WebhookStore::Secret>> KubernetesWebhookStore::read_secret(std:
   k8s::ApiRequest request = k8s::get(path);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return error_of(response.status, "read the Secret of a webhook");
+  if (!response.ok()) co_return k8s::error_of(response.status, "read the Secret of a webhook");
   const auto read = read_json<SecretObject>(response.body);
   if (!read) co_return Error{Errc::Invalid, "read the Secret of a webhook"};
   Secret out;
@@ -264,7 +230,7 @@ net::Task<Result<void>> KubernetesWebhookStore::write_secret(std::string name, S
   k8s::ApiRequest request = exists ? k8s::replace(path, json.take()) : k8s::create(path, json.take());
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return error_of(response.status, "write the Secret of a webhook");
+  if (!response.ok()) co_return k8s::error_of(response.status, "write the Secret of a webhook");
   co_return Result<void>();
 }
 
@@ -274,7 +240,7 @@ net::Task<Result<inject::Value>> KubernetesWebhookStore::read_configuration(std:
   k8s::ApiRequest request = k8s::get(path);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return error_of(response.status, "read the configuration of a webhook");
+  if (!response.ok()) co_return k8s::error_of(response.status, "read the configuration of a webhook");
   std::string problem;
   auto value = inject::parse_json(response.body, problem);
   if (!value) co_return Error{Errc::Invalid, "read the configuration of a webhook"};
@@ -287,7 +253,7 @@ net::Task<Result<void>> KubernetesWebhookStore::patch_configuration(std::string 
   k8s::ApiRequest request = k8s::json_patch(path, std::move(patch), kManager);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return error_of(response.status, "patch the configuration of a webhook");
+  if (!response.ok()) co_return k8s::error_of(response.status, "patch the configuration of a webhook");
   co_return Result<void>();
 }
 

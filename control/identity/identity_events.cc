@@ -2,24 +2,14 @@
 #include "control/identity/identity_events.h"
 
 #include "lib/base/text.h"
-#include "lib/k8s/json_source.h"
-#include "lib/k8s/manifest.h"
-#include "lib/k8s/objects.h"
-#include "lib/k8s/write.h"
+#include "lib/k8s/metadata.h"
+#include "lib/k8s/resource.h"
 
 namespace tulle::control {
 namespace {
 
 constexpr Duration kPatience = 10s;
 constexpr std::size_t kMaxEarly = 16;
-
-struct OnlyMetadata {
-  k8s::ObjectMeta meta;
-};
-template <typename V>
-void describe(V& v, OnlyMetadata& x) {
-  v.field("metadata", x.meta);
-}
 
 }  // namespace
 
@@ -57,15 +47,8 @@ void IdentityEvents::tell(Type type, std::string_view reason, std::string messag
 
 net::Task<void> IdentityEvents::run() {
   const k8s::ObjectPath path{k8s::kDeployments, target_.ns, target_.name, {}, {}};
-  k8s::ApiRequest request = k8s::get(path);
-  const Deadline by = client_.loop().after(kPatience);
-  const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
   // Without a uid an Event is still there, only `describe` does not show it.
-  OnlyMetadata found;
-  k8s::JsonSource source(response.body, k8s::JsonSource::Skipping::Unparsed);
-  if (response.ok() && source.next_document() && !k8s::decode(source, found)) {
-    target_.uid = found.meta.uid;
-  }
+  if (auto found = co_await k8s::read_metadata(client_, path, "find the Deployment", client_.loop().after(kPatience))) target_.uid = found->uid;
   located_ = true;
   for (Early& event : std::exchange(early_, {})) {
     events_.record(target_, event.type, event.reason, event.message);

@@ -5,6 +5,7 @@
 
 #include "lib/k8s/decoder.h"
 #include "lib/k8s/json_source.h"
+#include "lib/k8s/metadata.h"
 #include "lib/k8s/watch_event.h"
 
 namespace tulle::k8s {
@@ -86,10 +87,7 @@ std::string Reflector::query(std::string_view more) const {
 }
 
 std::string Reflector::accept(std::string_view kind) const {
-  // Whoever cannot reduce objects (few can not) may send them whole.
-  return options_.metadata_only
-             ? concat("application/json;as=", kind, ";g=meta.k8s.io;v=v1,application/json")
-             : std::string("application/json");
+  return options_.metadata_only ? accept_metadata(kind) : std::string("application/json");
 }
 
 net::Task<void> Reflector::run() {
