@@ -138,6 +138,7 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     lease.ns = options_.mesh.controller_namespace;
     lease.name = "linkerd-control-plane-write";
     lease.identity = own_pod(options_);
+    lease.owner = [this] { return owner_->references(); };
     election_ = std::make_unique<k8s::LeaderElection>(*api_, log_, std::move(lease), seed + 5);
   }
   if (options_.policy) {

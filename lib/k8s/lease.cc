@@ -106,7 +106,7 @@ bool LeaderElection::saw(const ApiResponse& response) {
   return true;
 }
 
-std::string LeaderElection::body(bool exists, std::string_view holder) const {
+std::string LeaderElection::body(bool exists, std::string_view holder, std::string_view owners) const {
   JsonWriter json;
   json.object([&] {
     json.member("apiVersion", "coordination.k8s.io/v1");
@@ -116,7 +116,10 @@ std::string LeaderElection::body(bool exists, std::string_view holder) const {
       json.member("name", options_.name);
       json.member("namespace", options_.ns);
       if (exists) json.member("resourceVersion", seen_.version);  // 409 if somebody was faster
-      if (!exists && !options_.metadata.empty()) json.raw(options_.metadata);
+      if (!owners.empty()) {
+        json.key("ownerReferences");
+        json.raw(owners);
+      }
     });
     json.key("spec");
     json.object([&] {
@@ -131,12 +134,23 @@ std::string LeaderElection::body(bool exists, std::string_view holder) const {
   return json.take();
 }
 
+net::Task<Result<std::string>> LeaderElection::owners() {
+  // Renewing leaves them as they are.
+  if (leading_ || !options_.owner) co_return std::string();
+  co_return co_await options_.owner();
+}
+
 net::Task<Duration> LeaderElection::take(bool exists) {
   net::Loop& loop = client_.loop();
+  const Result<std::string> owner = co_await owners();
+  if (!owner && !exists) {
+    log_.debug("a lease is not made", {{"lease", options_.name}, {"reason", owner.error().where}});
+    co_return options_.retry;
+  }
   const TimePoint asked = loop.now();
   ApiRequest request = exists ? merge_patch({kLeases, options_.ns, options_.name},
-                                            body(true, options_.identity), options_.manager)
-                              : create({kLeases, options_.ns, {}}, body(false, options_.identity));
+                                            body(true, options_.identity, owner ? *owner : ""), options_.manager)
+                              : create({kLeases, options_.ns, {}}, body(false, options_.identity, *owner));
   const Deadline by = loop.after(kAnswer);
   const ApiResponse response = co_await client_.call(std::move(request), by);
   if (response.ok() && saw(response)) {
@@ -168,7 +182,7 @@ void LeaderElection::lose(std::string_view why) {
 net::Task<void> LeaderElection::release(Deadline by) {
   if (!leading_) co_return;
   ApiRequest request =
-      merge_patch({kLeases, options_.ns, options_.name}, body(true, ""), options_.manager);
+      merge_patch({kLeases, options_.ns, options_.name}, body(true, "", ""), options_.manager);
   lose("it is given back");
   const ApiResponse response = co_await client_.call(std::move(request), by);
   if (!response.ok()) {

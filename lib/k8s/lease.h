@@ -22,8 +22,9 @@ class LeaderElection {
     std::string name;
     std::string identity;           // of this replica, e.g. the pod's name
     std::string manager = "tulle";  // field manager
-    // Members of metadata of a Lease that we make, as JSON ("\"labels\":{…}"); "" for none.
-    std::string metadata;
+    // ownerReferences of the Lease as JSON, "" for none, asked before each attempt to lead: the Lease goes with its owner.
+    // While there is an error none is made; one that exists is taken as it is.
+    std::function<net::Task<Result<std::string>>()> owner;
     Duration duration = 30s;  // others take over after it
     Duration renew = 10s;     // we renew so often …
     Duration give_up = 25s;   // … and do not write any more that long after the last success
@@ -57,11 +58,12 @@ class LeaderElection {
   // One look or write; how long to wait before the next.
   net::Task<Duration> step();
   net::Task<Duration> take(bool exists);
+  net::Task<Result<std::string>> owners();
   // Notes what the server says about the lease; false if that cannot be read.
   bool saw(const ApiResponse& response);
   void lead(TimePoint since);
   void lose(std::string_view why);
-  std::string body(bool exists, std::string_view holder) const;
+  std::string body(bool exists, std::string_view holder, std::string_view owners) const;
 
   ApiClient& client_;
   log::Logger log_;

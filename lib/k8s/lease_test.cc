@@ -14,6 +14,7 @@ namespace {
 struct LeaseDocument {
   struct Meta {
     std::string version, name;
+    std::vector<OwnerReference> owners;
   } meta;
   struct Spec {
     std::string holder, renewed, acquired;
@@ -24,6 +25,7 @@ template <typename V>
 void describe(V& v, LeaseDocument::Meta& x) {
   v.field("resourceVersion", x.version);
   v.field("name", x.name);
+  v.field("ownerReferences", x.owners);
 }
 template <typename V>
 void describe(V& v, LeaseDocument::Spec& x) {
@@ -61,6 +63,7 @@ struct LeaseStore {
     if (conflict) return {409, FakeServer::status_json(409, "Conflict"), "", false};
     EXPECT_EQ(wanted.meta.name, "write");
     if (wanted.spec.acquired.empty()) wanted.spec.acquired = lease.spec.acquired;
+    if (wanted.meta.owners.empty()) wanted.meta.owners = lease.meta.owners;
     lease = wanted;
     lease.meta.version = std::to_string(++version);
     exists = true;
@@ -78,11 +81,12 @@ struct LeaseStore {
 
 // A replica with a connection of its own.
 struct Replica {
+  using Owner = std::function<net::Task<Result<std::string>>()>;
   Replica(net::Loop& loop, LeaseStore& store, log::Sink& sink, std::string identity,
-          std::uint64_t seed)
+          std::uint64_t seed, Owner owner = {})
       : server(loop),
         client(loop, server, access(), log::Logger(sink, "test"), ApiClient::Options{}),
-        election(client, log::Logger(sink, "test"), options(std::move(identity)), seed) {
+        election(client, log::Logger(sink, "test"), options(std::move(identity), std::move(owner)), seed) {
     server.answer = [&store](const FakeServer::Seen& seen) { return store.answer(seen); };
     election.on_change([this](bool now) {
       changes.push_back(now);
@@ -95,11 +99,12 @@ struct Replica {
     out.host = "k";
     return out;
   }
-  static LeaderElection::Options options(std::string identity) {
+  static LeaderElection::Options options(std::string identity, Owner owner) {
     LeaderElection::Options out;
     out.ns = "linkerd";
     out.name = "write";
     out.identity = std::move(identity);
+    out.owner = std::move(owner);
     return out;
   }
   void go_away() {
@@ -138,6 +143,39 @@ TEST_F(LeaseTest, OneLeadsAndRenews) {
   EXPECT_EQ(store.lease.spec.transitions, 0);
   EXPECT_EQ(store.lease.spec.seconds, 30);
   EXPECT_EQ(a.changes, std::vector<bool>{true});
+}
+
+TEST_F(LeaseTest, GoesWithItsOwner) {
+  bool readable = false;
+  const auto owner = [&readable]() -> net::Task<Result<std::string>> {
+    if (!readable) co_return Error{Errc::Unavailable, "read the owner"};
+    co_return R"([{"apiVersion":"apps/v1","kind":"Deployment","name":"d","uid":"1"}])";
+  };
+  {
+    Replica a(loop, store, sink, "a", 1, owner);
+    loop.advance(30s);
+    EXPECT_FALSE(store.exists);
+    EXPECT_FALSE(a.election.leader());
+    readable = true;
+    loop.advance(3s);
+    EXPECT_TRUE(a.election.leader());
+    loop.advance(60s);
+    ASSERT_EQ(store.lease.meta.owners.size(), 1U);
+    EXPECT_EQ(store.lease.meta.owners[0].name, "d");
+  }
+  // One that exists is taken also while its owner cannot be read, and one of an older release gets an owner.
+  readable = false;
+  store.lease.meta.owners.clear();
+  Replica b(loop, store, sink, "b", 2, owner);
+  loop.advance(40s);
+  EXPECT_TRUE(b.election.leader());
+  EXPECT_TRUE(store.lease.meta.owners.empty());
+  readable = true;
+  Replica c(loop, store, sink, "c", 3, owner);
+  b.go_away();
+  loop.advance(60s);
+  EXPECT_TRUE(c.election.leader());
+  EXPECT_EQ(store.lease.meta.owners.size(), 1U);
 }
 
 TEST_F(LeaseTest, AnotherTakesOverAndNeverBothLead) {
