@@ -253,25 +253,8 @@ std::string read_version(Cluster& cluster, InstallOptions& options) {
   return "";
 }
 
-// The ports of the API server, which the control plane's own pods reach without a proxy: those of
-// the Service and behind it.
-std::string api_server_ports(Cluster& cluster) {
-  const Answer service = cluster.get(k8s::path_of(k8s::kServices, "default", "kubernetes"));
-  std::vector<std::string> ports;
-  for (const Value& port : service.value["spec"]["ports"].items()) {
-    for (const char* const key : {"port", "targetPort"}) {
-      const std::string text(port[key].text());
-      if (port[key].is_number() && std::find(ports.begin(), ports.end(), text) == ports.end())
-        ports.push_back(text);
-    }
-  }
-  std::string out;
-  for (const std::string& port : ports) out += concat(out.empty() ? "" : ",", port);
-  return out;
-}
-
 // Is the cluster ready for an installation? "" or what stands against it, and what to do.
-std::string check_cluster(Cluster& cluster, const Flags& flags, const Setting& given) {
+std::string check_cluster(Cluster& cluster, const Flags& flags) {
   if (flags.crds) return "";
   std::string missing;
   InstallOptions definitions;
@@ -297,10 +280,6 @@ std::string check_cluster(Cluster& cluster, const Flags& flags, const Setting& g
              : "tulle upgrade | kubectl apply -f - changes it, tulle uninstall removes it");
   }
   if (!config.missing()) return config.problem;
-  if (const std::string ports = api_server_ports(cluster);
-      !ports.empty() && value_at(given, "proxyInit.kubeAPIServerPorts").is_null()) {
-    set_at(given, "proxyInit.kubeAPIServerPorts", Setting(ports));
-  }
   return "";
 }
 
@@ -389,7 +368,7 @@ int run_install(const CLI::App& command, const Flags& flags, const char* version
   if (problem.empty() && !flags.ignore_cluster) {
     cluster = open_cluster(flags, problem);
     if (problem.empty()) problem = read_version(*cluster, options);
-    if (problem.empty()) problem = check_cluster(*cluster, flags, given);
+    if (problem.empty()) problem = check_cluster(*cluster, flags);
   }
   if (!problem.empty()) return complain(problem);
   return finish(options, flags, given, judge_values(options, given, origins, cluster.get()));

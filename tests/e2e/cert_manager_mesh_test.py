@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """cert-manager owns the mesh's issuer, as the Linkerd documentation has it: the rows 1.x and 0.x of the acceptance list, line by line."""
 import base64
+import glob
 import os
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import yaml
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from harness import Cluster, container, deployment, report, run, server, service, wait  # noqa: E402
-from mesh import CONTROL, MESH, Load, Repository, describe, events, install, metrics, ready_pods, total, uninstall  # noqa: E402
+from mesh import CONTROL, MESH, Load, Registry, Repository, describe, events, install, metrics, ready_pods, total, uninstall  # noqa: E402
 
 NS, SOAK = "certified", bool(os.environ.get("TULLE_SOAK"))
 ISSUER = "identity.linkerd.cluster.local"
@@ -86,6 +87,16 @@ def row_1_1_the_repository_has_the_charts(t):
     with Repository(t.c) as repository:
         found = {line.split()[0] for line in repository.helm("search", "repo", "linkerd").splitlines()[1:]}
     assert found >= {"linkerd/linkerd2", "linkerd/linkerd-crds", "linkerd/linkerd-control-plane"}, found
+
+
+def row_1_1_the_same_charts_are_taken_as_oci(t):
+    """Pushed to a registry and rendered from there, they say what they say from the repository."""
+    with Repository(t.c) as repository, Registry(t.c) as registry:
+        for name in ("linkerd-crds", "linkerd-control-plane", "linkerd2"):
+            package, = glob.glob(os.path.join(repository.folder.name, f"{name}-[0-9]*.tgz"))
+            repository.helm("push", package, registry.url, "--plain-http")
+            expected = repository.helm("template", name, f"linkerd/{name}", "-n", MESH)
+            assert "kind:" in expected and repository.helm("template", name, f"{registry.url}/{name}", "-n", MESH, "--plain-http") == expected, name
 
 
 def row_1_2_the_namespace_is_made_by_its_manifest(t):
@@ -221,7 +232,8 @@ def row_1_7m_the_anchors_are_in_a_config_map_of_others(t):
          "the control plane has both anchors", 60)
 
 
-CASES = [row_1_1_the_repository_has_the_charts, row_1_2_the_namespace_is_made_by_its_manifest, row_1_3_a_cluster_issuer_has_the_root, rows_1_4_and_1_5_the_certificate_is_ready,
+CASES = [row_1_1_the_repository_has_the_charts, row_1_1_the_same_charts_are_taken_as_oci,
+         row_1_2_the_namespace_is_made_by_its_manifest, row_1_3_a_cluster_issuer_has_the_root, rows_1_4_and_1_5_the_certificate_is_ready,
          row_1_6_the_root_is_read_from_the_secret, row_1_7_it_installs_with_these_values, row_1_8_its_pods_are_running_and_ready,
          row_1_9_the_values_are_in_the_config_map, row_0_2_between_meshed_pods_all_is_mutual_tls, row_0_3_toward_the_control_plane_as_well, row_1_10_check_is_green,
          row_0_4_a_leaf_is_renewed_with_no_restart, rows_0_5_and_1_11_the_issuer_is_renewed_every_30_s_and_nothing_fails,

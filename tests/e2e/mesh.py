@@ -63,6 +63,36 @@ class Repository:
         return self.c.shell(f"{kept} helm {shlex.join(args)}")[1]
 
 
+class Registry:
+    """A registry for charts as OCI artefacts, served to whoever works on the first node."""
+
+    PORT = 8880
+
+    def __init__(self, c):
+        self.c = c
+        self.url = f"oci://127.0.0.1:{self.PORT}/charts"
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="tulle-registry-")
+        config = os.path.join(self.folder.name, "config.yml")
+        with open(config, "w", encoding="ascii") as f:
+            f.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {self.folder.name}/store}}}}\n"
+                    f"http: {{addr: '127.0.0.1:{self.PORT}'}}\n")
+        self.server = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.c.name}-n1", "docker-registry", "serve", config],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait(lambda: self.c.shell(f"curl -sf -o /dev/null http://127.0.0.1:{self.PORT}/v2/", check=False)[0] == 0, "the registry answers", 20, 0.2)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.server.send_signal(signal.SIGTERM)
+        self.server.wait()
+        self.folder.cleanup()
+
+
 def _umbrella(c, values):
     with Repository(c) as repository:
         exists = c.get("namespaces", selector=f"kubernetes.io/metadata.name={MESH}")

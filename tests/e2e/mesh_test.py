@@ -225,6 +225,8 @@ def uninstalling_leaves_nothing(c):
             text += c.kubectl("get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns", check=False)
         for kind in ("secrets", "configmaps", "services", "deployments", "roles", "rolebindings", "serviceaccounts"):
             text += c.kubectl("-n", MESH, "get", kind, "-o", "name", "-l", "linkerd.io/control-plane-ns", check=False)
+        # Made by the control plane itself, as its Secrets are.
+        text += c.kubectl("-n", MESH, "get", "lease", "linkerd-control-plane-write", "-o", "name", "--ignore-not-found", check=False)
         return text
     try:
         wait(lambda: not left(), "every object of the mesh is gone", 150)
