@@ -95,8 +95,9 @@ def row_1_1_the_same_charts_are_taken_as_oci(t):
         for name in ("linkerd-crds", "linkerd-control-plane", "linkerd2"):
             package, = glob.glob(os.path.join(repository.folder.name, f"{name}-[0-9]*.tgz"))
             repository.helm("push", package, registry.url, "--plain-http")
-            expected = repository.helm("template", name, f"linkerd/{name}", "-n", MESH)
-            assert "kind:" in expected and repository.helm("template", name, f"{registry.url}/{name}", "-n", MESH, "--plain-http") == expected, name
+            options = (name, "-n", MESH, "--kube-version", "1.34.0")
+            expected = repository.helm("template", f"linkerd/{name}", "--name-template", *options)
+            assert "kind:" in expected and repository.helm("template", f"{registry.url}/{name}", "--plain-http", "--name-template", *options) == expected, name
 
 
 def row_1_2_the_namespace_is_made_by_its_manifest(t):
