@@ -2,12 +2,13 @@
 // How control-plane state reaches workers. A WatchHub lives on the control loop: one watch per key,
 // whatever the number of workers. A WatchCache lives on each worker: the latest immutable snapshot of
 // each key that is in use, so that a request reads it without a lock. Snapshots travel by post();
-// a slow worker gets the latest, in order. What went out of use is remembered (last_known.h) and stands in
-// when the control plane cannot be asked again.
+// a slow worker gets the latest, in order. What went out of use is remembered for all workers (last_known.h)
+// and stands in when the control plane cannot be asked again.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -21,7 +22,7 @@ namespace tulle::proxy {
 template <typename Key, typename T>
 class WatchCache;
 
-// Control loop only, except for subscribe/unsubscribe, which may be called from any thread.
+// Control loop only, except for what says that any thread may call it.
 template <typename Key, typename T>
 class WatchHub {
  public:
@@ -46,6 +47,7 @@ class WatchHub {
   bool away() const { return teller_.away && teller_.away(); }
 
   net::Loop& loop() noexcept { return loop_; }
+  // From any thread, both.
   void subscribe(Key key, WatchCache<Key, T>* cache) {
     loop_.post([this, key, cache] { add(key, cache); });
   }
@@ -55,10 +57,24 @@ class WatchHub {
   // Keeps a watch although no worker uses it (eager ports).
   void pin(const Key& key) { entry(key).pinned = true; }
   std::size_t size() const noexcept { return entries_.size(); }
-  // The last published state, null before the first.
+  // The last published state, null before the first or if nobody is subscribed. From any thread.
   Value current(const Key& key) const {
+    const std::lock_guard lock(mutex_);
     const auto at = entries_.find(key);
     return at == entries_.end() ? nullptr : at->second->value;
+  }
+  // What was let go of, whoever used it; `bytes`: an estimate, for the bound. From any thread.
+  void remember(const Key& key, Value value, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    last_known_.put(key, std::move(value), bytes);
+  }
+  Value last_known(const Key& key) const {
+    const std::lock_guard lock(mutex_);
+    return last_known_.find(key);
+  }
+  std::size_t remembered() const {
+    const std::lock_guard lock(mutex_);
+    return last_known_.size();
   }
 
  private:
@@ -69,17 +85,21 @@ class WatchHub {
     net::TaskScope scope;
   };
   Entry& entry(const Key& key) {
-    auto& slot = entries_[key];
-    if (!slot) {
-      slot = std::make_unique<Entry>();
-      Entry* const made = slot.get();
-      made->scope.spawn(watch_(key, [key, made](Value value) {
-        made->value = value;
-        for (WatchCache<Key, T>* const cache : made->caches) send(cache, key, value);
-      }));
-      return *made;
+    if (const auto at = entries_.find(key); at != entries_.end()) return *at->second;
+    auto owned = std::make_unique<Entry>();
+    Entry& made = *owned;
+    {
+      const std::lock_guard lock(mutex_);
+      entries_.emplace(key, std::move(owned));
     }
-    return *slot;
+    made.scope.spawn(watch_(key, [this, key, &made](Value value) {
+      {
+        const std::lock_guard lock(mutex_);
+        made.value = value;
+      }
+      for (WatchCache<Key, T>* const cache : made.caches) send(cache, key, value);
+    }));
+    return made;
   }
   void add(const Key& key, WatchCache<Key, T>* cache) {
     Entry& at = entry(key);
@@ -90,7 +110,11 @@ class WatchHub {
     const auto at = entries_.find(key);
     if (at == entries_.end()) return;
     std::erase(at->second->caches, cache);
-    if (at->second->caches.empty() && !at->second->pinned) entries_.erase(at);
+    if (!at->second->caches.empty() || at->second->pinned) return;
+    std::unique_ptr<Entry> ended;  // its watch ends after the lock
+    const std::lock_guard lock(mutex_);
+    ended = std::move(at->second);
+    entries_.erase(at);
   }
   static void send(WatchCache<Key, T>* cache, Key key, Value value) {
     cache->loop().post([cache, key = std::move(key), value = std::move(value)] {
@@ -101,7 +125,9 @@ class WatchHub {
   net::Loop& loop_;
   Watch watch_;
   Teller teller_;
+  mutable std::mutex mutex_;  // for threads that read what the control loop alone changes: entries_ and their values
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
+  LastKnown<Key, T> last_known_;
 };
 
 // Worker only.
@@ -179,7 +205,6 @@ class WatchCache {
     return Handle{slot.get()};
   }
   std::size_t size() const noexcept { return entries_.size(); }
-  std::size_t remembered() const noexcept { return last_known_.size(); }
   bool contains(const Key& key) const { return entries_.contains(key); }
 
  private:
@@ -188,9 +213,11 @@ class WatchCache {
   // So long the control plane has for a first state before the last known one stands in.
   static constexpr Duration kFreshWait = 1s;
 
-  // Where there is a default, or nobody to be asked, nothing is waited for.
+  // What another worker knows serves at once. Where there is a default, or nobody to be asked, nothing is waited for.
   void begin(Entry& entry) {
-    Value known = last_known_.find(entry.key);
+    entry.value = hub_.current(entry.key);
+    if (entry.value) return;
+    Value known = hub_.last_known(entry.key);
     if (known && !initial_ && !hub_.away()) {
       loop_.arm(entry, loop_.now() + kFreshWait);
     } else if (known) {
@@ -201,7 +228,7 @@ class WatchCache {
   }
   void stand_in(Entry& entry) {
     if (entry.value) return;
-    if (Value known = last_known_.find(entry.key)) set(entry, known);
+    if (const Value known = hub_.last_known(entry.key)) set(entry, known);
   }
   void receive(const Key& key, const Value& value) {
     const auto at = entries_.find(key);
@@ -231,7 +258,7 @@ class WatchCache {
       hub_.ask();
       return;
     }
-    if (entry.value) last_known_.put(copy, entry.value, weigh_(*entry.value));
+    if (entry.value) hub_.remember(copy, entry.value, weigh_(*entry.value));
     entries_.erase(at);
     hub_.unsubscribe(copy, this);
   }
@@ -241,7 +268,6 @@ class WatchCache {
   Duration idle_;
   Weigh weigh_;
   Initial initial_;
-  LastKnown<Key, T> last_known_;
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
 };
 

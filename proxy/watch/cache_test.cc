@@ -109,7 +109,7 @@ TEST_F(WatchTest, WhatWasLetGoOfIsRemembered) {
   }
   loop.advance(10s);
   EXPECT_EQ(again.size(), 0U);
-  EXPECT_EQ(again.remembered(), 1U);
+  EXPECT_EQ(quiet.remembered(), 1U);
   {
     // It is asked first; its silence is noticed in a second.
     const auto handle = again.acquire("k");
@@ -139,6 +139,23 @@ TEST_F(WatchTest, WhatWasLetGoOfIsRemembered) {
   const auto handle = again.acquire("k");
   loop.advance(1100ms);
   EXPECT_EQ(text(handle), "new");
+}
+
+// Which worker meets a target is chance: what one knows or knew, all do.
+TEST_F(WatchTest, WorkersShareWhatIsKnown) {
+  Cache second(loop, hub, 5s, kWeigh);
+  {
+    const auto handle = cache.acquire("k");
+    publish("k", "old");
+    EXPECT_EQ(text(second.acquire("k")), "old");  // at once, not when the control loop comes to it
+  }
+  loop.advance(12s);
+  EXPECT_EQ(hub.size(), 0U);
+  Cache third(loop, hub, 5s, kWeigh);
+  const auto handle = third.acquire("k");
+  EXPECT_EQ(text(handle), "nothing");
+  loop.advance(1100ms);
+  EXPECT_EQ(text(handle), "old");
 }
 
 TEST_F(WatchTest, AFreshStateIsNotReplacedByARememberedOne) {

@@ -10,7 +10,8 @@ import tempfile
 import threading
 import unittest
 
-TULLE = sys.argv.pop(1)
+# What starts the program, e.g. an emulator of its processor; and the program.
+TULLE = [*os.environ.get("TULLE_EMULATOR", "").split(), sys.argv.pop(1)]
 DEPLOYMENT = """apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}   # a comment
@@ -48,7 +49,7 @@ class ApiServer(http.server.BaseHTTPRequestHandler):
 
 def tulle(*arguments, text=""):
     environment = {k: v for k, v in os.environ.items() if k not in ("KUBECONFIG", "LINKERD_NAMESPACE")}
-    return subprocess.run([TULLE, *arguments], input=text.encode(), capture_output=True, timeout=60, env=environment, check=False)
+    return subprocess.run([*TULLE, *arguments], input=text.encode(), capture_output=True, timeout=60, env=environment, check=False)
 
 
 class Inject(unittest.TestCase):

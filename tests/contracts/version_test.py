@@ -8,11 +8,13 @@ import unittest
 
 BIN, VERSION = sys.argv[1:3]
 del sys.argv[1:3]
+EMULATOR = os.environ.get("TULLE_EMULATOR", "").split()
 PROGRAMS = ["tulle", "tulle-control", "tulle-node", "tulle-proxy"]
 
 
 def run(program, *arguments):
-    return subprocess.run([os.path.join(BIN, program), *arguments], env={}, timeout=20, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name.startswith("QEMU_")}
+    return subprocess.run([*EMULATOR, os.path.join(BIN, program), *arguments], env=environment, timeout=20, capture_output=True, text=True)
 
 
 class Version(unittest.TestCase):

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import time
 
 TRUST_DOMAIN = "cluster.local"
 PROXY_UID = 2102
+SANITIZER = re.compile(r"^.*(WARNING: ThreadSanitizer|ERROR: (Address|Leak)Sanitizer|: runtime error: )", re.MULTILINE)
 
 
 def run(*argv, check=True, quiet=True, stdin=None):
@@ -170,8 +172,23 @@ class Mesh:
             process.wait()
         for name in reversed(self.namespaces):
             run("ip", "netns", "del", name, check=False)
+        reports = self.sanitizer_reports()
         shutil.rmtree(self.dir, ignore_errors=True)
         self.processes, self.namespaces = [], []
+        if reports:
+            raise AssertionError("a program built with sanitizers reported:\n" + "\n".join(reports))
+
+    def sanitizer_reports(self):
+        """What programs built with sanitizers wrote into their logs: the reports, each from its first line on."""
+        found = []
+        for folder, _, files in os.walk(self.dir):
+            for name in (name for name in files if name.endswith(".log")):
+                with open(os.path.join(folder, name), errors="replace") as f:
+                    text = f.read()
+                first = SANITIZER.search(text)
+                if first:
+                    found.append(f"{os.path.relpath(os.path.join(folder, name), self.dir)}: {text[first.start():first.start() + 6000]}")
+        return found
 
     # --- identity ---------------------------------------------------------------------------------------------
     def token_key(self):
@@ -300,6 +317,8 @@ class Mesh:
             p + "CONTROL_STREAM_IDLE_TIMEOUT": "5m", p + "CONTROL_STREAM_LIFETIME": "1h"}
         for direction in ("INBOUND", "OUTBOUND"):
             settings |= {p + direction + "_SERVER_HTTP2_KEEP_ALIVE_INTERVAL": "10s", p + direction + "_SERVER_HTTP2_KEEP_ALIVE_TIMEOUT": "3s"}
+        if "TULLE_TEST_WORKERS" in os.environ:
+            settings[p + "CORES_MIN"] = os.environ["TULLE_TEST_WORKERS"]
         settings.update({p + key: value for key, value in env.items()})
         return settings
 
