@@ -39,7 +39,8 @@ TEST(Exposition, ReadsSamples) {
 }
 
 TEST(Stats, QuantilesInterpolate) {
-  const std::vector<std::pair<double, double>> buckets = {{1, 0}, {2, 50}, {10, 90}, {INFINITY, 100}};
+  const std::vector<std::pair<double, double>> buckets = {
+      {1, 0}, {2, 50}, {10, 90}, {INFINITY, 100}};
   EXPECT_DOUBLE_EQ(*quantile(buckets, 0.5), 2);
   EXPECT_DOUBLE_EQ(*quantile(buckets, 0.25), 1.5);
   EXPECT_DOUBLE_EQ(*quantile(buckets, 0.7), 6);
@@ -49,19 +50,19 @@ TEST(Stats, QuantilesInterpolate) {
 }
 
 TEST(Stats, CountsWhatGrewInTheWindow) {
-  const auto rows = stat_rows(
-      {meshed("web",
-              "response_total{direction=\"inbound\",classification=\"success\"} 100\n"
-              "response_total{direction=\"inbound\",classification=\"failure\"} 5\n",
-              "response_total{direction=\"inbound\",classification=\"success\"} 130\n"
-              "response_total{direction=\"inbound\",classification=\"failure\"} 15\n"
-              "response_total{direction=\"outbound\",classification=\"failure\"} 1000\n"
-              "response_latency_ms_bucket{direction=\"inbound\",le=\"1\"} 40\n"
-              "response_latency_ms_bucket{direction=\"inbound\",le=\"+Inf\"} 40\n"
-              "tcp_open_connections{direction=\"inbound\",peer=\"src\"} 3\n"
-              "tcp_open_connections{direction=\"inbound\",peer=\"dst\"} 2\n"
-              "tcp_read_bytes_total{direction=\"inbound\",peer=\"src\"} 200\n")},
-      Resource::Pod, std::chrono::seconds(10));
+  const auto rows =
+      stat_rows({meshed("web",
+                        "response_total{direction=\"inbound\",classification=\"success\"} 100\n"
+                        "response_total{direction=\"inbound\",classification=\"failure\"} 5\n",
+                        "response_total{direction=\"inbound\",classification=\"success\"} 130\n"
+                        "response_total{direction=\"inbound\",classification=\"failure\"} 15\n"
+                        "response_total{direction=\"outbound\",classification=\"failure\"} 1000\n"
+                        "response_latency_ms_bucket{direction=\"inbound\",le=\"1\"} 40\n"
+                        "response_latency_ms_bucket{direction=\"inbound\",le=\"+Inf\"} 40\n"
+                        "tcp_open_connections{direction=\"inbound\",peer=\"src\"} 3\n"
+                        "tcp_open_connections{direction=\"inbound\",peer=\"dst\"} 2\n"
+                        "tcp_read_bytes_total{direction=\"inbound\",peer=\"src\"} 200\n")},
+                Resource::Pod, std::chrono::seconds(10));
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0].name, "web");
   EXPECT_DOUBLE_EQ(*rows[0].success, 0.75);
@@ -83,7 +84,8 @@ TEST(Stats, ARestartedProxyCountsFromZero) {
 TEST(Stats, GroupsByAccountNamespaceAndService) {
   const std::string_view line =
       "response_total{direction=\"inbound\",classification=\"success\"} 4\n"
-      "response_total{direction=\"outbound\",classification=\"success\",dst_service=\"db\",dst_namespace=\"data\"} 6\n";
+      "response_total{direction=\"outbound\",classification=\"success\",dst_service=\"db\",dst_"
+      "namespace=\"data\"} 6\n";
   PodSamples plain;
   plain.ns = "shop";
   plain.name = "plain";
@@ -107,13 +109,18 @@ TEST(Stats, GroupsByAccountNamespaceAndService) {
 
 TEST(Stats, EdgesSayWhoAndWhyNot) {
   const auto found = edges(
-      {meshed("client", "",
-              "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"true\",server_id=\"web.id\",dst_pod=\"web\",dst_namespace=\"shop\"} 2\n"
-              "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"true\",server_id=\"web.id\",dst_pod=\"web\",dst_namespace=\"shop\",target_port=\"1\"} 2\n"
-              "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"no_identity\",no_tls_reason=\"not_provided_by_service_discovery\",dst_pod=\"plain\",dst_namespace=\"shop\"} 1\n"
-              "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"true\",dst_pod=\"never\",dst_namespace=\"shop\"} 0\n"
-              "tcp_open_total{direction=\"outbound\",peer=\"src\",tls=\"true\",dst_pod=\"other\"} 1\n"
-              "tcp_open_total{direction=\"inbound\",peer=\"src\",tls=\"true\"} 1\n")},
+      {meshed(
+          "client", "",
+          "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"true\",server_id=\"web.id\","
+          "dst_pod=\"web\",dst_namespace=\"shop\"} 2\n"
+          "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"true\",server_id=\"web.id\","
+          "dst_pod=\"web\",dst_namespace=\"shop\",target_port=\"1\"} 2\n"
+          "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"no_identity\",no_tls_reason="
+          "\"not_provided_by_service_discovery\",dst_pod=\"plain\",dst_namespace=\"shop\"} 1\n"
+          "tcp_open_total{direction=\"outbound\",peer=\"dst\",tls=\"true\",dst_pod=\"never\",dst_"
+          "namespace=\"shop\"} 0\n"
+          "tcp_open_total{direction=\"outbound\",peer=\"src\",tls=\"true\",dst_pod=\"other\"} 1\n"
+          "tcp_open_total{direction=\"inbound\",peer=\"src\",tls=\"true\"} 1\n")},
       Resource::Pod);
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0].dst, "plain");

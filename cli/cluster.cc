@@ -33,8 +33,10 @@ net::Task<void> take(k8s::ApiClient& client, const std::vector<k8s::ApiRequest>&
     const Deadline by = client.loop().after(kPatience);
     k8s::ApiResponse response = co_await client.call(requests[mine], by);
     // A server that is busy, or has just got a new kind, says so and when to come again.
-    while ((response.status.code == 429 || response.status.code == 503) && !by.passed(client.loop().now())) {
-      co_await net::sleep_for(client.loop(), std::clamp<Duration>(response.status.retry_after.value_or(1s), 100ms, 2s));
+    while ((response.status.code == 429 || response.status.code == 503) &&
+           !by.passed(client.loop().now())) {
+      co_await net::sleep_for(
+          client.loop(), std::clamp<Duration>(response.status.retry_after.value_or(1s), 100ms, 2s));
       response = co_await client.call(requests[mine], by);
     }
     Reply& reply = replies[mine];

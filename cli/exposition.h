@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a metrics endpoint says, read back: the text format of Prometheus as proxies write it. Lines that
-// are no samples (comments, anything malformed) are passed over.
+// What a metrics endpoint says, read back: the text format of Prometheus as proxies write it. Lines
+// that are no samples (comments, anything malformed) are passed over.
 #pragma once
 
 #include <map>

@@ -43,11 +43,17 @@ class Report {
     }
     std::string out = "\n";
     if (!options.uninject) {
-      check(out, options, host_network, "hostNetwork: true is set, so there is nothing to inject into", "pods do not use host networking");
-      check(out, options, sidecar, "has a sidecar already", "pods do not have a proxy or one of another mesh");
-      check(out, options, disabled, "is annotated with linkerd.io/inject: disabled", "pods are not annotated to be left alone");
-      if (!any) out += "‼ nothing that can be injected was found\n";
-      else if (options.verbose) out += "√ at least one resource can be injected\n";
+      check(out, options, host_network,
+            "hostNetwork: true is set, so there is nothing to inject into",
+            "pods do not use host networking");
+      check(out, options, sidecar, "has a sidecar already",
+            "pods do not have a proxy or one of another mesh");
+      check(out, options, disabled, "is annotated with linkerd.io/inject: disabled",
+            "pods are not annotated to be left alone");
+      if (!any)
+        out += "‼ nothing that can be injected was found\n";
+      else if (options.verbose)
+        out += "√ at least one resource can be injected\n";
       check(out, options, udp, "has UDP ports, which are not meshed", "pods do not use UDP");
       check(out, options, automount, "has automountServiceAccountToken: false", "pods have tokens");
       for (const std::string& warning : warnings) out += "‼ " + warning + "\n";
@@ -58,8 +64,9 @@ class Report {
   }
 
  private:
-  static void check(std::string& out, const InjectOptions& options, const std::vector<std::string>& names,
-                    std::string_view bad, std::string_view good) {
+  static void check(std::string& out, const InjectOptions& options,
+                    const std::vector<std::string>& names, std::string_view bad,
+                    std::string_view good) {
     if (names.empty()) {
       if (options.verbose) out += concat("√ ", good, "\n");
       return;
@@ -114,7 +121,8 @@ class Transform {
     return concat(lower(value["kind"].string()), "/", name_of(value));
   }
   void tell(const Value& value, std::string_view what) {
-    report_.lines.push_back(concat(lower(value["kind"].string()), " \"", name_of(value), "\" ", what));
+    report_.lines.push_back(
+        concat(lower(value["kind"].string()), " \"", name_of(value), "\" ", what));
   }
 
   Value uninjected(const Value& value) {
@@ -125,15 +133,18 @@ class Transform {
 
   static void set_annotation(Value& metadata_of, std::string_view key, std::string_view value) {
     Value* metadata = metadata_of.find("metadata");
-    if (metadata == nullptr || !metadata->is_map()) metadata = &metadata_of.set("metadata", Value::map());
+    if (metadata == nullptr || !metadata->is_map())
+      metadata = &metadata_of.set("metadata", Value::map());
     Value* annotations = metadata->find("annotations");
-    if (annotations == nullptr || !annotations->is_map()) annotations = &metadata->set("annotations", Value::map());
+    if (annotations == nullptr || !annotations->is_map())
+      annotations = &metadata->set("annotations", Value::map());
     annotations->set(key, value);
   }
 
   Value annotated(const Value& value, bool is_namespace) {
     Value out = value;
-    if (is_namespace) set_annotation(out, inject::kInject, options_.ingress ? "ingress" : "enabled");
+    if (is_namespace)
+      set_annotation(out, inject::kInject, options_.ingress ? "ingress" : "enabled");
     bool changed = is_namespace;
     for (const auto& [key, text] : options_.annotations) {
       if (!is_namespace && key != inject::kOpaquePorts) continue;
@@ -149,8 +160,10 @@ class Transform {
     const std::string name = short_name(value);
     const auto prefix = *inject::template_prefix(value["kind"].string());
     const Value* const given = inject::at_pointer(value, prefix);
-    if (given != nullptr && !options_.manual && (*given)["metadata"]["labels"].find(inject::kComponent) != nullptr) {
-      report_.errors.push_back(concat("failed to inject ", name, ": it is a part of the control plane"));
+    if (given != nullptr && !options_.manual &&
+        (*given)["metadata"]["labels"].find(inject::kComponent) != nullptr) {
+      report_.errors.push_back(
+          concat("failed to inject ", name, ": it is a part of the control plane"));
       return value;
     }
     // What an earlier injection has put in is made anew.
@@ -231,7 +244,8 @@ std::string annotations_problem(const InjectOptions& options) {
   for (const auto& [key, value] : options.annotations) annotations.insert(key, value);
   // Names of ports are known to pods only.
   annotations.erase_if([](std::string_view key) { return key == inject::kOpaquePorts; });
-  const inject::Settings settings = inject::apply_annotations(options.config, annotations, {}, {}, Value());
+  const inject::Settings settings =
+      inject::apply_annotations(options.config, annotations, {}, {}, Value());
   if (!settings.warnings.empty()) {
     std::string text = settings.warnings.front().to_string();
     constexpr std::string_view kIgnored = "; it is ignored";  // true of annotations, not of flags
@@ -254,7 +268,8 @@ InjectResult transform(const std::vector<InputText>& inputs, const InjectOptions
       continue;
     }
     std::vector<Value> wanted;
-    for (std::size_t i = 0; i < text->size(); ++i) wanted.push_back(transform.object(text->value(i)));
+    for (std::size_t i = 0; i < text->size(); ++i)
+      wanted.push_back(transform.object(text->value(i)));
     if (options.json) {
       for (const Value& value : wanted) append_json(result.out, value);
       continue;

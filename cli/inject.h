@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tulle inject` and `tulle uninject` (control-plane.md §1.13) as a function from texts to texts: no
-// files, no cluster.
+// `tulle inject` and `tulle uninject` (control-plane.md §1.13) as a function from texts to texts:
+// no files, no cluster.
 #pragma once
 
 #include <optional>
@@ -15,8 +15,8 @@ namespace tulle::cli {
 
 struct InjectOptions {
   bool uninject = false;
-  // Write the proxy into pod templates here and now; otherwise only annotate, and the cluster's injector
-  // does the rest.
+  // Write the proxy into pod templates here and now; otherwise only annotate, and the cluster's
+  // injector does the rest.
   bool manual = false;
   bool ingress = false;
   // config.linkerd.io/… and their values, from flags.

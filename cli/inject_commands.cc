@@ -27,24 +27,35 @@ constexpr Flag kFlags[] = {
     {"--proxy-image", "config.linkerd.io/proxy-image", "image of the proxy, without its tag"},
     {"--proxy-version,-v", "config.linkerd.io/proxy-version", "tag of the proxy's image"},
     {"--image-pull-policy", "config.linkerd.io/image-pull-policy", "Always, IfNotPresent or Never"},
-    {"--inbound-port", "config.linkerd.io/inbound-port", "the proxy's port for connections that come in"},
-    {"--outbound-port", "config.linkerd.io/outbound-port", "the proxy's port for connections that go out"},
+    {"--inbound-port", "config.linkerd.io/inbound-port",
+     "the proxy's port for connections that come in"},
+    {"--outbound-port", "config.linkerd.io/outbound-port",
+     "the proxy's port for connections that go out"},
     {"--control-port", "config.linkerd.io/control-port", "the proxy's port for tap"},
     {"--admin-port", "config.linkerd.io/admin-port", "the proxy's port for metrics and probes"},
-    {"--skip-inbound-ports", "config.linkerd.io/skip-inbound-ports", "ports and ranges that go around the proxy"},
-    {"--skip-outbound-ports", "config.linkerd.io/skip-outbound-ports", "the same for connections that go out"},
-    {"--opaque-ports", "config.linkerd.io/opaque-ports", "ports, ranges and names of ports whose protocol is not looked at"},
-    {"--require-identity-on-inbound-ports", "config.linkerd.io/proxy-require-identity-inbound-ports", "ports that take meshed clients only"},
-    {"--default-inbound-policy", "config.linkerd.io/default-inbound-policy", "who may come in where no Server says otherwise"},
+    {"--skip-inbound-ports", "config.linkerd.io/skip-inbound-ports",
+     "ports and ranges that go around the proxy"},
+    {"--skip-outbound-ports", "config.linkerd.io/skip-outbound-ports",
+     "the same for connections that go out"},
+    {"--opaque-ports", "config.linkerd.io/opaque-ports",
+     "ports, ranges and names of ports whose protocol is not looked at"},
+    {"--require-identity-on-inbound-ports",
+     "config.linkerd.io/proxy-require-identity-inbound-ports",
+     "ports that take meshed clients only"},
+    {"--default-inbound-policy", "config.linkerd.io/default-inbound-policy",
+     "who may come in where no Server says otherwise"},
     {"--proxy-uid", "config.linkerd.io/proxy-uid", "the user that the proxy runs as"},
     {"--proxy-gid", "config.linkerd.io/proxy-gid", "the group that the proxy runs as"},
     {"--proxy-log-level", "config.linkerd.io/proxy-log-level", "such as warn,linkerd=info"},
     {"--proxy-cpu-request,--proxy-cpu", "config.linkerd.io/proxy-cpu-request", "such as 100m"},
     {"--proxy-cpu-limit", "config.linkerd.io/proxy-cpu-limit", "such as 1"},
-    {"--proxy-memory-request,--proxy-memory", "config.linkerd.io/proxy-memory-request", "such as 20Mi"},
+    {"--proxy-memory-request,--proxy-memory", "config.linkerd.io/proxy-memory-request",
+     "such as 20Mi"},
     {"--proxy-memory-limit", "config.linkerd.io/proxy-memory-limit", "such as 250Mi"},
-    {"--close-wait-timeout", "config.linkerd.io/close-wait-timeout", "of connections that one side has closed, such as 1h"},
-    {"--wait-before-exit-seconds", "config.alpha.linkerd.io/proxy-wait-before-exit-seconds", "seconds that a classic sidecar stays on"},
+    {"--close-wait-timeout", "config.linkerd.io/close-wait-timeout",
+     "of connections that one side has closed, such as 1h"},
+    {"--wait-before-exit-seconds", "config.alpha.linkerd.io/proxy-wait-before-exit-seconds",
+     "seconds that a classic sidecar stays on"},
 };
 struct Switch {
   const char* flag;
@@ -52,9 +63,12 @@ struct Switch {
   const char* help;
 };
 constexpr Switch kSwitches[] = {
-    {"--enable-debug-sidecar", "config.linkerd.io/enable-debug-sidecar", "adds a container with tools to look at traffic"},
-    {"--enable-external-profiles", "config.linkerd.io/enable-external-profiles", "profiles of names outside of the cluster"},
-    {"--native-sidecar", "config.linkerd.io/proxy-enable-native-sidecar", "the proxy is an init container that stays (the default)"},
+    {"--enable-debug-sidecar", "config.linkerd.io/enable-debug-sidecar",
+     "adds a container with tools to look at traffic"},
+    {"--enable-external-profiles", "config.linkerd.io/enable-external-profiles",
+     "profiles of names outside of the cluster"},
+    {"--native-sidecar", "config.linkerd.io/proxy-enable-native-sidecar",
+     "the proxy is an init container that stays (the default)"},
 };
 
 struct Flags {
@@ -90,12 +104,14 @@ std::string read_inputs(const std::vector<std::string>& names, std::vector<Input
       continue;
     }
     if (name.starts_with("http://") || name.starts_with("https://")) {
-      return concat(name, ": addresses are not read; fetch it first, such as with curl -fsSL ", name, " | tulle inject -");
+      return concat(name, ": addresses are not read; fetch it first, such as with curl -fsSL ",
+                    name, " | tulle inject -");
     }
     std::error_code error;
     std::vector<fs::path> paths;
     if (fs::is_directory(name, error)) {
-      for (fs::recursive_directory_iterator it(name, error), end; !error && it != end; it.increment(error)) {
+      for (fs::recursive_directory_iterator it(name, error), end; !error && it != end;
+           it.increment(error)) {
         const std::string extension = it->path().extension().string();
         const bool manifest = extension == ".yaml" || extension == ".yml" || extension == ".json";
         if (manifest && it->is_regular_file(error)) paths.push_back(it->path());
@@ -148,7 +164,9 @@ std::string read_values(const std::vector<InputText>& texts, inject::Config& con
   std::vector<inject::ConfigProblem> problems;
   config = inject::read_config(values, problems);
   if (!anchors.empty()) config.trust_anchors = anchors;
-  return problems.empty() ? "" : concat("values: ", problems.front().path, ": ", problems.front().reason);
+  return problems.empty()
+             ? ""
+             : concat("values: ", problems.front().path, ": ", problems.front().reason);
 }
 
 // By hand without value files: as the cluster says.
@@ -157,7 +175,9 @@ std::string read_configuration(const Flags& flags, InjectOptions& options) {
   ClusterValues cluster;
   if (flags.manual && flags.values.empty() && !flags.ignore_cluster) {
     if (std::string problem = read_cluster_values(flags.cluster, cluster); !problem.empty()) {
-      return problem + "\n--manual asks the cluster for its values, unless --values names files that hold them";
+      return problem +
+             "\n--manual asks the cluster for its values, unless --values names files that hold "
+             "them";
     }
     texts.push_back({"linkerd-config", cluster.values});
     options.native_sidecars = cluster.native_sidecars;
@@ -169,21 +189,26 @@ std::string read_configuration(const Flags& flags, InjectOptions& options) {
   if (!cluster.trust_anchors.empty()) options.config.trust_anchors = cluster.trust_anchors;
   options.config.control_namespace = flags.cluster.ns;
   if (flags.manual && options.config.trust_anchors.empty()) {
-    return "--manual needs trust anchors: identityTrustAnchorsPEM in --values, or the ConfigMap linkerd-identity-trust-roots as one of them";
+    return "--manual needs trust anchors: identityTrustAnchorsPEM in --values, or the ConfigMap "
+           "linkerd-identity-trust-roots as one of them";
   }
   return "";
 }
 
 int run(const Flags& flags, InjectOptions options) {
-  if (flags.disable_identity) return complain("--disable-identity: the mesh has no mode without identities");
+  if (flags.disable_identity)
+    return complain("--disable-identity: the mesh has no mode without identities");
   options.manual = flags.manual;
   options.ingress = flags.ingress;
   options.verbose = flags.verbose;
   options.json = flags.output == "json";
-  if (std::string problem = read_configuration(flags, options); !problem.empty()) return complain(problem);
-  if (std::string problem = annotations_problem(options); !problem.empty()) return complain(problem);
+  if (std::string problem = read_configuration(flags, options); !problem.empty())
+    return complain(problem);
+  if (std::string problem = annotations_problem(options); !problem.empty())
+    return complain(problem);
   std::vector<InputText> inputs;
-  if (std::string problem = read_inputs(flags.files, inputs); !problem.empty()) return complain(problem);
+  if (std::string problem = read_inputs(flags.files, inputs); !problem.empty())
+    return complain(problem);
   const InjectResult result = transform(inputs, options);
   std::cout << result.out << std::flush;
   std::cerr << result.report << std::flush;
@@ -192,8 +217,10 @@ int run(const Flags& flags, InjectOptions options) {
 }
 
 void add_common(CLI::App* command, const std::shared_ptr<Flags>& flags) {
-  command->add_option("file", flags->files, "a manifest, a folder of them, or - for standard input")->required();
-  command->add_option("-o,--output", flags->output, "yaml (only what changes is written anew) or json")
+  command->add_option("file", flags->files, "a manifest, a folder of them, or - for standard input")
+      ->required();
+  command
+      ->add_option("-o,--output", flags->output, "yaml (only what changes is written anew) or json")
       ->check(CLI::IsMember({"yaml", "json"}))
       ->capture_default_str();
   command->add_flag("--verbose", flags->verbose, "also what is well");
@@ -205,36 +232,52 @@ void add_inject_commands(CLI::App& app, const char* version, int& status) {
   auto flags = std::make_shared<Flags>();
   auto texts = std::make_shared<std::vector<std::string>>(std::size(kFlags));
   auto switches = std::make_shared<std::vector<std::string>>(std::size(kSwitches));
-  CLI::App* const inject = app.add_subcommand("inject", "adds the proxy to manifests: kubectl get deploy -o yaml | tulle inject - | kubectl apply -f -");
+  CLI::App* const inject = app.add_subcommand("inject",
+                                              "adds the proxy to manifests: kubectl get deploy -o "
+                                              "yaml | tulle inject - | kubectl apply -f -");
   add_common(inject, flags);
-  inject->add_flag("--manual", flags->manual, "writes the proxy itself, instead of an annotation for the cluster's injector");
-  inject->add_option("--values", flags->values, "files of Helm values, or the ConfigMaps linkerd-config and linkerd-identity-trust-roots")
+  inject->add_flag("--manual", flags->manual,
+                   "writes the proxy itself, instead of an annotation for the cluster's injector");
+  inject
+      ->add_option(
+          "--values", flags->values,
+          "files of Helm values, or the ConfigMaps linkerd-config and linkerd-identity-trust-roots")
       ->allow_extra_args(false);
-  inject->add_flag("--ignore-cluster", flags->ignore_cluster, "with --manual: does not ask the cluster for its values");
-  inject->add_option("--kubeconfig", flags->cluster.kubeconfig, "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
+  inject->add_flag("--ignore-cluster", flags->ignore_cluster,
+                   "with --manual: does not ask the cluster for its values");
+  inject->add_option("--kubeconfig", flags->cluster.kubeconfig,
+                     "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
   inject->add_option("--context", flags->cluster.context, "of the kubeconfig");
-  inject->add_option("-L,--linkerd-namespace", flags->cluster.ns, "where the control plane is")->envname("LINKERD_NAMESPACE")->capture_default_str();
+  inject->add_option("-L,--linkerd-namespace", flags->cluster.ns, "where the control plane is")
+      ->envname("LINKERD_NAMESPACE")
+      ->capture_default_str();
   inject->add_flag("--ingress", flags->ingress, "in ingress mode");
   inject->add_flag("--disable-identity", flags->disable_identity)->group("");
-  for (std::size_t i = 0; i < std::size(kFlags); ++i) inject->add_option(kFlags[i].flag, (*texts)[i], kFlags[i].help);
+  for (std::size_t i = 0; i < std::size(kFlags); ++i)
+    inject->add_option(kFlags[i].flag, (*texts)[i], kFlags[i].help);
   // --native-sidecar=false is an answer, too.
-  for (std::size_t i = 0; i < std::size(kSwitches); ++i) inject->add_flag(kSwitches[i].flag, (*switches)[i], kSwitches[i].help);
+  for (std::size_t i = 0; i < std::size(kSwitches); ++i)
+    inject->add_flag(kSwitches[i].flag, (*switches)[i], kSwitches[i].help);
   inject->callback([inject, flags, texts, switches, version, &status] {
     InjectOptions options;
     options.version = version;
     for (std::size_t i = 0; i < std::size(kFlags); ++i) {
-      const std::string name(std::string_view(kFlags[i].flag).substr(0, std::string_view(kFlags[i].flag).find(',')));
-      if (inject->count(name) > 0) options.annotations.emplace_back(kFlags[i].annotation, (*texts)[i]);
+      const std::string name(
+          std::string_view(kFlags[i].flag).substr(0, std::string_view(kFlags[i].flag).find(',')));
+      if (inject->count(name) > 0)
+        options.annotations.emplace_back(kFlags[i].annotation, (*texts)[i]);
     }
     for (std::size_t i = 0; i < std::size(kSwitches); ++i) {
       if (inject->count(kSwitches[i].flag) == 0) continue;
-      options.annotations.emplace_back(kSwitches[i].annotation, (*switches)[i] == "false" ? "false" : "true");
+      options.annotations.emplace_back(kSwitches[i].annotation,
+                                       (*switches)[i] == "false" ? "false" : "true");
     }
     status = run(*flags, std::move(options));
   });
 
   auto undo = std::make_shared<Flags>();
-  CLI::App* const uninject = app.add_subcommand("uninject", "takes out of manifests what inject has put in");
+  CLI::App* const uninject =
+      app.add_subcommand("uninject", "takes out of manifests what inject has put in");
   add_common(uninject, undo);
   uninject->callback([undo, version, &status] {
     InjectOptions options;

@@ -49,7 +49,8 @@ TEST(Inject, AddsOneAnnotationAndNothingElse) {
   const InjectResult result = run(kDeployment);
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.out, replaced(kDeployment, "      creationTimestamp: null\n",
-                                 "      annotations:\n        linkerd.io/inject: enabled\n      creationTimestamp: null\n"));
+                                 "      annotations:\n        linkerd.io/inject: enabled\n      "
+                                 "creationTimestamp: null\n"));
   EXPECT_EQ(result.report, "\n\ndeployment \"web\" injected\n\n");
   // Again: nothing changes.
   EXPECT_EQ(run(result.out).out, result.out);
@@ -57,8 +58,11 @@ TEST(Inject, AddsOneAnnotationAndNothingElse) {
 }
 
 TEST(Inject, WritesFlagsAsAnnotations) {
-  const InjectResult result = run(kDeployment, {.ingress = true, .annotations = {{"config.linkerd.io/skip-outbound-ports", "443"}}});
-  EXPECT_THAT(result.out, HasSubstr("        config.linkerd.io/skip-outbound-ports: \"443\"\n        linkerd.io/inject: ingress\n"));
+  const InjectResult result =
+      run(kDeployment,
+          {.ingress = true, .annotations = {{"config.linkerd.io/skip-outbound-ports", "443"}}});
+  EXPECT_THAT(result.out, HasSubstr("        config.linkerd.io/skip-outbound-ports: \"443\"\n      "
+                                    "  linkerd.io/inject: ingress\n"));
 }
 
 TEST(Inject, KeepsListsLists) {
@@ -91,21 +95,30 @@ metadata:
   resourceVersion: ""
 )";
   const InjectResult result = run(list);
-  EXPECT_EQ(result.out, replaced(list, "        annotations: {}\n", "        annotations:\n          linkerd.io/inject: enabled\n"));
+  EXPECT_EQ(result.out, replaced(list, "        annotations: {}\n",
+                                 "        annotations:\n          linkerd.io/inject: enabled\n"));
   EXPECT_EQ(result.report, "\n\ndeployment \"a\" injected\nconfigmap \"c\" skipped\n\n");
 }
 
 TEST(Inject, KeepsDocumentsAndWhatIsBetweenThem) {
-  const std::string text = concat("# first\n---\n", kDeployment, "--- # next\n\n", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n...\n---\n# nothing\n---\nnot: an object\n");
+  const std::string text = concat("# first\n---\n", kDeployment, "--- # next\n\n",
+                                  "apiVersion: v1\nkind: Service\nmetadata: {name: "
+                                  "web}\n...\n---\n# nothing\n---\nnot: an object\n");
   const InjectResult result = run(text);
   EXPECT_EQ(result.status, 0);
-  EXPECT_EQ(result.out, replaced(text, "      creationTimestamp: null\n", "      annotations:\n        linkerd.io/inject: enabled\n      creationTimestamp: null\n"));
-  EXPECT_THAT(result.report, HasSubstr("service \"web\" skipped\na document has no kind, and is skipped\n"));
+  EXPECT_EQ(result.out, replaced(text, "      creationTimestamp: null\n",
+                                 "      annotations:\n        linkerd.io/inject: enabled\n      "
+                                 "creationTimestamp: null\n"));
+  EXPECT_THAT(result.report,
+              HasSubstr("service \"web\" skipped\na document has no kind, and is skipped\n"));
 }
 
 TEST(Inject, JoinsFiles) {
-  const InjectResult result = transform({{"a", "kind: ConfigMap\nmetadata: {name: a}"}, {"b", "kind: ConfigMap\nmetadata: {name: b}\n"}}, {});
-  EXPECT_EQ(result.out, "kind: ConfigMap\nmetadata: {name: a}\n---\nkind: ConfigMap\nmetadata: {name: b}\n");
+  const InjectResult result = transform({{"a", "kind: ConfigMap\nmetadata: {name: a}"},
+                                         {"b", "kind: ConfigMap\nmetadata: {name: b}\n"}},
+                                        {});
+  EXPECT_EQ(result.out,
+            "kind: ConfigMap\nmetadata: {name: a}\n---\nkind: ConfigMap\nmetadata: {name: b}\n");
 }
 
 TEST(Inject, TakesJson) {
@@ -118,7 +131,9 @@ TEST(Inject, TakesJson) {
 }
 )";
   const InjectResult result = run(json);
-  EXPECT_EQ(result.out, replaced(json, "\"name\": \"p\"", "\"annotations\": {\"linkerd.io/inject\":\"enabled\"}, \"name\": \"p\""));
+  EXPECT_EQ(result.out,
+            replaced(json, "\"name\": \"p\"",
+                     "\"annotations\": {\"linkerd.io/inject\":\"enabled\"}, \"name\": \"p\""));
   const InjectResult as_json = run(kDeployment, {.json = true});
   std::string problem;
   EXPECT_TRUE(inject::parse_json(as_json.out, problem)) << problem;
@@ -126,34 +141,48 @@ TEST(Inject, TakesJson) {
 }
 
 TEST(Inject, NamespacesAndServices) {
-  EXPECT_EQ(run("kind: Namespace\nmetadata:\n  name: shop\n").out,
-            "kind: Namespace\nmetadata:\n  annotations:\n    linkerd.io/inject: enabled\n  name: shop\n");
+  EXPECT_EQ(
+      run("kind: Namespace\nmetadata:\n  name: shop\n").out,
+      "kind: Namespace\nmetadata:\n  annotations:\n    linkerd.io/inject: enabled\n  name: shop\n");
   const InjectResult service = run("kind: Service\nmetadata:\n  name: db\n",
-                                   {.annotations = {{"config.linkerd.io/opaque-ports", "3306"}, {"config.linkerd.io/proxy-uid", "7"}}});
-  EXPECT_EQ(service.out, "kind: Service\nmetadata:\n  annotations:\n    config.linkerd.io/opaque-ports: \"3306\"\n  name: db\n");
+                                   {.annotations = {{"config.linkerd.io/opaque-ports", "3306"},
+                                                    {"config.linkerd.io/proxy-uid", "7"}}});
+  EXPECT_EQ(service.out,
+            "kind: Service\nmetadata:\n  annotations:\n    config.linkerd.io/opaque-ports: "
+            "\"3306\"\n  name: db\n");
   EXPECT_THAT(service.report, HasSubstr("service \"db\" annotated"));
 }
 
 TEST(Inject, HostNetworkIsAnError) {
-  const InjectResult result = run(
-      "apiVersion: v1\nkind: List\nitems:\n- apiVersion: apps/v1\n  kind: DaemonSet\n  metadata: {name: node-exporter}\n"
-      "  spec: {template: {spec: {hostNetwork: true, containers: [{name: a, image: b}]}}}\n");
+  const InjectResult result =
+      run("apiVersion: v1\nkind: List\nitems:\n- apiVersion: apps/v1\n  kind: DaemonSet\n  "
+          "metadata: {name: node-exporter}\n"
+          "  spec: {template: {spec: {hostNetwork: true, containers: [{name: a, image: b}]}}}\n");
   EXPECT_EQ(result.status, 1);
   EXPECT_EQ(result.out, "");
-  EXPECT_EQ(result.report, "\nError transforming resources:\nfailed to inject daemonset/node-exporter: hostNetwork is enabled\n\n");
+  EXPECT_EQ(result.report,
+            "\nError transforming resources:\nfailed to inject daemonset/node-exporter: "
+            "hostNetwork is enabled\n\n");
 }
 
 TEST(Inject, OthersSidecarsAndTheControlPlaneAreErrors) {
-  EXPECT_THAT(run("kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: istio-proxy, image: x}]}\n").report,
-              HasSubstr("failed to inject pod/p: pod has a sidecar already"));
-  EXPECT_THAT(run("kind: Deployment\nmetadata: {name: d}\nspec: {template: {metadata: {labels: {linkerd.io/control-plane-component: x}}, spec: {containers: []}}}\n").report,
+  EXPECT_THAT(
+      run("kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: istio-proxy, image: x}]}\n")
+          .report,
+      HasSubstr("failed to inject pod/p: pod has a sidecar already"));
+  EXPECT_THAT(run("kind: Deployment\nmetadata: {name: d}\nspec: {template: {metadata: {labels: "
+                  "{linkerd.io/control-plane-component: x}}, spec: {containers: []}}}\n")
+                  .report,
               HasSubstr("failed to inject deployment/d: it is a part of the control plane"));
-  EXPECT_THAT(run("kind: Deployment\nmetadata: {name: d}\n").report, HasSubstr("deployment/d: it has no pod template"));
+  EXPECT_THAT(run("kind: Deployment\nmetadata: {name: d}\n").report,
+              HasSubstr("deployment/d: it has no pod template"));
   EXPECT_THAT(run("a: [\n").report, HasSubstr("in.yaml: line"));
 }
 
 TEST(Inject, DisabledStaysAsItIs) {
-  const std::string text = "kind: Pod\nmetadata: {name: p, annotations: {linkerd.io/inject: disabled}}\nspec: {hostNetwork: true, containers: [{name: a, image: b}]}\n";
+  const std::string text =
+      "kind: Pod\nmetadata: {name: p, annotations: {linkerd.io/inject: disabled}}\nspec: "
+      "{hostNetwork: true, containers: [{name: a, image: b}]}\n";
   const InjectResult result = run(text);
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.out, text);
@@ -168,8 +197,9 @@ TEST(Inject, SaysWhatIsWell) {
 }
 
 TEST(Inject, WarnsOfUdpAndOfAnnotations) {
-  const InjectResult result = run(
-      "kind: Pod\nmetadata: {name: dns, annotations: {config.linkerd.io/admin-port: x}}\nspec: {containers: [{name: a, image: b, ports: [{containerPort: 53, protocol: UDP}]}]}\n");
+  const InjectResult result =
+      run("kind: Pod\nmetadata: {name: dns, annotations: {config.linkerd.io/admin-port: x}}\nspec: "
+          "{containers: [{name: a, image: b, ports: [{containerPort: 53, protocol: UDP}]}]}\n");
   EXPECT_EQ(result.status, 0);
   EXPECT_THAT(result.report, HasSubstr("‼ pod/dns: has UDP ports, which are not meshed\n"));
   EXPECT_THAT(result.report, HasSubstr("‼ pod/dns: config.linkerd.io/admin-port: is \"x\""));
@@ -203,8 +233,10 @@ TEST(Inject, UninjectLeavesOthersAlone) {
 }
 
 TEST(Inject, RefusesFlagsThatMeanNothing) {
-  EXPECT_EQ(annotations_problem({.annotations = {{"config.linkerd.io/opaque-ports", "mysql"}}}), "");
-  EXPECT_THAT(annotations_problem({.annotations = {{"config.linkerd.io/admin-port", "x"}}}), HasSubstr("expected a port"));
+  EXPECT_EQ(annotations_problem({.annotations = {{"config.linkerd.io/opaque-ports", "mysql"}}}),
+            "");
+  EXPECT_THAT(annotations_problem({.annotations = {{"config.linkerd.io/admin-port", "x"}}}),
+              HasSubstr("expected a port"));
 }
 
 }  // namespace

@@ -145,10 +145,12 @@ bool each_document(std::string_view text, const std::function<void(const Value&)
   return true;
 }
 
-// Whole numbers as --set gives them: a user's id of ten digits was one when it was stored, and prints as one.
+// Whole numbers as --set gives them: a user's id of ten digits was one when it was stored, and
+// prints as one.
 Value with_integers(const Value& value) {
   const double number = value.as_float();
-  if (value.kind() == Value::Kind::Float && number == std::floor(number) && std::abs(number) < 1e15) {
+  if (value.kind() == Value::Kind::Float && number == std::floor(number) &&
+      std::abs(number) < 1e15) {
     return Value::integer64(static_cast<std::int64_t>(number));
   }
   if (value.is_list()) {
@@ -286,8 +288,8 @@ IssuerValues issuer_values(const InstallOptions& options, const Value& given) {
   }
   if (out.external_ca) out.given.anchors.pem.clear();
   const std::string domain = at("identityTrustDomain").text();
-  out.given.identity = concat("identity.", options.ns, ".",
-                              domain.empty() ? at("clusterDomain").text() : domain);
+  out.given.identity =
+      concat("identity.", options.ns, ".", domain.empty() ? at("clusterDomain").text() : domain);
   return out;
 }
 

@@ -18,19 +18,24 @@ namespace {
 
 constexpr Duration kPatience = 15s;
 constexpr std::size_t kAtOnce = 8;
-constexpr std::uint16_t kDestinationPort = 8086;  // control-plane.md §3: of the Services, and of our pods
+constexpr std::uint16_t kDestinationPort =
+    8086;  // control-plane.md §3: of the Services, and of our pods
 constexpr std::uint16_t kPolicyPort = 8090;
 
 std::string problem_of(const k8s::ApiStatus& status) {
   if (status.code == 403) {
-    return concat(status.message.empty() ? status.to_string() : status.message, "\nthe right to get pods/portforward is needed");
+    return concat(status.message.empty() ? status.to_string() : status.message,
+                  "\nthe right to get pods/portforward is needed");
   }
   return status.message.empty() ? status.to_string() : status.message;
 }
 std::string problem_of(const grpc::Status& status, const std::string& asked) {
-  std::string why = status.message.empty() ? std::string(grpc::to_string(status.code)) : status.message;
-  if (status.code == grpc::Code::NotFound) why = concat("the control plane does not know it: ", why);
-  if (status.code == grpc::Code::InvalidArgument) why += "\na name and a port are wanted, such as web.shop.svc.cluster.local:80";
+  std::string why =
+      status.message.empty() ? std::string(grpc::to_string(status.code)) : status.message;
+  if (status.code == grpc::Code::NotFound)
+    why = concat("the control plane does not know it: ", why);
+  if (status.code == grpc::Code::InvalidArgument)
+    why += "\na name and a port are wanted, such as web.shop.svc.cluster.local:80";
   return concat(asked, ": ", why);
 }
 
@@ -39,12 +44,15 @@ class Line {
  public:
   net::Task<std::string> open(Cluster& cluster, std::string pod, std::uint16_t port, Deadline by) {
     pod_ = concat(cluster.flags().ns, "/", pod, ":", std::to_string(port));
-    auto got = co_await k8s::forward_port(cluster.client(), cluster.flags().ns, std::move(pod), port, by);
-    if (const auto* const refused = std::get_if<k8s::ApiStatus>(&got)) co_return concat(pod_, ": ", problem_of(*refused));
+    auto got =
+        co_await k8s::forward_port(cluster.client(), cluster.flags().ns, std::move(pod), port, by);
+    if (const auto* const refused = std::get_if<k8s::ApiStatus>(&got))
+      co_return concat(pod_, ": ", problem_of(*refused));
     auto stream = std::move(std::get<std::unique_ptr<k8s::PodStream>>(got));
     port_problem_ = stream->problem();
     connection_ = h2::ClientConnection::make(std::move(stream), {});
-    channel_.emplace(cluster.loop(), *connection_, grpc::Channel::Options{.authority = "localhost"});
+    channel_.emplace(cluster.loop(), *connection_,
+                     grpc::Channel::Options{.authority = "localhost"});
     co_return "";
   }
   grpc::Channel& channel() { return *channel_; }
@@ -61,8 +69,8 @@ class Line {
 };
 
 template <typename Method>
-net::Task<void> ask_one(Cluster& cluster, const std::string& pod, std::uint16_t port, typename Method::Request request,
-                        std::string asked, Told& told) {
+net::Task<void> ask_one(Cluster& cluster, const std::string& pod, std::uint16_t port,
+                        typename Method::Request request, std::string asked, Told& told) {
   const Deadline by = cluster.loop().after(kPatience);
   Line line;
   told.problem = co_await line.open(cluster, pod, port, by);
@@ -90,7 +98,8 @@ net::Task<void> ask_one(Cluster& cluster, const std::string& pod, std::uint16_t 
 }
 
 template <typename Method>
-Told ask(Cluster& cluster, const std::string& pod, std::uint16_t port, typename Method::Request request, std::string asked) {
+Told ask(Cluster& cluster, const std::string& pod, std::uint16_t port,
+         typename Method::Request request, std::string asked) {
   Told told;
   net::TaskScope scope;
   scope.spawn(ask_one<Method>(cluster, pod, port, std::move(request), std::move(asked), told));
@@ -116,8 +125,9 @@ void add_rows(const pb::destination::WeightedAddrSet& set, Endpoints& out) {
   }
 }
 
-net::Task<void> ask_endpoints(Cluster& cluster, const std::string& pod, const std::vector<std::string>& authorities,
-                              const std::string& token, Endpoints& out) {
+net::Task<void> ask_endpoints(Cluster& cluster, const std::string& pod,
+                              const std::vector<std::string>& authorities, const std::string& token,
+                              Endpoints& out) {
   using Get = pb::destination::Destination::Get;
   const Deadline by = cluster.loop().after(kPatience);
   Line line;
@@ -148,13 +158,14 @@ Result<tls::CredentialsPtr> trusting(const std::string& pem) {
   return tls::Credentials::make(std::move(options));
 }
 
-net::Task<void> prove_one(Cluster& cluster, const PodView& pod, const std::string& more_anchors, Proof& proof) {
+net::Task<void> prove_one(Cluster& cluster, const PodView& pod, const std::string& more_anchors,
+                          Proof& proof) {
   const auto port = parse_number<std::uint16_t>(pod.admin_port);
   if (!pod.has_proxy || pod.phase != "Running" || !port || pod.identity.empty()) {
-    proof.problem = !pod.has_proxy              ? "it has no proxy"
-                    : pod.phase != "Running"    ? concat("it is not running: ", pod.phase)
-                    : pod.identity.empty()      ? "its proxy has no identity"
-                                                : "its proxy has no admin port";
+    proof.problem = !pod.has_proxy           ? "it has no proxy"
+                    : pod.phase != "Running" ? concat("it is not running: ", pod.phase)
+                    : pod.identity.empty()   ? "its proxy has no identity"
+                                             : "its proxy has no admin port";
     co_return;
   }
   Result<tls::CredentialsPtr> credentials = trusting(concat(pod.anchors, "\n", more_anchors));
@@ -172,20 +183,24 @@ net::Task<void> prove_one(Cluster& cluster, const PodView& pod, const std::strin
   const std::shared_ptr<const std::string> port_problem = opened->problem();
   tls::ClientOptions options;
   options.server_name = options.identity = pod.identity;
-  tls::TlsResult session = co_await tls::connect_tls(std::move(opened), *std::move(credentials), std::move(options), by);
+  tls::TlsResult session =
+      co_await tls::connect_tls(std::move(opened), *std::move(credentials), std::move(options), by);
   if (!session) {
-    proof.problem = port_problem->empty() ? concat("it does not prove to be ", pod.identity, ": ",
-                                                   to_string(session.error().code), ": ", session.error().where)
-                                          : concat("its port ", pod.admin_port, " does not answer: ", *port_problem);
+    proof.problem = port_problem->empty()
+                        ? concat("it does not prove to be ", pod.identity, ": ",
+                                 to_string(session.error().code), ": ", session.error().where)
+                        : concat("its port ", pod.admin_port, " does not answer: ", *port_problem);
     co_return;
   }
   for (const std::string& der : (*session)->peer_chain()) {
-    if (auto certificate = tls::Certificate::from_der(as_bytes(der))) proof.chain.push_back(*std::move(certificate));
+    if (auto certificate = tls::Certificate::from_der(as_bytes(der)))
+      proof.chain.push_back(*std::move(certificate));
   }
   if (proof.chain.empty()) proof.problem = "it presented no certificate";
 }
 
-net::Task<void> take(Cluster& cluster, const std::vector<PodView>& pods, const std::string& more_anchors, std::size_t& next,
+net::Task<void> take(Cluster& cluster, const std::vector<PodView>& pods,
+                     const std::string& more_anchors, std::size_t& next,
                      std::vector<Proof>& proofs) {
   while (next < pods.size()) {
     const std::size_t mine = next++;
@@ -199,56 +214,71 @@ ControlPod control_pod(Cluster& cluster, const std::string& name) {
   ControlPod out;
   const auto look = [&](const Value& item) {
     const PodView pod = view_of(item);
-    const bool serves = pod.ports.contains("dest-grpc") || pod.label("linkerd.io/control-plane-component") == "destination";
+    const bool serves = pod.ports.contains("dest-grpc") ||
+                        pod.label("linkerd.io/control-plane-component") == "destination";
     if (!serves || pod.phase != "Running" || pod.ending || !out.name.empty()) return;
     if (name.empty() || pod.name == name) out.name = pod.name;
   };
   out.problem = cluster.list(k8s::path_of(k8s::kPods, cluster.flags().ns), look).problem;
   if (out.problem.empty() && out.name.empty()) {
-    out.problem = name.empty() ? concat("no pod of the control plane runs in the namespace ", cluster.flags().ns,
-                                        ": tulle check says more, -L names another namespace")
-                               : concat("no pod ", name, " of the control plane runs in the namespace ", cluster.flags().ns);
+    out.problem =
+        name.empty()
+            ? concat("no pod of the control plane runs in the namespace ", cluster.flags().ns,
+                     ": tulle check says more, -L names another namespace")
+            : concat("no pod ", name, " of the control plane runs in the namespace ",
+                     cluster.flags().ns);
   }
   return out;
 }
 
-Endpoints endpoints(Cluster& cluster, const std::string& pod, const std::vector<std::string>& authorities, const std::string& token) {
+Endpoints endpoints(Cluster& cluster, const std::string& pod,
+                    const std::vector<std::string>& authorities, const std::string& token) {
   Endpoints out;
   net::TaskScope scope;
   scope.spawn(ask_endpoints(cluster, pod, authorities, token, out));
   cluster.run(scope);
-  std::stable_sort(out.rows.begin(), out.rows.end(), [](const EndpointRow& a, const EndpointRow& b) {
-    return std::tie(a.ns, a.service, a.port, a.pod) < std::tie(b.ns, b.service, b.port, b.pod);
-  });
+  std::stable_sort(
+      out.rows.begin(), out.rows.end(), [](const EndpointRow& a, const EndpointRow& b) {
+        return std::tie(a.ns, a.service, a.port, a.pod) < std::tie(b.ns, b.service, b.port, b.pod);
+      });
   return out;
 }
 
-Told profile(Cluster& cluster, const std::string& pod, const std::string& authority, const std::string& token) {
+Told profile(Cluster& cluster, const std::string& pod, const std::string& authority,
+             const std::string& token) {
   pb::destination::GetDestination request;
   request.path = authority;
   request.context_token = token;
-  return ask<pb::destination::Destination::GetProfile>(cluster, pod, kDestinationPort, std::move(request), authority);
+  return ask<pb::destination::Destination::GetProfile>(cluster, pod, kDestinationPort,
+                                                       std::move(request), authority);
 }
 
-Told inbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns, const std::string& name, std::uint16_t port) {
+Told inbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns,
+                    const std::string& name, std::uint16_t port) {
   pb::inbound::PortSpec request;
   request.workload = concat(ns, ":", name);
   request.port = port;
-  return ask<pb::inbound::InboundServerPolicies::GetPort>(cluster, pod, kPolicyPort, std::move(request), concat("pod/", name));
+  return ask<pb::inbound::InboundServerPolicies::GetPort>(cluster, pod, kPolicyPort,
+                                                          std::move(request), concat("pod/", name));
 }
 
-Told outbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns, const std::string& authority) {
+Told outbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns,
+                     const std::string& authority) {
   pb::outbound::TrafficSpec request;
-  request.source_workload = concat(ns, ":diagnostics");  // any pod of the namespace is told the same
+  request.source_workload =
+      concat(ns, ":diagnostics");  // any pod of the namespace is told the same
   request.set_authority(authority);
-  return ask<pb::outbound::OutboundPolicies::Get>(cluster, pod, kPolicyPort, std::move(request), authority);
+  return ask<pb::outbound::OutboundPolicies::Get>(cluster, pod, kPolicyPort, std::move(request),
+                                                  authority);
 }
 
-std::vector<Proof> prove(Cluster& cluster, const std::vector<PodView>& pods, const std::string& more_anchors) {
+std::vector<Proof> prove(Cluster& cluster, const std::vector<PodView>& pods,
+                         const std::string& more_anchors) {
   std::vector<Proof> proofs(pods.size());
   std::size_t next = 0;
   net::TaskScope scope;
-  for (std::size_t i = 0; i < std::min(kAtOnce, pods.size()); ++i) scope.spawn(take(cluster, pods, more_anchors, next, proofs));
+  for (std::size_t i = 0; i < std::min(kAtOnce, pods.size()); ++i)
+    scope.spawn(take(cluster, pods, more_anchors, next, proofs));
   cluster.run(scope);
   return proofs;
 }

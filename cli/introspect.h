@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the control plane tells proxies, and who pods prove to be: asked over the same ports and in the same words as
-// proxies use, through ports that the API server forwards.
+// What the control plane tells proxies, and who pods prove to be: asked over the same ports and in
+// the same words as proxies use, through ports that the API server forwards.
 #pragma once
 
 #include <string>
@@ -29,18 +29,22 @@ struct Endpoints {
   std::string problem;
 };
 // `token` is what a proxy sends to say where it is; may be "".
-Endpoints endpoints(Cluster& cluster, const std::string& pod, const std::vector<std::string>& authorities, const std::string& token);
+Endpoints endpoints(Cluster& cluster, const std::string& pod,
+                    const std::vector<std::string>& authorities, const std::string& token);
 
 struct Told {
   Value message;
   std::string problem;
 };
 // The profile of an authority: one name and port, or the address of a pod or a Service and a port.
-Told profile(Cluster& cluster, const std::string& pod, const std::string& authority, const std::string& token);
+Told profile(Cluster& cluster, const std::string& pod, const std::string& authority,
+             const std::string& token);
 // What may come in on a port of a pod of this name.
-Told inbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns, const std::string& name, std::uint16_t port);
+Told inbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns,
+                    const std::string& name, std::uint16_t port);
 // Where traffic of a namespace to an authority goes.
-Told outbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns, const std::string& authority);
+Told outbound_policy(Cluster& cluster, const std::string& pod, const std::string& ns,
+                     const std::string& authority);
 
 // Who a pod's proxy proves to be, by a handshake with its admin port.
 struct Proof {
@@ -48,6 +52,7 @@ struct Proof {
   std::string problem;
 };
 // One for each pod, in their order. `more_anchors`: those of the control plane, PEM; may be "".
-std::vector<Proof> prove(Cluster& cluster, const std::vector<PodView>& pods, const std::string& more_anchors);
+std::vector<Proof> prove(Cluster& cluster, const std::vector<PodView>& pods,
+                         const std::string& more_anchors);
 
 }  // namespace tulle::cli

@@ -47,16 +47,19 @@ Value json_of(const tls::Certificate& certificate) {
 }
 
 // The pods that are meant, or why there are none.
-std::string find_pods(Cluster& cluster, const Flags& flags, const std::string& ns, std::vector<PodView>& pods) {
+std::string find_pods(Cluster& cluster, const Flags& flags, const std::string& ns,
+                      std::vector<PodView>& pods) {
   if (flags.what.empty()) {
-    const std::string query = flags.selector.empty() ? "" : concat("labelSelector=", k8s::percent_encode(flags.selector));
+    const std::string query =
+        flags.selector.empty() ? "" : concat("labelSelector=", k8s::percent_encode(flags.selector));
     const auto take = [&](const Value& item) {
       PodView pod = view_of(item);
       if (pod.has_proxy && !pod.ended()) pods.push_back(std::move(pod));
     };
     const std::string problem = cluster.list(k8s::path_of(k8s::kPods, ns), take, query).problem;
     if (!problem.empty() || !pods.empty()) return problem;
-    return concat("no pod in the namespace ", ns, flags.selector.empty() ? "" : " with these labels", " has a proxy");
+    return concat("no pod in the namespace ", ns,
+                  flags.selector.empty() ? "" : " with these labels", " has a proxy");
   }
   std::vector<std::string> paths;
   for (std::string_view name : flags.what) {
@@ -79,15 +82,18 @@ int identity(const Flags& flags) {
   std::vector<PodView> pods;
   problem = find_pods(*cluster, flags, flags.ns.empty() ? cluster->default_ns() : flags.ns, pods);
   if (!problem.empty()) return complain(problem);
-  const Answer roots = cluster->get(k8s::path_of(k8s::kConfigMaps, flags.cluster.ns, "linkerd-identity-trust-roots"));
-  const std::vector<Proof> proofs = prove(*cluster, pods, std::string(roots.value["data"]["ca-bundle.crt"].string()));
+  const Answer roots = cluster->get(
+      k8s::path_of(k8s::kConfigMaps, flags.cluster.ns, "linkerd-identity-trust-roots"));
+  const std::vector<Proof> proofs =
+      prove(*cluster, pods, std::string(roots.value["data"]["ca-bundle.crt"].string()));
   int status = 0;
   Value json = Value::list();
   for (std::size_t i = 0; i < pods.size(); ++i) {
     const Proof& proof = proofs[i];
     if (!proof.problem.empty()) status = 1;
     if (flags.output == "json") {
-      Value one = Value::map({{"namespace", pods[i].ns}, {"pod", pods[i].name}, {"identity", pods[i].identity}});
+      Value one = Value::map(
+          {{"namespace", pods[i].ns}, {"pod", pods[i].name}, {"identity", pods[i].identity}});
       if (!proof.problem.empty()) one.set("problem", proof.problem);
       Value chain = Value::list();
       for (const tls::Certificate& certificate : proof.chain) chain.push(json_of(certificate));
@@ -131,7 +137,11 @@ int show_endpoints(const Flags& flags) {
   if (flags.output == "json") {
     Value rows = Value::list();
     for (const EndpointRow& row : found.rows) {
-      rows.push(Value::map({{"namespace", row.ns}, {"ip", row.ip}, {"port", row.port}, {"pod", row.pod}, {"service", row.service}}));
+      rows.push(Value::map({{"namespace", row.ns},
+                            {"ip", row.ip},
+                            {"port", row.port},
+                            {"pod", row.pod},
+                            {"service", row.service}}));
     }
     std::cout << rows.to_pretty_json() << "\n";
     return 0;
@@ -142,7 +152,8 @@ int show_endpoints(const Flags& flags) {
   }
   Table table({"NAMESPACE", "IP", "PORT", "POD", "SERVICE"});
   table.right_from(100);
-  for (const EndpointRow& row : found.rows) table.add({row.ns, row.ip, std::to_string(row.port), row.pod, row.service});
+  for (const EndpointRow& row : found.rows)
+    table.add({row.ns, row.ip, std::to_string(row.port), row.pod, row.service});
   std::cout << table.text();
   return 0;
 }
@@ -165,16 +176,20 @@ int show_policy(const Flags& flags) {
   const auto port = parse_number<std::uint16_t>(flags.what.back());
   const bool service = kind == "svc" || kind == "service" || kind == "services";
   if (name.empty() || (!service && kind != "po" && kind != "pod" && kind != "pods")) {
-    return complain(concat(resource, ": a pod or a Service is wanted, such as po/web-0 or svc/web"));
+    return complain(
+        concat(resource, ": a pod or a Service is wanted, such as po/web-0 or svc/web"));
   }
-  if (!port || *port == 0) return complain(concat(flags.what.back(), ": a port from 1 to 65535 is wanted"));
+  if (!port || *port == 0)
+    return complain(concat(flags.what.back(), ": a port from 1 to 65535 is wanted"));
   std::string pod;
   const auto cluster = open(flags, pod);
   if (cluster == nullptr) return 1;
   const std::string ns = flags.ns.empty() ? cluster->default_ns() : flags.ns;
   if (!service) return show(inbound_policy(*cluster, pod, ns, name, *port), flags.output);
   const std::string domain(ClusterView(*cluster).values()["clusterDomain"].string());
-  const std::string authority = concat(name, ".", ns, ".svc.", domain.empty() ? "cluster.local" : domain, ":", std::to_string(*port));
+  const std::string authority =
+      concat(name, ".", ns, ".svc.", domain.empty() ? "cluster.local" : domain, ":",
+             std::to_string(*port));
   return show(outbound_policy(*cluster, pod, ns, authority), flags.output);
 }
 
@@ -189,14 +204,17 @@ void add_output(CLI::App* command, const FlagsPtr& flags, std::vector<std::strin
   flags->output = forms.front();
   std::string help;
   for (const std::string& form : forms) help += concat(help.empty() ? "" : " or ", form);
-  command->add_option("-o,--output", flags->output, help)->check(CLI::IsMember(std::move(forms)))->capture_default_str();
+  command->add_option("-o,--output", flags->output, help)
+      ->check(CLI::IsMember(std::move(forms)))
+      ->capture_default_str();
 }
 
 FlagsPtr add(CLI::App* command, std::vector<std::string> forms) {
   auto flags = std::make_shared<Flags>();
   add_cluster_flags(command, flags->cluster);
   add_output(command, flags, std::move(forms));
-  command->add_option("--destination-pod", flags->control_pod, "which pod of the control plane is asked");
+  command->add_option("--destination-pod", flags->control_pod,
+                      "which pod of the control plane is asked");
   return flags;
 }
 
@@ -204,8 +222,11 @@ FlagsPtr add(CLI::App* command, std::vector<std::string> forms) {
 
 void add_identity_command(CLI::App& app, int& status) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* const command = app.add_subcommand("identity", "the certificates that pods present, verified");
-  command->footer("Shakes hands with each pod's proxy through the API server: exit 1 if one does not prove who it is.");
+  CLI::App* const command =
+      app.add_subcommand("identity", "the certificates that pods present, verified");
+  command->footer(
+      "Shakes hands with each pod's proxy through the API server: exit 1 if one does not prove who "
+      "it is.");
   add_cluster_flags(command, flags->cluster);
   add_output(command, flags, {"text", "json"});
   command->add_option("-n,--namespace", flags->ns, "of the pods; by default the kubeconfig's");
@@ -216,24 +237,33 @@ void add_identity_command(CLI::App& app, int& status) {
 
 void add_introspect_commands(CLI::App& diagnostics, int& status) {
   CLI::App* const ends =
-      diagnostics.add_subcommand("endpoints", "where the control plane says that names lead")->alias("ep");
+      diagnostics.add_subcommand("endpoints", "where the control plane says that names lead")
+          ->alias("ep");
   const FlagsPtr of_ends = add(ends, {"table", "json"});
   ends->add_option("--token", of_ends->token, "the context token that a proxy would send");
-  ends->add_option("authority", of_ends->what, "NAME:PORT, such as web.shop.svc.cluster.local:80")->required();
+  ends->add_option("authority", of_ends->what, "NAME:PORT, such as web.shop.svc.cluster.local:80")
+      ->required();
   ends->callback([of_ends, &status] { status = show_endpoints(*of_ends); });
 
-  CLI::App* const policy = diagnostics.add_subcommand(
-      "policy", "what the control plane tells proxies of a pod's port (inbound) or of a Service's (outbound)");
+  CLI::App* const policy =
+      diagnostics.add_subcommand("policy",
+                                 "what the control plane tells proxies of a pod's port (inbound) "
+                                 "or of a Service's (outbound)");
   const FlagsPtr of_policy = add(policy, {"yaml", "json"});
-  policy->add_option("-n,--namespace", of_policy->ns, "of the resource; by default the kubeconfig's");
-  policy->add_option("resource", of_policy->what, "po/NAME or svc/NAME, then a port")->required()->expected(2);
+  policy->add_option("-n,--namespace", of_policy->ns,
+                     "of the resource; by default the kubeconfig's");
+  policy->add_option("resource", of_policy->what, "po/NAME or svc/NAME, then a port")
+      ->required()
+      ->expected(2);
   policy->callback([of_policy, &status] { status = show_policy(*of_policy); });
 
-  CLI::App* const profiles =
-      diagnostics.add_subcommand("profile", "the service profile that the control plane gives for a name or an address");
+  CLI::App* const profiles = diagnostics.add_subcommand(
+      "profile", "the service profile that the control plane gives for a name or an address");
   const FlagsPtr of_profile = add(profiles, {"json", "yaml"});
   profiles->add_option("--token", of_profile->token, "the context token that a proxy would send");
-  profiles->add_option("authority", of_profile->what, "NAME:PORT or ADDRESS:PORT")->required()->expected(1);
+  profiles->add_option("authority", of_profile->what, "NAME:PORT or ADDRESS:PORT")
+      ->required()
+      ->expected(1);
   profiles->callback([of_profile, &status] { status = show_profile(*of_profile); });
 }
 

@@ -68,7 +68,8 @@ std::string slurp(const std::string& name, std::string& into) {
     }
     return "";
   }
-  return local::read_file(name, into) ? "" : concat("cannot read ", name, ": ", std::strerror(errno));
+  return local::read_file(name, into) ? ""
+                                      : concat("cannot read ", name, ": ", std::strerror(errno));
 }
 
 std::string own_folder() {
@@ -103,7 +104,8 @@ class Progress {
         return End::Failed;
       }
       rest.append(block, static_cast<std::size_t>(n));
-      for (std::size_t end = 0; (end = rest.find('\n')) != std::string::npos; rest.erase(0, end + 1)) {
+      for (std::size_t end = 0; (end = rest.find('\n')) != std::string::npos;
+           rest.erase(0, end + 1)) {
         const std::string line = rest.substr(0, end);
         if (line == "up") return End::Up;
         if (!take(line)) return End::Failed;
@@ -156,7 +158,8 @@ std::string tail_of(const std::string& path) {
 
 int local_up(const UpFlags& flags) {
   if (!local::is_mesh_name(flags.mesh.name))
-    return fail(concat("--name ", flags.mesh.name, ": a name has lower-case letters, digits and '-'"));
+    return fail(
+        concat("--name ", flags.mesh.name, ": a name has lower-case letters, digits and '-'"));
   if (::geteuid() != 0) return fail("tulle local makes namespaces and needs root: try sudo");
   std::vector<std::string> files;
   if (std::string problem = collect(flags.files, files); !problem.empty()) return fail(problem);
@@ -181,9 +184,9 @@ int local_up(const UpFlags& flags) {
   for (const k8s::Problem& problem : reader.problems()) std::cerr << problem.to_string() << "\n";
   if (!reader.problems().empty()) {
     const auto images = local::image_names();
-    const bool image = std::any_of(reader.problems().begin(), reader.problems().end(), [](const auto& p) {
-      return p.reason.starts_with("there is no image");
-    });
+    const bool image =
+        std::any_of(reader.problems().begin(), reader.problems().end(),
+                    [](const auto& p) { return p.reason.starts_with("there is no image"); });
     if (image) {
       std::cerr << "images on this machine:";
       for (const std::string& name : images) std::cerr << " " << name;
@@ -191,16 +194,18 @@ int local_up(const UpFlags& flags) {
     }
     return fail("nothing was started");
   }
-  const std::string bin_dir = flags.bin_dir.empty() ? own_folder() : fs::absolute(flags.bin_dir).string();
+  const std::string bin_dir =
+      flags.bin_dir.empty() ? own_folder() : fs::absolute(flags.bin_dir).string();
   for (const char* const program : {"tulle-proxy", "tulle-control", "tulle-node"}) {
     const std::string path = concat(bin_dir, "/", program);
-    if (::access(path.c_str(), X_OK) != 0) return fail(concat("there is no ", path, ": see --bin-dir"));
+    if (::access(path.c_str(), X_OK) != 0)
+      return fail(concat("there is no ", path, ": see --bin-dir"));
   }
 
   const local::StateDir dir = local::state_dir(flags.mesh.state, flags.mesh.name);
   if (const auto running = local::live_supervisor(dir)) {
-    return fail(concat("mesh ", flags.mesh.name, " is up already; end it with: tulle local down --name ",
-                       flags.mesh.name));
+    return fail(concat("mesh ", flags.mesh.name,
+                       " is up already; end it with: tulle local down --name ", flags.mesh.name));
   }
   // What a crash may have left.
   if (std::string problem = local::tear_down(dir, 0s); !problem.empty()) return fail(problem);
@@ -213,15 +218,19 @@ int local_up(const UpFlags& flags) {
   options.name = flags.mesh.name;
   options.dir = dir;
   options.bin_dir = bin_dir;
-  options.cache = flags.cache.empty() ? local::ImageStore::default_cache() : fs::absolute(flags.cache).string();
+  options.cache =
+      flags.cache.empty() ? local::ImageStore::default_cache() : fs::absolute(flags.cache).string();
   std::set<const local::Image*> used;
   for (const local::PodInput& pod : model.pods) {
     for (const auto* list : {&pod.object.spec.init_containers, &pod.object.spec.containers}) {
-      for (const local::ContainerSpec& container : *list) used.insert(local::find_image(container.image));
+      for (const local::ContainerSpec& container : *list)
+        used.insert(local::find_image(container.image));
     }
   }
-  local::ImageStore images(options.cache, [](const std::string& line) { std::cerr << line << "\n"; });
-  if (std::string problem = images.ensure({used.begin(), used.end()}); !problem.empty()) return fail(problem);
+  local::ImageStore images(options.cache,
+                           [](const std::string& line) { std::cerr << line << "\n"; });
+  if (std::string problem = images.ensure({used.begin(), used.end()}); !problem.empty())
+    return fail(problem);
   if (interrupted != 0) return 130;
 
   if (!local::make_folders(dir.path, 0755)) return fail(concat("cannot make ", dir.path));
@@ -244,7 +253,8 @@ int local_up(const UpFlags& flags) {
     }
     case Progress::End::TimedOut:
       for (const auto& [pod, why] : progress.waiting) std::cerr << "pod " << why << "\n";
-      return fail("not everything is ready yet; it goes on: see tulle local status, tulle local logs POD");
+      return fail(
+          "not everything is ready yet; it goes on: see tulle local status, tulle local logs POD");
     case Progress::End::Failed: break;
   }
   if (!local::live_supervisor(dir)) {
@@ -267,8 +277,8 @@ int local_status(const StatusFlags& flags) {
   const auto status = local::read_status(dir);
   const bool up = local::live_supervisor(dir).has_value();
   if (!status || !up) {
-    return fail(concat("mesh ", flags.mesh.name, status ? " has crashed; clear it with tulle local down"
-                                                        : " is not up"));
+    return fail(concat("mesh ", flags.mesh.name,
+                       status ? " has crashed; clear it with tulle local down" : " is not up"));
   }
   if (flags.output == "json") {
     std::cout << status->dump(1) << "\n";
@@ -316,7 +326,8 @@ int local_exec(const ContainerFlags& flags, const std::vector<std::string>& argv
   local::Found found;
   if (std::string problem = find(flags, found); !problem.empty()) return fail(problem);
   const local::ProcessName process = local::process_name(found.container);
-  if (!process.alive()) return fail(concat("container ", found.container.value("name", ""), " is not running"));
+  if (!process.alive())
+    return fail(concat("container ", found.container.value("name", ""), " is not running"));
   local::Entry entry;
   entry.target = process.pid;
   entry.argv = argv;
@@ -351,7 +362,8 @@ int local_logs(const ContainerFlags& flags) {
       concat(found.pod.value("namespace", ""), "_", found.pod.value("name", ""));
   std::string text;
   const std::string path = dir.log(key, found.container.value("name", ""));
-  if (!local::read_file(path, text)) return fail(concat("cannot read ", path, ": ", std::strerror(errno)));
+  if (!local::read_file(path, text))
+    return fail(concat("cannot read ", path, ": ", std::strerror(errno)));
   std::cout << text;
   return 0;
 }
@@ -362,12 +374,14 @@ int local_images(const std::vector<std::string>& names, const std::string& cache
     images.push_back(local::find_image(name.starts_with("local/") ? name : concat("local/", name)));
     if (images.back() == nullptr) return fail(concat("there is no image ", name));
   }
-  local::ImageStore store(cache.empty() ? local::ImageStore::default_cache() : fs::absolute(cache).string(),
-                          [](const std::string& line) { std::cerr << line << "\n"; });
+  local::ImageStore store(
+      cache.empty() ? local::ImageStore::default_cache() : fs::absolute(cache).string(),
+      [](const std::string& line) { std::cerr << line << "\n"; });
   if (std::string problem = store.ensure(images); !problem.empty()) return fail(problem);
   for (const local::Image* image : images) {
-    std::cout << Json{{"name", image->name},     {"layers", store.layers(*image)}, {"command", image->command},
-                      {"user", image->user},     {"group", image->group},          {"workingDir", image->working_dir}}
+    std::cout << Json{{"name", image->name},       {"layers", store.layers(*image)},
+                      {"command", image->command}, {"user", image->user},
+                      {"group", image->group},     {"workingDir", image->working_dir}}
               << "\n";
   }
   return 0;

@@ -14,7 +14,8 @@ std::string text_of(const pb::net::IPAddress& ip) {
   if (ip.ip_case != Case::ipv6 || !ip.ipv6) return "";
   std::array<std::uint8_t, 16> octets;
   for (std::size_t i = 0; i < octets.size(); ++i) {
-    octets[i] = static_cast<std::uint8_t>((i < 8 ? ip.ipv6->first : ip.ipv6->last) >> 8 * (7 - i % 8));
+    octets[i] =
+        static_cast<std::uint8_t>((i < 8 ? ip.ipv6->first : ip.ipv6->last) >> 8 * (7 - i % 8));
   }
   return net::IpAddr::v6(octets).to_string();
 }
@@ -28,17 +29,20 @@ std::string text_of(const pb::net::TcpAddress& address) {
 std::string text_of(const pb::protobuf::Duration& duration) {
   const std::string millis = std::to_string(duration.nanos / 1'000'000);
   if (duration.nanos == 0) return concat(std::to_string(duration.seconds), "s");
-  return concat(std::to_string(duration.seconds), ".", std::string(3 - std::min<std::size_t>(3, millis.size()), '0'), millis, "s");
+  return concat(std::to_string(duration.seconds), ".",
+                std::string(3 - std::min<std::size_t>(3, millis.size()), '0'), millis, "s");
 }
 
 void MessageJson::blob(std::string_view name, const std::string& value) {
   if (value.empty()) return;
-  const bool text = std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  const bool text =
+      std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; });
   out.set(name, text ? value : base64_encode(as_bytes(value)));
 }
 
-void MessageJson::enumeration(std::string_view name, std::int32_t value,
-                              std::initializer_list<std::pair<std::int32_t, std::string_view>> names) {
+void MessageJson::enumeration(
+    std::string_view name, std::int32_t value,
+    std::initializer_list<std::pair<std::int32_t, std::string_view>> names) {
   for (const auto& [number, called] : names) {
     if (number == value) {
       out.set(name, called);

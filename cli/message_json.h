@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages of the control plane as JSON for people: names of the schema, zero values left out, addresses and
-// durations as text, enumerations by name.
+// Messages of the control plane as JSON for people: names of the schema, zero values left out,
+// addresses and durations as text, enumerations by name.
 #pragma once
 
 #include <initializer_list>
@@ -64,8 +64,10 @@ class MessageJson {
     for (const auto& [key, value] : values) map.set(key, json_of(value));
     if (!map.empty()) out.set(name, std::move(map));
   }
-  void blob(std::string_view name, const std::string& value);  // as text if it is that, else in base64
-  void enumeration(std::string_view name, std::int32_t value, std::initializer_list<std::pair<std::int32_t, std::string_view>> names);
+  void blob(std::string_view name,
+            const std::string& value);  // as text if it is that, else in base64
+  void enumeration(std::string_view name, std::int32_t value,
+                   std::initializer_list<std::pair<std::int32_t, std::string_view>> names);
 };
 
 template <typename M>

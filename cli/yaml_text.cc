@@ -23,9 +23,12 @@ class Offsets {
  public:
   explicit Offsets(std::string_view text) {
     if (text.starts_with("\xEF\xBB\xBF")) mark_ = 3;
-    if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return;
+    if (std::none_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
+      return;
     for (std::size_t i = mark_; i <= text.size(); ++i) {
-      if (i == text.size() || (static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) bytes_.push_back(static_cast<std::uint32_t>(i));
+      if (i == text.size() || (static_cast<unsigned char>(text[i]) & 0xC0) != 0x80)
+        bytes_.push_back(static_cast<std::uint32_t>(i));
     }
   }
   std::size_t operator()(const yaml_mark_t& mark) const {
@@ -46,7 +49,8 @@ class Parser {
  public:
   explicit Parser(const std::string& text) : text_(text), offsets_(text) {
     TULLE_CHECK(yaml_parser_initialize(&parser_) == 1);
-    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
+                                 text.size());
   }
   ~Parser() {
     if (has_event_) yaml_event_delete(&event_);
@@ -78,7 +82,8 @@ class Parser {
     const Offsets offsets(text);
     yaml_parser_t scanner;
     TULLE_CHECK(yaml_parser_initialize(&scanner) == 1);
-    yaml_parser_set_input_string(&scanner, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    yaml_parser_set_input_string(&scanner, reinterpret_cast<const unsigned char*>(text.data()),
+                                 text.size());
     for (bool going = true; going;) {
       yaml_token_t token;
       if (yaml_parser_scan(&scanner, &token) != 1) break;
@@ -95,7 +100,8 @@ class Parser {
     if (failed()) return false;
     if (has_event_) yaml_event_delete(&event_);
     has_event_ = yaml_parser_parse(&parser_, &event_) == 1;
-    if (!has_event_) fail(parser_.problem != nullptr ? parser_.problem : "not valid YAML", parser_.problem_mark);
+    if (!has_event_)
+      fail(parser_.problem != nullptr ? parser_.problem : "not valid YAML", parser_.problem_mark);
     return has_event_;
   }
   void fail(std::string_view what, const yaml_mark_t& mark) {
@@ -137,9 +143,11 @@ class Parser {
     const auto& data = event_.data.scalar;
     out.anchor = view(data.anchor);
     const std::string_view text(reinterpret_cast<const char*>(data.value), data.length);
-    out.block_scalar = data.style == YAML_LITERAL_SCALAR_STYLE || data.style == YAML_FOLDED_SCALAR_STYLE;
+    out.block_scalar =
+        data.style == YAML_LITERAL_SCALAR_STYLE || data.style == YAML_FOLDED_SCALAR_STYLE;
     out.scalar = data.plain_implicit != 0 && !reading_key_ ? typed(text) : Value(text);
-    if (reading_key_ && data.plain_implicit != 0 && text == "<<") fail("merge keys (<<) are not supported", event_.start_mark);
+    if (reading_key_ && data.plain_implicit != 0 && text == "<<")
+      fail("merge keys (<<) are not supported", event_.start_mark);
   }
   // The type that the reader shared by all parts gives to it.
   Value typed(std::string_view text) {
@@ -165,7 +173,8 @@ class Parser {
         out.items.push_back(std::move(child));
         continue;
       }
-      if (child.kind != YamlNode::Kind::Scalar) return fail("a key must be text", event_.start_mark);
+      if (child.kind != YamlNode::Kind::Scalar)
+        return fail("a key must be text", event_.start_mark);
       out.keys.push_back(std::move(child));
       if (!pull()) return;
       out.items.push_back(node(depth + 1));
@@ -180,7 +189,8 @@ class Parser {
       case YamlNode::Kind::Alias: {
         const auto found = anchors_.find(from.anchor);
         if (found == anchors_.end() || ++copied_ > kMaxCopied) {
-          problem_ = concat("the alias *", from.anchor, " has no anchor before it, or aliases repeat too much");
+          problem_ = concat("the alias *", from.anchor,
+                            " has no anchor before it, or aliases repeat too much");
           return out;
         }
         copied_ += found->second.to_json().size() / 16;
@@ -195,7 +205,10 @@ class Parser {
         for (std::size_t i = 0; i < from.items.size(); ++i) {
           const std::string key(key_text(from.keys[i]));
           if (out.find(key) != nullptr) {
-            const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(from.keys[i].start), '\n');
+            const auto line =
+                1 + std::count(text_.begin(),
+                               text_.begin() + static_cast<std::ptrdiff_t>(from.keys[i].start),
+                               '\n');
             problem_ = concat("line ", std::to_string(line), ": \"", key, "\" occurs twice");
             return out;
           }
@@ -239,19 +252,27 @@ void set_dashes(YamlNode& node, const std::vector<std::size_t>& dashes) {
 class Editor {
  public:
   Editor(const std::string& text, const std::map<std::string, std::size_t>& aliases)
-      : text_(text), aliases_(aliases), newline_(text.find("\r\n") != std::string::npos ? "\r\n" : "\n") {}
+      : text_(text),
+        aliases_(aliases),
+        newline_(text.find("\r\n") != std::string::npos ? "\r\n" : "\n") {}
 
-  // `is` is the node's value now. `column`: of the key whose value it is; `in_flow`: inside of {} or [].
-  void edit(const YamlNode& node, const Value& is, const Value& wanted, std::size_t column, bool in_flow) {
+  // `is` is the node's value now. `column`: of the key whose value it is; `in_flow`: inside of {}
+  // or [].
+  void edit(const YamlNode& node, const Value& is, const Value& wanted, std::size_t column,
+            bool in_flow) {
     if (!problem_.empty() || is == wanted) return;
     if (node.kind == YamlNode::Kind::Alias) {
-      return fail(node, concat("stands as the alias *", node.anchor, ", which cannot be changed alone"));
+      return fail(node,
+                  concat("stands as the alias *", node.anchor, ", which cannot be changed alone"));
     }
     if (!node.anchor.empty() && aliases_.contains(node.anchor)) {
-      return fail(node, concat("carries the anchor &", node.anchor, ", and what refers to it would change, too"));
+      return fail(node, concat("carries the anchor &", node.anchor,
+                               ", and what refers to it would change, too"));
     }
-    const bool map = node.kind == YamlNode::Kind::Map && wanted.is_map() && !node.items.empty() && !wanted.empty();
-    const bool list = node.kind == YamlNode::Kind::List && wanted.is_list() && !node.items.empty() && !wanted.empty();
+    const bool map = node.kind == YamlNode::Kind::Map && wanted.is_map() && !node.items.empty() &&
+                     !wanted.empty();
+    const bool list = node.kind == YamlNode::Kind::List && wanted.is_list() &&
+                      !node.items.empty() && !wanted.empty();
     if (map) return edit_map(node, is, wanted, in_flow);
     if (list) return edit_list(node, is, wanted, in_flow);
     replace(node, wanted, column, in_flow);
@@ -259,7 +280,9 @@ class Editor {
 
   const std::string& problem() const { return problem_; }
   std::string apply() {
-    std::stable_sort(edits_.begin(), edits_.end(), [](const Edit& a, const Edit& b) { return a.from != b.from ? a.from < b.from : a.to < b.to; });
+    std::stable_sort(edits_.begin(), edits_.end(), [](const Edit& a, const Edit& b) {
+      return a.from != b.from ? a.from < b.from : a.to < b.to;
+    });
     std::string out;
     std::size_t at = 0;
     for (const Edit& edit : edits_) {
@@ -284,7 +307,8 @@ class Editor {
   void insert(std::size_t at, std::string text) { change(at, at, std::move(text)); }
   void fail(const YamlNode& node, std::string_view what) {
     if (!problem_.empty()) return;
-    const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(node.start), '\n');
+    const auto line = 1 + std::count(text_.begin(),
+                                     text_.begin() + static_cast<std::ptrdiff_t>(node.start), '\n');
     problem_ = concat("line ", std::to_string(line), ": ", what);
   }
 
@@ -337,18 +361,25 @@ class Editor {
   // Puts `wanted` where the node stands, whatever it was.
   void replace(const YamlNode& node, const Value& wanted, std::size_t key_column, bool in_flow) {
     const std::string end = node.block_scalar ? newline_ : "";
-    const bool collection = node.kind != YamlNode::Kind::Scalar && !node.flow && !node.items.empty();
+    const bool collection =
+        node.kind != YamlNode::Kind::Scalar && !node.flow && !node.items.empty();
     if (in_flow || collection || wanted.empty()) {
       // Also right for an empty value, in front of which a space may be missing.
-      const bool glued = node.start > 0 && (text_[node.start - 1] == ':' || text_[node.start - 1] == '-');
+      const bool glued =
+          node.start > 0 && (text_[node.start - 1] == ':' || text_[node.start - 1] == '-');
       // A list may stand in the column of its key; nothing else may.
       const bool below = collection && first_on_line(node.start);
-      return change(node.start, node.end, (glued ? " " : below ? "  " : "") + in_line(wanted, in_flow) + end);
+      return change(node.start, node.end,
+                    (glued   ? " "
+                     : below ? "  "
+                             : "") +
+                        in_line(wanted, in_flow) + end);
     }
     std::size_t from = node.start;
     while (from > 0 && text_[from - 1] == ' ') --from;
     // Only what stands behind its key can go below it.
-    if (from > 0 && text_[from - 1] == ':') return change(from, node.end, behind_key(wanted, key_column) + end);
+    if (from > 0 && text_[from - 1] == ':')
+      return change(from, node.end, behind_key(wanted, key_column) + end);
     const bool glued = node.start > 0 && text_[node.start - 1] == '-';
     change(node.start, node.end, (glued ? " " : "") + in_line(wanted, false) + end);
   }
@@ -368,7 +399,8 @@ class Editor {
     }
     if (kept.empty()) return replace(node, wanted, 0, flow);
     for (const std::size_t i : kept) {
-      edit(node.items[i], *is.find(key(node, i)), *wanted.find(key(node, i)), flow ? 0 : column(node.keys[i].start), flow);
+      edit(node.items[i], *is.find(key(node, i)), *wanted.find(key(node, i)),
+           flow ? 0 : column(node.keys[i].start), flow);
     }
     remove_others(node, kept, flow, [&](std::size_t i) { return node.keys[i].start; });
     std::string added;
@@ -381,7 +413,8 @@ class Editor {
         inject::append_json_string(added, name);
         added += concat(": ", wanted.items()[i].to_json(), ", ");
       } else {
-        added += concat(inject::yaml_scalar(name), ":", behind_key(wanted.items()[i], indent), newline_, std::string(indent, ' '));
+        added += concat(inject::yaml_scalar(name), ":", behind_key(wanted.items()[i], indent),
+                        newline_, std::string(indent, ' '));
       }
     }
     if (!added.empty()) insert(at, std::move(added));
@@ -391,11 +424,14 @@ class Editor {
   std::size_t skip_properties(const YamlNode& node) const {
     return node.anchor.empty() ? node.start : node.keys.front().start;
   }
-  static std::string_view key(const YamlNode& node, std::size_t i) { return Parser::key_text(node.keys[i]); }
+  static std::string_view key(const YamlNode& node, std::size_t i) {
+    return Parser::key_text(node.keys[i]);
+  }
 
   // Takes out the entries that are not kept, run by run; `begin` says where one begins.
   template <typename Begin>
-  void remove_others(const YamlNode& node, const std::vector<std::size_t>& kept, bool flow, Begin&& begin) {
+  void remove_others(const YamlNode& node, const std::vector<std::size_t>& kept, bool flow,
+                     Begin&& begin) {
     std::size_t first = 0;
     for (std::size_t k = 0; k <= kept.size(); ++k) {
       const std::size_t end = k < kept.size() ? kept[k] : node.items.size();
@@ -422,7 +458,8 @@ class Editor {
     const auto& new_items = wanted.items();
     if (old_items.size() == new_items.size()) {
       for (std::size_t i = 0; i < new_items.size(); ++i) {
-        edit(node.items[i], old_items[i], new_items[i], flow ? 0 : column(node.items[i].start), flow);
+        edit(node.items[i], old_items[i], new_items[i], flow ? 0 : column(node.items[i].start),
+             flow);
       }
       return;
     }
@@ -433,7 +470,8 @@ class Editor {
       if (match[i] != kNone) kept.push_back(i);
     }
     if (kept.empty()) return replace(node, wanted, 0, flow);
-    remove_others(node, kept, flow, [&](std::size_t i) { return flow ? node.items[i].start : node.items[i].dash; });
+    remove_others(node, kept, flow,
+                  [&](std::size_t i) { return flow ? node.items[i].start : node.items[i].dash; });
     std::size_t next = 0;  // of the new items
     for (const std::size_t i : kept) {
       std::string added;
@@ -464,13 +502,16 @@ class Editor {
   }
 
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
-  static std::vector<std::size_t> matches(const std::vector<Value>& a, const std::vector<Value>& b) {
+  static std::vector<std::size_t> matches(const std::vector<Value>& a,
+                                          const std::vector<Value>& b) {
     std::vector<std::size_t> out(a.size(), kNone);
     if (a.size() * b.size() > 250'000) return out;
-    std::vector<std::vector<std::uint32_t>> best(a.size() + 1, std::vector<std::uint32_t>(b.size() + 1));
+    std::vector<std::vector<std::uint32_t>> best(a.size() + 1,
+                                                 std::vector<std::uint32_t>(b.size() + 1));
     for (std::size_t i = a.size(); i-- > 0;) {
       for (std::size_t k = b.size(); k-- > 0;) {
-        best[i][k] = a[i] == b[k] ? best[i + 1][k + 1] + 1 : std::max(best[i + 1][k], best[i][k + 1]);
+        best[i][k] =
+            a[i] == b[k] ? best[i + 1][k + 1] + 1 : std::max(best[i + 1][k], best[i][k + 1]);
       }
     }
     for (std::size_t i = 0, k = 0; i < a.size() && k < b.size();) {
@@ -515,10 +556,12 @@ std::optional<YamlText> YamlText::parse(std::string text, std::string& problem) 
   return out;
 }
 
-std::optional<std::string> YamlText::with(const std::vector<Value>& wanted, std::string& problem) const {
+std::optional<std::string> YamlText::with(const std::vector<Value>& wanted,
+                                          std::string& problem) const {
   TULLE_CHECK(wanted.size() == roots_.size());
   Editor editor(text_, aliases_);
-  for (std::size_t i = 0; i < roots_.size(); ++i) editor.edit(roots_[i], values_[i], wanted[i], 0, false);
+  for (std::size_t i = 0; i < roots_.size(); ++i)
+    editor.edit(roots_[i], values_[i], wanted[i], 0, false);
   if (!editor.problem().empty()) {
     problem = editor.problem();
     return std::nullopt;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// YAML (or JSON) text that is changed without being written again: a tree whose nodes know where they
-// stand, and edits of exactly those places in which the wanted value differs. Comments, quotes, order
-// and line ends of everything else stay byte for byte.
+// YAML (or JSON) text that is changed without being written again: a tree whose nodes know where
+// they stand, and edits of exactly those places in which the wanted value differs. Comments,
+// quotes, order and line ends of everything else stay byte for byte.
 #pragma once
 
 #include <map>
@@ -17,12 +17,12 @@ namespace tulle::cli {
 struct YamlNode {
   enum class Kind { Scalar, Map, List, Alias };
   Kind kind = Kind::Scalar;
-  bool flow = false;    // {…}, […]
+  bool flow = false;          // {…}, […]
   bool block_scalar = false;  // | or >
   std::size_t start = 0;      // bytes
-  std::size_t end = 0;        // of the text itself; blank lines and comments behind it are not part of it
-  std::size_t dash = 0;       // of an item of a block list: where its "-" is
-  std::string anchor;         // or what an alias refers to
+  std::size_t end = 0;  // of the text itself; blank lines and comments behind it are not part of it
+  std::size_t dash = 0;  // of an item of a block list: where its "-" is
+  std::string anchor;    // or what an alias refers to
   inject::Value scalar;
   std::vector<YamlNode> keys;  // of a Map; Scalars
   std::vector<YamlNode> items;
@@ -37,9 +37,10 @@ class YamlText {
   std::size_t size() const noexcept { return roots_.size(); }
   // The value of a document.
   const inject::Value& value(std::size_t document) const { return values_[document]; }
-  // The text with the documents' values become `wanted` (one for each). Nullopt, with a reason, where that
-  // cannot be done without touching more (aliases, merge keys, odd notations).
-  std::optional<std::string> with(const std::vector<inject::Value>& wanted, std::string& problem) const;
+  // The text with the documents' values become `wanted` (one for each). Nullopt, with a reason,
+  // where that cannot be done without touching more (aliases, merge keys, odd notations).
+  std::optional<std::string> with(const std::vector<inject::Value>& wanted,
+                                  std::string& problem) const;
 
  private:
   std::string text_;

@@ -28,36 +28,47 @@ std::string become(std::string_view text, std::string_view wanted) {
 
 TEST(YamlText, LeavesWhatIsTheSame) {
   for (const std::string_view text :
-       {"a: 1 # one\nb:   {c: [1,  2]}\n", "# only a comment\na: |\n  text\n\n\nb: >-\n  folded\n", "a: 1", "--- \na: 1\n...\n",
-        "a:\r\n  b: 1\r\n", "\xEF\xBB\xBF" "a: 1\n", "a: \"\xC3\xA4\" # \xC3\xA4\n"}) {
-    EXPECT_EQ(become(text, inject::parse_yaml(text, *std::make_unique<std::string>())->to_json()), text);
+       {"a: 1 # one\nb:   {c: [1,  2]}\n", "# only a comment\na: |\n  text\n\n\nb: >-\n  folded\n",
+        "a: 1", "--- \na: 1\n...\n", "a:\r\n  b: 1\r\n",
+        "\xEF\xBB\xBF"
+        "a: 1\n",
+        "a: \"\xC3\xA4\" # \xC3\xA4\n"}) {
+    EXPECT_EQ(become(text, inject::parse_yaml(text, *std::make_unique<std::string>())->to_json()),
+              text);
   }
 }
 
 TEST(YamlText, AddsToBlocks) {
-  EXPECT_EQ(become("a:\n  b: 1 # one\n", "{a: {b: 1, c: {d: x}}}"), "a:\n  c:\n    d: x\n  b: 1 # one\n");
+  EXPECT_EQ(become("a:\n  b: 1 # one\n", "{a: {b: 1, c: {d: x}}}"),
+            "a:\n  c:\n    d: x\n  b: 1 # one\n");
   EXPECT_EQ(become("a:\n", "{a: {b: 1}}"), "a:\n  b: 1\n");
   EXPECT_EQ(become("a: # why\nz: 1\n", "{a: {b: x}, z: 1}"), "a:\n  b: x # why\nz: 1\n");
   EXPECT_EQ(become("a: {}\n", "{a: {b: x}}"), "a:\n  b: x\n");
   EXPECT_EQ(become("a: ~\n", "{a: [x, z]}"), "a:\n- x\n- z\n");
-  EXPECT_EQ(become("l:\n- a: 1\n  b: 2\n", "{l: [{m: 0, a: 1, b: 2}]}"), "l:\n- m: 0\n  a: 1\n  b: 2\n");
-  EXPECT_EQ(become("\xC3\xA4: \xC3\xBC\nl:\n  - a: \xC3\xB6\n", "{\xC3\xA4: \xC3\xBC, l: [{b: 1, a: \xC3\xB6}]}"),
+  EXPECT_EQ(become("l:\n- a: 1\n  b: 2\n", "{l: [{m: 0, a: 1, b: 2}]}"),
+            "l:\n- m: 0\n  a: 1\n  b: 2\n");
+  EXPECT_EQ(become("\xC3\xA4: \xC3\xBC\nl:\n  - a: \xC3\xB6\n",
+                   "{\xC3\xA4: \xC3\xBC, l: [{b: 1, a: \xC3\xB6}]}"),
             "\xC3\xA4: \xC3\xBC\nl:\n  - b: 1\n    a: \xC3\xB6\n");
   EXPECT_EQ(become("a:\r\n  b: 1\r\n", "{a: {b: 1, c: x}}"), "a:\r\n  c: x\r\n  b: 1\r\n");
 }
 
 TEST(YamlText, AddsToLists) {
-  EXPECT_EQ(become("l:\n- a\n- b # last\nz: 1\n", "{l: [x, a, w, b, {c: d}], z: 1}"), "l:\n- x\n- a\n- w\n- b # last\n- c: d\nz: 1\n");
-  EXPECT_EQ(become("l:\n  - a: 1\n    b: 2\n", "{l: [{c: {d: e}}, {a: 1, b: 2}]}"), "l:\n  - c:\n      d: e\n  - a: 1\n    b: 2\n");
+  EXPECT_EQ(become("l:\n- a\n- b # last\nz: 1\n", "{l: [x, a, w, b, {c: d}], z: 1}"),
+            "l:\n- x\n- a\n- w\n- b # last\n- c: d\nz: 1\n");
+  EXPECT_EQ(become("l:\n  - a: 1\n    b: 2\n", "{l: [{c: {d: e}}, {a: 1, b: 2}]}"),
+            "l:\n  - c:\n      d: e\n  - a: 1\n    b: 2\n");
   EXPECT_EQ(become("l:\n- a", "{l: [a, b]}"), "l:\n- a\n- b");
-  EXPECT_EQ(become("l:\n- |\n  text\nz: 1\n", "{l: [\"text\\n\", b], z: 1}"), "l:\n- |\n  text\n- b\nz: 1\n");
+  EXPECT_EQ(become("l:\n- |\n  text\nz: 1\n", "{l: [\"text\\n\", b], z: 1}"),
+            "l:\n- |\n  text\n- b\nz: 1\n");
   EXPECT_EQ(become("- - a\n  - b\n", "[[x, a, b]]"), "- - x\n  - a\n  - b\n");
 }
 
 TEST(YamlText, TakesOut) {
   EXPECT_EQ(become("a: 1\nb: 2 # two\nc: 3\n", "{a: 1, c: 3}"), "a: 1\nc: 3\n");
   EXPECT_EQ(become("a:\n  x: |\n    long\n    text\n  y: 1\n", "{a: {y: 1}}"), "a:\n  y: 1\n");
-  EXPECT_EQ(become("l:\n- a: 1\n  b: 2\n- c: 3\n", "{l: [{b: 2}, {c: 3}]}"), "l:\n- b: 2\n- c: 3\n");
+  EXPECT_EQ(become("l:\n- a: 1\n  b: 2\n- c: 3\n", "{l: [{b: 2}, {c: 3}]}"),
+            "l:\n- b: 2\n- c: 3\n");
   EXPECT_EQ(become("l:\n- a: 1\n  b: 2\n- c: 3\n", "{l: [{c: 3}]}"), "l:\n- c: 3\n");
   EXPECT_EQ(become("l:\n- a\n- b\n- c\nz: 1\n", "{l: [a], z: 1}"), "l:\n- a\nz: 1\n");
   EXPECT_EQ(become("a: 1\nb: 2", "{a: 1}"), "a: 1\n");
@@ -67,11 +78,13 @@ TEST(YamlText, TakesOut) {
 TEST(YamlText, ChangesFlowsAndJson) {
   EXPECT_EQ(become("{\"a\": {\"b\": 1},\n \"l\": [1, 2]}\n", "{a: {b: 1, c: x}, l: [0, 1, 2, 3]}"),
             "{\"a\": {\"c\": \"x\", \"b\": 1},\n \"l\": [0, 1, 2, 3]}\n");
-  EXPECT_EQ(become("{\"a\": {}, \"l\": []}", "{a: {b: x}, l: [1]}"), "{\"a\": {\"b\":\"x\"}, \"l\": [1]}");
+  EXPECT_EQ(become("{\"a\": {}, \"l\": []}", "{a: {b: x}, l: [1]}"),
+            "{\"a\": {\"b\":\"x\"}, \"l\": [1]}");
   EXPECT_EQ(become("{a: 1, b: 2, c: 3}", "{b: 2}"), "{b: 2}");
   EXPECT_EQ(become("{a: 1, b: 2, c: 3}", "{a: 1}"), "{a: 1}");
   EXPECT_EQ(become("[1, 2, 3, 4]", "[2, 5]"), "[2, 5]");
-  EXPECT_EQ(become("a: {b: {c: 1}}", "{a: {b: {c: 1, d: {e: f}}}}"), "a: {b: {\"d\": {\"e\":\"f\"}, c: 1}}");
+  EXPECT_EQ(become("a: {b: {c: 1}}", "{a: {b: {c: 1, d: {e: f}}}}"),
+            "a: {b: {\"d\": {\"e\":\"f\"}, c: 1}}");
 }
 
 TEST(YamlText, ReplacesScalars) {
@@ -81,7 +94,8 @@ TEST(YamlText, ReplacesScalars) {
 }
 
 TEST(YamlText, RefusesWhatWouldChangeMore) {
-  EXPECT_EQ(become("a: &x {b: 1}\nc: *x\n", "{a: {b: 1, d: 2}, c: {b: 1}}").substr(0, 9), "! line 1:");
+  EXPECT_EQ(become("a: &x {b: 1}\nc: *x\n", "{a: {b: 1, d: 2}, c: {b: 1}}").substr(0, 9),
+            "! line 1:");
   EXPECT_EQ(become("a: &x {b: 1}\nc: *x\n", "{a: {b: 1}, c: {b: 2}}").substr(0, 9), "! line 2:");
   EXPECT_EQ(become("a: &x {b: 1}\n", "{a: {b: 1, d: 2}}"), "a: &x {\"d\": 2, b: 1}\n");
   EXPECT_EQ(become("a: {<<: {b: 1}}\n", "{}").substr(0, 9), "! line 1:");
@@ -107,8 +121,10 @@ TEST(YamlText, RandomChangesComeOutRight) {
     Value out = kind == 1 ? Value::map() : Value::list();
     for (std::uint32_t i = random.below(4); i > 0; --i) {
       Value child = self(self, depth + 1);
-      if (kind == 1) out.set(concat("k", std::to_string(random.below(30))), std::move(child));
-      else out.push(std::move(child));
+      if (kind == 1)
+        out.set(concat("k", std::to_string(random.below(30))), std::move(child));
+      else
+        out.push(std::move(child));
     }
     return out;
   };
@@ -120,12 +136,16 @@ TEST(YamlText, RandomChangesComeOutRight) {
     const std::uint32_t at = random.below(static_cast<std::uint32_t>(value.size()));
     switch (random.below(4)) {
       case 0:
-        if (value.is_map()) value.erase(std::string(value.keys()[at]));
-        else value.items().erase(value.items().begin() + at);
+        if (value.is_map())
+          value.erase(std::string(value.keys()[at]));
+        else
+          value.items().erase(value.items().begin() + at);
         return;
       case 1:
-        if (value.is_map()) value.set(concat("n", std::to_string(random.below(9))), tree(tree, 2));
-        else value.insert(at, tree(tree, 2));
+        if (value.is_map())
+          value.set(concat("n", std::to_string(random.below(9))), tree(tree, 2));
+        else
+          value.insert(at, tree(tree, 2));
         return;
       default: self(self, value.items()[at]);
     }
@@ -133,7 +153,9 @@ TEST(YamlText, RandomChangesComeOutRight) {
   int refused = 0;
   for (int round = 0; round < 5000; ++round) {
     Value value = Value::map({{"first", tree(tree, 0)}, {"second", tree(tree, 0)}});
-    std::string text = round % 3 == 0 ? value.to_pretty_json() : round % 3 == 1 ? value.to_json() : value.to_yaml();
+    std::string text = round % 3 == 0   ? value.to_pretty_json()
+                       : round % 3 == 1 ? value.to_json()
+                                        : value.to_yaml();
     std::string problem;
     const auto parsed = YamlText::parse(text, problem);
     ASSERT_TRUE(parsed) << problem << "\n" << text;

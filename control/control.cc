@@ -111,8 +111,8 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
   kubernetes_ = std::make_unique<KubernetesSource>(*api_, index_, log_, seed + 1);
   if (options_.identity) {
     identity_events_ = std::make_unique<IdentityEvents>(
-        *api_, *issuers_, log_, options_.mesh.controller_namespace,
-        DeploymentOwner::Options{}.name, own_pod(options_), seed + 8);
+        *api_, *issuers_, log_, options_.mesh.controller_namespace, DeploymentOwner::Options{}.name,
+        own_pod(options_), seed + 8);
   }
   if (folder_issuer_ == nullptr) {
     KubernetesIssuer::Options issuer;
@@ -129,8 +129,8 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     issuer.generate = options_.generate_issuer;
     issuer.policy.name = issuer_name(options_.mesh);
     issuer.policy.leaf_lifetime = options_.issuance_lifetime + options_.clock_skew;
-    kubernetes_issuer_ =
-        std::make_unique<KubernetesIssuer>(*api_, *owner_, *issuers_, log_, std::move(issuer), seed + 2);
+    kubernetes_issuer_ = std::make_unique<KubernetesIssuer>(*api_, *owner_, *issuers_, log_,
+                                                            std::move(issuer), seed + 2);
   }
   const bool injector = options_.injector && !options_.values.empty();
   if (injector || options_.policy) {
@@ -153,8 +153,9 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     webhooks.policy_port = options_.policy_webhook_port;
     webhooks.listen = options_.listen;
     webhooks.pod = own_pod(options_);
-    webhooks_ = std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, *election_, *owner_,
-                                           drain_, metrics_, std::move(webhooks), seed + 3);
+    webhooks_ =
+        std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, *election_, *owner_,
+                                   drain_, metrics_, std::move(webhooks), seed + 3);
   }
   return "";
 }

@@ -87,8 +87,8 @@ int run(const control::Options& options) {
 
 int main(int argc, char** argv) {
   const char* const api_server = std::getenv("KUBERNETES_SERVICE_HOST");
-  const auto options = control::parse_options({argv + 1, argv + argc},
-                                              api_server != nullptr && *api_server != '\0');
+  const auto options =
+      control::parse_options({argv + 1, argv + argc}, api_server != nullptr && *api_server != '\0');
   if (std::holds_alternative<control::ShowHelp>(options)) {
     std::fputs(control::help_text().c_str(), stdout);
     return 0;

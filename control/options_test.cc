@@ -67,7 +67,8 @@ TEST(Options, TellsAllProblemsAtOnce) {
                    "--default-opaque-ports=x", "stray", "--identity-issuance-lifetime=0s",
                    "--cluster-networks=10.0.0.0/40", "--log-format=xml", "--issuer"});
   EXPECT_EQ(problems.size(), 12U) << ::testing::PrintToString(problems);
-  EXPECT_EQ(problems[0], "--roles=identity,magic: must be a list of identity, destination, policy, injector");
+  EXPECT_EQ(problems[0],
+            "--roles=identity,magic: must be a list of identity, destination, policy, injector");
 }
 
 TEST(Options, NamesWhatIsMissing) {

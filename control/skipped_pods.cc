@@ -20,10 +20,13 @@ bool has_proxy(const k8s::Pod& pod) {
 
 std::optional<inject::Reason> reason_of(const View& view, const k8s::Pod& pod) {
   const k8s::Namespace* const ns = view.name_space(pod.meta.ns);
-  if (ns == nullptr || ns->meta.labels.get("config.linkerd.io/admission-webhooks") == "disabled") return std::nullopt;
+  if (ns == nullptr || ns->meta.labels.get("config.linkerd.io/admission-webhooks") == "disabled")
+    return std::nullopt;
   const std::string_view own = pod.meta.annotations.get(inject::kInject);
-  if (!inject::enables(own) && !inject::enables(ns->meta.annotations.get(inject::kInject))) return std::nullopt;
-  if (pod.status.phase == "Succeeded" || pod.status.phase == "Failed" || has_proxy(pod)) return std::nullopt;
+  if (!inject::enables(own) && !inject::enables(ns->meta.annotations.get(inject::kInject)))
+    return std::nullopt;
+  if (pod.status.phase == "Succeeded" || pod.status.phase == "Failed" || has_proxy(pod))
+    return std::nullopt;
   if (pod.spec.host_network) return inject::Reason::HostNetwork;
   if (own == "disabled") return inject::Reason::DisableAnnotationPresent;
   return std::nullopt;
@@ -35,7 +38,9 @@ void SkippedPods::look() {
   const View view(index_);
   std::set<std::string> there;
   view.for_each_pod([&](const k8s::Pod& pod) {
-    if (!pod.meta.created || WallTime(std::chrono::seconds(pod.meta.created->unix_seconds)) < since_) return;
+    if (!pod.meta.created ||
+        WallTime(std::chrono::seconds(pod.meta.created->unix_seconds)) < since_)
+      return;
     const std::optional<inject::Reason> reason = reason_of(view, pod);
     if (!reason) return;
     there.insert(pod.meta.uid);

@@ -15,14 +15,16 @@ using ::testing::IsEmpty;
 class SkippedPodsTest : public ::testing::Test {
  protected:
   SkippedPodsTest() {
-    put_yaml(index_, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: {linkerd.io/inject: enabled}}\n");
+    put_yaml(index_,
+             "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
+             "{linkerd.io/inject: enabled}}\n");
     put_yaml(index_, "apiVersion: v1\nkind: Namespace\nmetadata: {name: plain}\n");
   }
-  void pod(std::string_view name, std::string_view meta, std::string_view spec, std::string_view ns = "shop",
-           std::string_view created = "2026-01-02T00:00:00Z") {
-    put_yaml(index_, concat("apiVersion: v1\nkind: Pod\nmetadata: {name: ", name, ", namespace: ", ns, ", uid: u-", name,
-                            ", creationTimestamp: \"", created, "\"", meta, "}\nspec: {", spec,
-                            "}\nstatus: {phase: Running}\n"));
+  void pod(std::string_view name, std::string_view meta, std::string_view spec,
+           std::string_view ns = "shop", std::string_view created = "2026-01-02T00:00:00Z") {
+    put_yaml(index_, concat("apiVersion: v1\nkind: Pod\nmetadata: {name: ", name, ", namespace: ",
+                            ns, ", uid: u-", name, ", creationTimestamp: \"", created, "\"", meta,
+                            "}\nspec: {", spec, "}\nstatus: {phase: Running}\n"));
   }
   std::vector<std::string> look() {
     told_.clear();
@@ -31,10 +33,11 @@ class SkippedPodsTest : public ::testing::Test {
   }
   Index index_;
   std::vector<std::string> told_;
-  SkippedPods skipped_{index_, WallTime(std::chrono::seconds(k8s::parse_time("2026-01-01T00:00:00Z")->unix_seconds)),
-                       [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
-                         told_.push_back(concat(ns, " ", owner.kind, "/", owner.name, ": ", reason));
-                       }};
+  SkippedPods skipped_{
+      index_, WallTime(std::chrono::seconds(k8s::parse_time("2026-01-01T00:00:00Z")->unix_seconds)),
+      [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
+        told_.push_back(concat(ns, " ", owner.kind, "/", owner.name, ": ", reason));
+      }};
 };
 
 constexpr std::string_view kApp = "containers: [{name: app}]";
@@ -44,8 +47,9 @@ constexpr std::string_view kOptedOut = ", annotations: {linkerd.io/inject: disab
 TEST_F(SkippedPodsTest, TellsOnceWhyAPodStaysOut) {
   pod("exporter", ", ownerReferences: [{kind: DaemonSet, name: exporter}]", kHost);
   pod("batch", kOptedOut, kApp);
-  EXPECT_THAT(look(), ElementsAre("shop pod/batch: pod has the annotation \"linkerd.io/inject: disabled\"",
-                                  "shop daemonset/exporter: hostNetwork is enabled"));
+  EXPECT_THAT(look(),
+              ElementsAre("shop pod/batch: pod has the annotation \"linkerd.io/inject: disabled\"",
+                          "shop daemonset/exporter: hostNetwork is enabled"));
   EXPECT_THAT(look(), IsEmpty());
   // Another pod under the same name is told of anew.
   index_.erase(key_of<k8s::Pod>("shop", "batch"));

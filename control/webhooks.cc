@@ -67,7 +67,8 @@ constexpr std::array kOwners{
     OwnerKind{"daemonset", "DaemonSet", "apps/v1", {"apps", "daemonsets"}},
     OwnerKind{"job", "Job", "batch/v1", {"batch", "jobs"}},
     OwnerKind{"cronjob", "CronJob", "batch/v1", {"batch", "cronjobs"}},
-    OwnerKind{"replicationcontroller", "ReplicationController", "v1", {"", "replicationcontrollers"}},
+    OwnerKind{
+        "replicationcontroller", "ReplicationController", "v1", {"", "replicationcontrollers"}},
 };
 const OwnerKind* owner_kind(std::string_view name) {
   for (const OwnerKind& kind : kOwners) {
@@ -78,7 +79,8 @@ const OwnerKind* owner_kind(std::string_view name) {
 
 k8s::Resource configuration_resource(std::string_view kind) {
   return {"admissionregistration.k8s.io",
-          kind == "MutatingWebhookConfiguration" ? "mutatingwebhookconfigurations" : "validatingwebhookconfigurations",
+          kind == "MutatingWebhookConfiguration" ? "mutatingwebhookconfigurations"
+                                                 : "validatingwebhookconfigurations",
           "v1", false};
 }
 
@@ -86,8 +88,9 @@ k8s::Resource configuration_resource(std::string_view kind) {
 
 // --- the cluster ---------------------------------------------------------------------------------
 
-KubernetesCluster::KubernetesCluster(k8s::ApiClient& client, const Index& index, const IssuerStore& issuers,
-                                     const log::Logger& log, const std::string& values, std::string ns,
+KubernetesCluster::KubernetesCluster(k8s::ApiClient& client, const Index& index,
+                                     const IssuerStore& issuers, const log::Logger& log,
+                                     const std::string& values, std::string ns,
                                      k8s::EventRecorder& events)
     : client_(client),
       index_(index),
@@ -101,32 +104,37 @@ KubernetesCluster::KubernetesCluster(k8s::ApiClient& client, const Index& index,
 net::Task<Result<k8s::ObjectMeta>> KubernetesCluster::find_namespace(std::string name) {
   if (const k8s::Namespace* const known = View(index_).name_space(name)) co_return known->meta;
   const k8s::ObjectPath path{k8s::kNamespaces, {}, name, {}, {}};
-  co_return co_await k8s::read_metadata(client_, path, "find the namespace", client_.loop().after(kPatience));
+  co_return co_await k8s::read_metadata(client_, path, "find the namespace",
+                                        client_.loop().after(kPatience));
 }
 
-net::Task<Result<std::vector<k8s::OwnerReference>>> KubernetesCluster::find_owners(std::string kind, std::string ns,
-                                                                                   std::string name) {
+net::Task<Result<std::vector<k8s::OwnerReference>>> KubernetesCluster::find_owners(
+    std::string kind, std::string ns, std::string name) {
   const OwnerKind* const known = owner_kind(kind);
   if (known == nullptr) co_return Error{Errc::Unsupported, "find the owners of this kind"};
   const k8s::ObjectPath path{known->resource, ns, name, {}, {}};
-  const auto read = co_await k8s::read_metadata(client_, path, "find the owner", client_.loop().after(kPatience));
+  const auto read =
+      co_await k8s::read_metadata(client_, path, "find the owner", client_.loop().after(kPatience));
   if (!read) co_return read.error();
   co_return read->owners.get();
 }
 
 // An Event needs its object's uid to be shown with it.
-net::Task<void> KubernetesCluster::record(std::string ns, inject::Owner owner, std::string reason, std::string message) {
+net::Task<void> KubernetesCluster::record(std::string ns, inject::Owner owner, std::string reason,
+                                          std::string message) {
   const OwnerKind* const kind = owner_kind(owner.kind);
   if (kind == nullptr || owner.name.empty()) co_return;
   const k8s::ObjectPath path{kind->resource, ns, owner.name, {}, {}};
-  const auto read = co_await k8s::read_metadata(client_, path, "find the owner", client_.loop().after(kPatience));
+  const auto read =
+      co_await k8s::read_metadata(client_, path, "find the owner", client_.loop().after(kPatience));
   if (!read) co_return;
-  const k8s::EventTarget target{std::string(kind->api_version), std::string(kind->kind), ns, owner.name, read->uid};
+  const k8s::EventTarget target{std::string(kind->api_version), std::string(kind->kind), ns,
+                                owner.name, read->uid};
   events_.record(target, k8s::EventRecorder::Type::Normal, reason, message);
 }
 
-void KubernetesCluster::tell(std::string_view ns, const inject::Owner& owner, std::string_view reason,
-                             std::string_view message) {
+void KubernetesCluster::tell(std::string_view ns, const inject::Owner& owner,
+                             std::string_view reason, std::string_view message) {
   if (telling_.size() >= kMaxTelling) return;
   telling_.spawn(record(std::string(ns), owner, std::string(reason), std::string(message)));
 }
@@ -143,7 +151,8 @@ void KubernetesCluster::read_values() {
     return;
   }
   std::vector<inject::ConfigProblem> problems;
-  auto config = std::make_shared<inject::Config>(inject::read_config_yaml(values_.text(), problems));
+  auto config =
+      std::make_shared<inject::Config>(inject::read_config_yaml(values_.text(), problems));
   for (const inject::ConfigProblem& problem : problems) {
     log_.warn("a value of the chart has no effect",
               {{"file", values_file_}, {"value", problem.path}, {"reason", problem.reason}});
@@ -162,13 +171,15 @@ net::Task<void> KubernetesCluster::ask_version() {
   const auto version = response.ok() ? read_json<ServerVersion>(response.body) : std::nullopt;
   if (!version) co_return;
   // "29+" on some clouds.
-  const std::string_view minor = std::string_view(version->minor).substr(0, version->minor.find_first_not_of("0123456789"));
+  const std::string_view minor =
+      std::string_view(version->minor).substr(0, version->minor.find_first_not_of("0123456789"));
   const auto number = parse_number<unsigned>(minor);
   if (!number) co_return;
   native_sidecars_ = version->major != "1" || *number >= 29;
   version_known_ = true;
   log_.info("the API server's version is known",
-            {{"version", concat(version->major, ".", version->minor)}, {"native_sidecars", native_sidecars_}});
+            {{"version", concat(version->major, ".", version->minor)},
+             {"native_sidecars", native_sidecars_}});
 }
 
 net::Task<void> KubernetesCluster::run() {
@@ -227,33 +238,39 @@ net::Task<Result<void>> KubernetesWebhookStore::write_secret(std::string name, S
     });
   });
   const k8s::ObjectPath path{k8s::kSecrets, ns_, exists ? std::string_view(name) : "", {}, {}};
-  k8s::ApiRequest request = exists ? k8s::replace(path, json.take()) : k8s::create(path, json.take());
+  k8s::ApiRequest request =
+      exists ? k8s::replace(path, json.take()) : k8s::create(path, json.take());
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
   if (!response.ok()) co_return k8s::error_of(response.status, "write the Secret of a webhook");
   co_return Result<void>();
 }
 
-net::Task<Result<inject::Value>> KubernetesWebhookStore::read_configuration(std::string kind, std::string name) {
+net::Task<Result<inject::Value>> KubernetesWebhookStore::read_configuration(std::string kind,
+                                                                            std::string name) {
   const k8s::Resource resource = configuration_resource(kind);
   const k8s::ObjectPath path{resource, {}, name, {}, {}};
   k8s::ApiRequest request = k8s::get(path);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return k8s::error_of(response.status, "read the configuration of a webhook");
+  if (!response.ok())
+    co_return k8s::error_of(response.status, "read the configuration of a webhook");
   std::string problem;
   auto value = inject::parse_json(response.body, problem);
   if (!value) co_return Error{Errc::Invalid, "read the configuration of a webhook"};
   co_return *std::move(value);
 }
 
-net::Task<Result<void>> KubernetesWebhookStore::patch_configuration(std::string kind, std::string name, std::string patch) {
+net::Task<Result<void>> KubernetesWebhookStore::patch_configuration(std::string kind,
+                                                                    std::string name,
+                                                                    std::string patch) {
   const k8s::Resource resource = configuration_resource(kind);
   const k8s::ObjectPath path{resource, {}, name, {}, {}};
   k8s::ApiRequest request = k8s::json_patch(path, std::move(patch), kManager);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
-  if (!response.ok()) co_return k8s::error_of(response.status, "patch the configuration of a webhook");
+  if (!response.ok())
+    co_return k8s::error_of(response.status, "patch the configuration of a webhook");
   co_return Result<void>();
 }
 
@@ -262,7 +279,8 @@ net::Task<Result<void>> KubernetesWebhookStore::patch_configuration(std::string 
 // Wakes the keeper of the injector when the set of annotated namespaces may have changed.
 class Webhooks::NamespaceWatch final : public Subscription {
  public:
-  NamespaceWatch(Webhooks& owner, net::Loop& loop) : Subscription(owner.index_), owner_(owner), changed_(loop) {}
+  NamespaceWatch(Webhooks& owner, net::Loop& loop)
+      : Subscription(owner.index_), owner_(owner), changed_(loop) {}
 
   net::Task<void> run() {
     std::set<std::string> last;
@@ -293,21 +311,26 @@ class Webhooks::NamespaceWatch final : public Subscription {
 };
 
 Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-                   const IssuerStore& issuers, k8s::LeaderElection& election, DeploymentOwner& owner, net::Drain& drain,
-                   metrics::Registry& metrics, Options options, std::uint64_t seed)
+                   const IssuerStore& issuers, k8s::LeaderElection& election,
+                   DeploymentOwner& owner, net::Drain& drain, metrics::Registry& metrics,
+                   Options options, std::uint64_t seed)
     : loop_(loop),
       log_(log),
       index_(index),
       drain_(drain),
       options_(std::move(options)),
       election_(election),
-      events_(client, log, k8s::EventRecorder::Options{.component = "linkerd-proxy-injector", .instance = options_.pod}, seed),
+      events_(client, log,
+              k8s::EventRecorder::Options{.component = "linkerd-proxy-injector",
+                                          .instance = options_.pod},
+              seed),
       cluster_(client, index, issuers, log, options_.values, options_.ns, events_),
       store_(client, options_.ns, election_, owner),
       injection_(cluster_, log, metrics),
-      skipped_(index, wall_now(), [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
-        if (election_.leader()) cluster_.tell(ns, owner, "InjectionSkipped", reason);
-      }) {
+      skipped_(index, wall_now(),
+               [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
+                 if (election_.leader()) cluster_.tell(ns, owner, "InjectionSkipped", reason);
+               }) {
   const auto kept = [&](std::string_view part, std::string_view kind) {
     KeptWebhook out;
     out.secret = concat("linkerd-", part, "-k8s-tls");
@@ -319,8 +342,10 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
   KeptWebhook injector = kept("proxy-injector", "MutatingWebhookConfiguration");
   injector.namespaces_entry = kNamespacesEntry;
   add("proxy-injector", options_.injector_port, injection_, std::move(injector), metrics);
-  add("sp-validator", options_.profile_port, profile_, kept("sp-validator", "ValidatingWebhookConfiguration"), metrics);
-  add("policy-validator", options_.policy_port, policy_, kept("policy-validator", "ValidatingWebhookConfiguration"), metrics);
+  add("sp-validator", options_.profile_port, profile_,
+      kept("sp-validator", "ValidatingWebhookConfiguration"), metrics);
+  add("policy-validator", options_.policy_port, policy_,
+      kept("policy-validator", "ValidatingWebhookConfiguration"), metrics);
   namespaces_ = std::make_unique<NamespaceWatch>(*this, loop_);
 }
 
@@ -328,11 +353,13 @@ Webhooks::~Webhooks() = default;
 
 void Webhooks::add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept,
                    metrics::Registry& metrics) {
-  auto keeper = std::make_unique<WebhookKeeper>(loop_, log_, store_, std::move(kept), [this] { return annotated(); },
-                                                WebhookKeeper::Options{});
+  auto keeper = std::make_unique<WebhookKeeper>(
+      loop_, log_, store_, std::move(kept), [this] { return annotated(); },
+      WebhookKeeper::Options{});
   WebhookKeeper* const certificates = keeper.get();
-  auto server = std::make_unique<WebhookPort>(loop_, log_, webhook, [certificates] { return certificates->credentials(); },
-                                              drain_, metrics, name, WebhookPort::Options{});
+  auto server = std::make_unique<WebhookPort>(
+      loop_, log_, webhook, [certificates] { return certificates->credentials(); }, drain_, metrics,
+      name, WebhookPort::Options{});
   hooks_.push_back({name, port, std::move(keeper), std::move(server)});
 }
 
@@ -348,7 +375,8 @@ std::string Webhooks::listen(net::SocketFactory& sockets) {
   for (const Hook& hook : hooks_) {
     const net::SocketAddr at{options_.listen, hook.port};
     if (const auto listening = hook.server->listen(sockets, at); !listening) {
-      return concat("cannot listen on ", at.to_string(), " (", hook.name, "): ", std::strerror(listening.error().os_errno));
+      return concat("cannot listen on ", at.to_string(), " (", hook.name,
+                    "): ", std::strerror(listening.error().os_errno));
     }
     log_.info("listening", {{"port", hook.name}, {"addr", hook.server->address().to_string()}});
   }

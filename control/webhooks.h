@@ -99,8 +99,8 @@ class Webhooks {
   };
   // All must outlive it. Only who leads writes Secrets and webhook configurations.
   Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
-           const IssuerStore& issuers, k8s::LeaderElection& election, DeploymentOwner& owner, net::Drain& drain,
-           metrics::Registry& metrics, Options options, std::uint64_t seed);
+           const IssuerStore& issuers, k8s::LeaderElection& election, DeploymentOwner& owner,
+           net::Drain& drain, metrics::Registry& metrics, Options options, std::uint64_t seed);
   ~Webhooks();
 
   // "" or what has failed.

@@ -32,7 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto request = tulle::http1::parse_request(bytes, {}, searched, consumed);
   if (request && *request) {
     const std::size_t line = tulle::as_text(bytes).find(' ');
-    // Detection gives up on methods beyond 32 bytes and lines beyond 8000; nobody sends those first.
+    // Detection gives up on methods beyond 32 bytes and lines beyond 8000; nobody sends those
+    // first.
     if (line <= 32 && consumed < 8000) TULLE_CHECK(whole == Detected::Http1);
   }
   return 0;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/2 frames from a peer. The first byte says: which side we are, how eagerly bodies are read, and the size
-// of pieces; the rest are frames (a client's preface and first SETTINGS are put in front). Checked: nothing
-// crashes; every split gives the same events; what we keep and what we answer stays in proportion; a
-// failed session says GOAWAY last. As server, nghttp2 reads the same bytes: each request that we take, it
-// takes with the same fields and body, and what it ends the connection for, we do not let pass.
+// HTTP/2 frames from a peer. The first byte says: which side we are, how eagerly bodies are read,
+// and the size of pieces; the rest are frames (a client's preface and first SETTINGS are put in
+// front). Checked: nothing crashes; every split gives the same events; what we keep and what we
+// answer stays in proportion; a failed session says GOAWAY last. As server, nghttp2 reads the same
+// bytes: each request that we take, it takes with the same fields and body, and what it ends the
+// connection for, we do not let pass.
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
@@ -40,7 +41,8 @@ class Events final : public h2::SessionEvents {
     if (request.form != http::TargetForm::Authority) {
       seen.fields.push_back(":scheme: " + std::string(request.scheme.view()));
       seen.fields.push_back(":path: " + std::string(request.path.view()));
-      for (const char c : request.path.view()) TULLE_CHECK(static_cast<unsigned char>(c) > ' ' && c != 0x7F);
+      for (const char c : request.path.view())
+        TULLE_CHECK(static_cast<unsigned char>(c) > ' ' && c != 0x7F);
     }
     seen.fields.push_back(":authority: " + std::string(request.authority.view()));
     check(request.headers);
@@ -76,7 +78,9 @@ class Events final : public h2::SessionEvents {
     log += concat_code(by_peer ? "reset " : "broken ", code);
   }
   void on_window(h2::StreamState* /*stream*/) override {}
-  void on_goaway(std::uint32_t /*last*/, h2::Code code) override { log += concat_code("goaway ", code); }
+  void on_goaway(std::uint32_t /*last*/, h2::Code code) override {
+    log += concat_code("goaway ", code);
+  }
   void on_ping_ack() override { log += "pong "; }
   void on_closed(h2::StreamState& stream) override {
     Seen& seen = streams[stream.id];
@@ -96,14 +100,16 @@ class Events final : public h2::SessionEvents {
     for (const auto field : headers) {
       TULLE_CHECK(http::is_token(field.name) && http::is_field_value(field.value));
       for (const char c : field.name) TULLE_CHECK(c < 'A' || c > 'Z');
-      for (const char* name : {"connection", "transfer-encoding", "keep-alive", "upgrade", "proxy-connection"}) {
+      for (const char* name :
+           {"connection", "transfer-encoding", "keep-alive", "upgrade", "proxy-connection"}) {
         TULLE_CHECK(field.name != name);
       }
     }
     TULLE_CHECK(headers.list_size() <= 16'384);
   }
   static void add(const http::HeaderMap& headers, std::vector<std::string>& out) {
-    for (const auto field : headers) out.push_back(std::string(field.name) + ": " + std::string(field.value));
+    for (const auto field : headers)
+      out.push_back(std::string(field.name) + ": " + std::string(field.value));
   }
   bool eager_;
 };
@@ -135,7 +141,7 @@ Outcome run_ours(Bytes input, bool server, bool eager, std::size_t piece) {
     }
   }
   Outcome outcome;
-  TimePoint now{} ;
+  TimePoint now{};
   now += std::chrono::seconds(1);
   while (!input.empty()) {
     const Bytes part = input.first(std::min(piece, input.size()));
@@ -157,7 +163,8 @@ void check_goaway(std::string_view output, bool server) {
   std::uint8_t type = 0xFF;
   while (output.size() >= 9) {
     const auto* at = reinterpret_cast<const std::uint8_t*>(output.data());
-    const std::size_t length = static_cast<std::size_t>(at[0]) << 16 | static_cast<std::size_t>(at[1]) << 8 | at[2];
+    const std::size_t length =
+        static_cast<std::size_t>(at[0]) << 16 | static_cast<std::size_t>(at[1]) << 8 | at[2];
     type = at[3];
     TULLE_CHECK(output.size() >= 9 + length);
     output.remove_prefix(9 + length);
@@ -166,7 +173,8 @@ void check_goaway(std::string_view output, bool server) {
   TULLE_CHECK(type == h2::frame::kGoaway);
 }
 
-// --- nghttp2 ------------------------------------------------------------------------------------------------
+// --- nghttp2
+// ------------------------------------------------------------------------------------------------
 
 struct Theirs {
   Streams streams;
@@ -180,8 +188,9 @@ Theirs run_theirs(Bytes input) {
   nghttp2_session_callbacks* callbacks = nullptr;
   TULLE_CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
   nghttp2_session_callbacks_set_on_header_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
-                    const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
+      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
+                    std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
+                    std::uint8_t, void* user) {
         const auto id = static_cast<std::uint32_t>(frame->hd.stream_id);
         Seen& seen = self(user).streams[id];
         auto& fields = self(user).head_done[id] ? seen.trailers : seen.fields;
@@ -201,13 +210,16 @@ Theirs run_theirs(Bytes input) {
         return 0;
       });
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-      callbacks, [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* user) {
-        self(user).streams[static_cast<std::uint32_t>(id)].body.append(reinterpret_cast<const char*>(data), size);
+      callbacks, [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
+                    std::size_t size, void* user) {
+        self(user).streams[static_cast<std::uint32_t>(id)].body.append(
+            reinterpret_cast<const char*>(data), size);
         return 0;
       });
   nghttp2_session_callbacks_set_on_frame_send_callback(
       callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
-        if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != 0) self(user).failed = true;
+        if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != 0)
+          self(user).failed = true;
         if (frame->hd.type == NGHTTP2_RST_STREAM) {
           self(user).streams[static_cast<std::uint32_t>(frame->hd.stream_id)].reset = true;
         }
@@ -226,7 +238,8 @@ Theirs run_theirs(Bytes input) {
   return state;
 }
 
-// Our form of what nghttp2 saw: pseudo fields in our order, the Host as authority where there is none.
+// Our form of what nghttp2 saw: pseudo fields in our order, the Host as authority where there is
+// none.
 std::vector<std::string> in_our_form(const std::vector<std::string>& fields) {
   std::map<std::string, std::string> pseudo;
   std::vector<std::string> rest;
@@ -249,7 +262,8 @@ std::vector<std::string> in_our_form(const std::vector<std::string>& fields) {
     out.push_back(pseudo[":path"]);
   }
   const std::string authority = pseudo[":authority"];
-  out.push_back(authority.empty() || authority == ":authority: " ? ":authority: " + host : authority);
+  out.push_back(authority.empty() || authority == ":authority: " ? ":authority: " + host
+                                                                 : authority);
   out.insert(out.end(), rest.begin(), rest.end());
   return out;
 }
@@ -287,7 +301,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   TULLE_CHECK(whole.streams == pieces.streams);
   TULLE_CHECK(whole.log == pieces.log);
   TULLE_CHECK(whole.output == pieces.output);
-  // A byte of a peer costs at most a few of ours (the smallest frame takes 9 bytes and gets at most 13 + 13).
+  // A byte of a peer costs at most a few of ours (the smallest frame takes 9 bytes and gets at most
+  // 13 + 13).
   TULLE_CHECK(whole.output.size() <= 1000 + input.size() * 4);
   if (whole.failed) check_goaway(whole.output, server);
   if (server && eager) compare(whole, as_bytes(input));

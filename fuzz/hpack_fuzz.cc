@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Header compression against nghttp2. The input is a sequence of blocks, each after a byte of its length
-// (in units of one byte, or sixteen if the top bit is set). Both decoders must take the same blocks and
-// see the same fields; then the fields go through our encoder into nghttp2's decoder, with table sizes
-// that change in between, and must come out as they went in.
+// Header compression against nghttp2. The input is a sequence of blocks, each after a byte of its
+// length (in units of one byte, or sixteen if the top bit is set). Both decoders must take the same
+// blocks and see the same fields; then the fields go through our encoder into nghttp2's decoder,
+// with table sizes that change in between, and must come out as they went in.
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
@@ -20,7 +20,9 @@ using namespace tulle;  // NOLINT: a fuzz target
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
 struct Collect final : h2::HpackSink {
-  void on_field(std::string_view name, std::string_view value) override { fields.emplace_back(name, value); }
+  void on_field(std::string_view name, std::string_view value) override {
+    fields.emplace_back(name, value);
+  }
   Fields fields;
 };
 
@@ -30,13 +32,16 @@ class Inflater {
   ~Inflater() { nghttp2_hd_inflate_del(inflater_); }
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
-  void limit(std::size_t size) { TULLE_CHECK(nghttp2_hd_inflate_change_table_size(inflater_, size) == 0); }
+  void limit(std::size_t size) {
+    TULLE_CHECK(nghttp2_hd_inflate_change_table_size(inflater_, size) == 0);
+  }
   // A whole block.
   bool decode(Bytes block, Fields& fields) {
     for (;;) {
       nghttp2_nv nv;
       int flags = 0;
-      const ssize_t n = nghttp2_hd_inflate_hd2(inflater_, &nv, &flags, block.data(), block.size(), 1);
+      const ssize_t n =
+          nghttp2_hd_inflate_hd2(inflater_, &nv, &flags, block.data(), block.size(), 1);
       if (n < 0) return false;
       block = block.subspan(static_cast<std::size_t>(n));
       if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0) {

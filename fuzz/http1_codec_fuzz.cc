@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HTTP/1 codec against llhttp, in its strict mode. The first byte says which side and how large the
-// pieces are. Checked: every split gives the same messages; what we take, llhttp takes with the same
-// method, target, status, fields, body and end; what we write, we read as the same message again.
+// The HTTP/1 codec against llhttp, in its strict mode. The first byte says which side and how large
+// the pieces are. Checked: every split gives the same messages; what we take, llhttp takes with the
+// same method, target, status, fields, body and end; what we write, we read as the same message
+// again.
 //
 // Where the two differ on purpose, the comparison ends:
 //  - we refuse more than llhttp does: bare LF, CR without LF, folded lines, content-length beside
-//    transfer-encoding, any coding but chunked, transfer-encoding in HTTP/1.0, versions but 1.0 and 1.1, two
-//    Hosts, status below 100, CONNECT with a body. Being refused is always safe, so only what we take
-//    is compared;
-//  - llhttp knows a list of methods and of bytes in targets; a proxy passes any token and any visible byte on;
-//  - llhttp refuses a content-length that repeats the same number (RFC 9110 §8.6 lets us take it as one);
-//  - llhttp reads a body behind 1xx, 204 and 304 that speak of one; RFC 9112 §6.3 says there is none;
-//  - llhttp takes fields that frame a message for that in trailers, too; we pass them by and never write them;
+//    transfer-encoding, any coding but chunked, transfer-encoding in HTTP/1.0, versions but 1.0
+//    and 1.1, two Hosts, status below 100, CONNECT with a body. Being refused is always safe, so
+//    only what we take is compared;
+//  - llhttp knows a list of methods and of bytes in targets; a proxy passes any token and any
+//  visible byte on;
+//  - llhttp refuses a content-length that repeats the same number (RFC 9110 §8.6 lets us take it as
+//  one);
+//  - llhttp reads a body behind 1xx, 204 and 304 that speak of one; RFC 9112 §6.3 says there is
+//  none;
+//  - llhttp takes fields that frame a message for that in trailers, too; we pass them by and never
+//  write them;
 //  - llhttp checks the grammar of chunk extensions, which we read over and never write;
 //  - llhttp ends at an upgrade and at the end of a connection, where other rules hold.
 #include <llhttp/llhttp.h>
@@ -42,7 +47,8 @@ struct Message {
   bool complete = false;
   bool last = false;  // nothing of HTTP follows it on the connection
   std::ptrdiff_t has(std::string_view name) const {
-    return std::count_if(headers.begin(), headers.end(), [&](const auto& field) { return iequals(field.first, name); });
+    return std::count_if(headers.begin(), headers.end(),
+                         [&](const auto& field) { return iequals(field.first, name); });
   }
   bool operator==(const Message&) const = default;
 };
@@ -113,7 +119,8 @@ Parsed parse_ours(Bytes input, bool requests, std::size_t piece) {
           const http::Response& response = (*parsed)->response;
           message.status = response.status;
           message.headers = fields_of(response.headers);
-          message.last = !(*parsed)->keep_alive || response.status == 101 || response.headers.contains("upgrade");
+          message.last = !(*parsed)->keep_alive || response.status == 101 ||
+                         response.headers.contains("upgrade");
           framing = (*parsed)->framing;
           length = response.body_length.value_or(0);
         }
@@ -142,7 +149,8 @@ Parsed parse_ours(Bytes input, bool requests, std::size_t piece) {
   return out;
 }
 
-// --- llhttp -------------------------------------------------------------------------------------------------
+// --- llhttp
+// -------------------------------------------------------------------------------------------------
 
 struct Theirs {
   std::vector<Message> messages;
@@ -187,7 +195,8 @@ Parsed parse_theirs(Bytes input, bool requests, llhttp_errno_t& error) {
   settings.on_headers_complete = [](llhttp_t* p) {
     Message& message = self(p).messages.back();
     message.status = p->status_code;
-    if (p->type == HTTP_REQUEST) message.method = llhttp_method_name(static_cast<llhttp_method_t>(p->method));
+    if (p->type == HTTP_REQUEST)
+      message.method = llhttp_method_name(static_cast<llhttp_method_t>(p->method));
     self(p).in_trailers = true;
     self(p).value_open = false;
     return 0;
@@ -224,9 +233,11 @@ bool known_difference(const Message& message, llhttp_errno_t error) {
     case HPE_CLOSED_CONNECTION: return true;
     case HPE_INVALID_CONTENT_LENGTH:
     case HPE_UNEXPECTED_CONTENT_LENGTH: {
-      const auto at = std::find_if(message.headers.begin(), message.headers.end(),
-                                   [](const auto& field) { return iequals(field.first, "content-length"); });
-      return message.has("content-length") > 1 || (at != message.headers.end() && at->second.find(',') != std::string::npos);
+      const auto at =
+          std::find_if(message.headers.begin(), message.headers.end(),
+                       [](const auto& field) { return iequals(field.first, "content-length"); });
+      return message.has("content-length") > 1 ||
+             (at != message.headers.end() && at->second.find(',') != std::string::npos);
     }
     case HPE_STRICT:
     case HPE_INVALID_CHUNK_SIZE: return message.has("transfer-encoding") != 0;  // an extension
@@ -275,7 +286,8 @@ void round_trip(Bytes input) {
   ByteQueue out;
   http1::encode_request(request, (*parsed)->framing, out);
   searched = 0;
-  const auto again = http1::parse_request(out.data(), {std::size_t{256} * 1024, 200, 1024}, searched, consumed);
+  const auto again =
+      http1::parse_request(out.data(), {std::size_t{256} * 1024, 200, 1024}, searched, consumed);
   TULLE_CHECK(again && *again);
   TULLE_CHECK(consumed == out.size());
   TULLE_CHECK((*again)->framing == (*parsed)->framing);

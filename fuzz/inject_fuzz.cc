@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the injector's webhook reads: nothing crashes, the answer is JSON, the patch applies and makes
-// the object that injection says it makes, and a second injection changes nothing.
+// What the injector's webhook reads: nothing crashes, the answer is JSON, the patch applies and
+// makes the object that injection says it makes, and a second injection changes nothing.
 #include <cstdint>
 #include <string_view>
 

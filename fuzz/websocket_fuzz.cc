@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames of a WebSocket server: whatever the pieces, the same messages come out; what we write ourselves, unmasked, is read again
-// as it was. The first byte is the size of pieces.
+// Frames of a WebSocket server: whatever the pieces, the same messages come out; what we write
+// ourselves, unmasked, is read again as it was. The first byte is the size of pieces.
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -68,7 +68,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (bytes.size() <= kMaxMessage) {
     const std::string frame = unmasked(bytes);
     const Read again = read(as_bytes(std::string_view(frame)), SIZE_MAX);
-    TULLE_CHECK(!again.error && again.messages.size() == 1 && again.messages[0].second == as_text(bytes));
+    TULLE_CHECK(!again.error && again.messages.size() == 1 &&
+                again.messages[0].second == as_text(bytes));
   }
   (void)k8s::websocket_accept(as_text(bytes));
   return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// YAML as tokens: every document ends, brackets close in order, bounds hold; and JSON, which is YAML
-// too, gives the tokens that the JSON source gives.
+// YAML as tokens: every document ends, brackets close in order, bounds hold; and JSON, which is
+// YAML too, gives the tokens that the JSON source gives.
 #include <algorithm>
 #include <optional>
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Manifests that are edited in place: nothing crashes, what stays the same stays byte for byte, and what
-// is changed reads back as meant (YamlText checks that itself and refuses otherwise).
+// Manifests that are edited in place: nothing crashes, what stays the same stays byte for byte, and
+// what is changed reads back as meant (YamlText checks that itself and refuses otherwise).
 #include <cstdint>
 #include <string>
 

@@ -13,7 +13,7 @@ constexpr Duration kIdle = 10s;
 std::string DnsServer::reply_to(Bytes query, bool udp) const {
   const auto message = dns::decode(query);
   if (!message || message->response) return {};
-  const std::size_t limit = !udp           ? dns::kMaxMessage
+  const std::size_t limit = !udp            ? dns::kMaxMessage
                             : message->edns ? std::size_t{dns::kEdnsSize}
                                             : kPlainUdp;
   return dns::encode(answer_(*message), limit);
@@ -64,7 +64,8 @@ net::Task<void> DnsServer::serve_tcp(net::StreamPtr stream) {
   std::uint8_t block[2 + 4096];
   for (;;) {
     // RFC 1035 §4.2.2: two octets of length.
-    const auto head = co_await net::read_exactly(*stream, MutableBytes(block, 2), loop_.after(kIdle));
+    const auto head =
+        co_await net::read_exactly(*stream, MutableBytes(block, 2), loop_.after(kIdle));
     if (!head) co_return;
     const std::size_t size = std::size_t{block[0]} << 8 | block[1];
     if (size > sizeof block - 2) co_return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The DNS server of a mesh: UDP and TCP on the fabric's DNS addresses. What it answers is decided by
-// a function, usually Zone (services.h).
+// The DNS server of a mesh: UDP and TCP on the fabric's DNS addresses. What it answers is decided
+// by a function, usually Zone (services.h).
 #pragma once
 
 #include <functional>

@@ -83,7 +83,8 @@ std::string field_value(const PodInput& pod, std::string_view path) {
   if (path == "metadata.labels" || path == "metadata.annotations") {
     std::string out;
     for (const auto& [key, value] : path == "metadata.labels" ? meta.labels : meta.annotations) {
-      out += concat(key, "=", Json(value).dump(-1, ' ', false, Json::error_handler_t::replace), "\n");
+      out +=
+          concat(key, "=", Json(value).dump(-1, ' ', false, Json::error_handler_t::replace), "\n");
     }
     return out;
   }

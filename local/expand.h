@@ -28,7 +28,8 @@ struct CommandLine {
   std::vector<std::string> argv;
 };
 // command and args over what the image does by itself.
-CommandLine command_of(const ContainerSpec& container, const std::vector<std::string>& image_command,
+CommandLine command_of(const ContainerSpec& container,
+                       const std::vector<std::string>& image_command,
                        const Environment& environment);
 
 }  // namespace tulle::local

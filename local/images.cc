@@ -101,13 +101,32 @@ Arrangement arrangement_of(const Image& image) {
 
 // Needed by maintainer scripts only, which are not run here.
 bool only_for_scripts(std::string_view package) {
-  static const std::set<std::string_view> names = {
-      "adduser",        "debconf",       "dpkg",          "init-system-helpers", "libgdbm6",
-      "libgdbm-compat4", "lsb-base",      "libperl5.36",   "libsemanage-common",  "libsemanage2",
-      "libsepol2",      "passwd",        "perl",          "perl-base",           "perl-modules-5.36",
-      "sysvinit-utils", "tar",           "ucf",           "usrmerge",            "usr-is-merged",
-      "libpam-modules", "libpam-modules-bin", "libnumber-compare-perl", "libtext-glob-perl",
-      "libfile-find-rule-perl", "iproute2"};
+  static const std::set<std::string_view> names = {"adduser",
+                                                   "debconf",
+                                                   "dpkg",
+                                                   "init-system-helpers",
+                                                   "libgdbm6",
+                                                   "libgdbm-compat4",
+                                                   "lsb-base",
+                                                   "libperl5.36",
+                                                   "libsemanage-common",
+                                                   "libsemanage2",
+                                                   "libsepol2",
+                                                   "passwd",
+                                                   "perl",
+                                                   "perl-base",
+                                                   "perl-modules-5.36",
+                                                   "sysvinit-utils",
+                                                   "tar",
+                                                   "ucf",
+                                                   "usrmerge",
+                                                   "usr-is-merged",
+                                                   "libpam-modules",
+                                                   "libpam-modules-bin",
+                                                   "libnumber-compare-perl",
+                                                   "libtext-glob-perl",
+                                                   "libfile-find-rule-perl",
+                                                   "iproute2"};
   return names.contains(package);
 }
 
@@ -121,8 +140,9 @@ bool make_merged_usr(const std::string& root) {
   bool ok = make_folders(root + "/usr");
   for (const std::string name : {"bin", "sbin", "lib", "lib64"}) {
     ok = make_folders(root + "/usr/" + name) && ok;
-    ok = (::symlink(("usr/" + name).c_str(), (root + "/" + name).c_str()) == 0 ||
-          errno == EEXIST) && ok;
+    ok =
+        (::symlink(("usr/" + name).c_str(), (root + "/" + name).c_str()) == 0 || errno == EEXIST) &&
+        ok;
   }
   return ok;
 }
@@ -160,8 +180,9 @@ bool arrange(const Image& image, const std::string& root, const std::string& bas
   for (const Account& account : what.accounts) {
     std::string id;
     append_number(id, account.id);
-    ok = append_line(root + "/etc/passwd", concat(account.name, ":x:", id, ":", id, "::",
-                                                  account.home, ":/usr/sbin/nologin\n")) && ok;
+    ok = append_line(root + "/etc/passwd", concat(account.name, ":x:", id, ":", id,
+                                                  "::", account.home, ":/usr/sbin/nologin\n")) &&
+         ok;
     ok = append_line(root + "/etc/group", concat(account.name, ":x:", id, ":\n")) && ok;
   }
   for (const Folder& folder : what.folders) {
@@ -319,7 +340,8 @@ std::string ImageStore::ensure(const std::vector<const Image*>& images) {
   wanted.insert(wanted.end(), images.begin(), images.end());
   if (!make_folders(cache_ + "/images")) return concat("cannot write to ", cache_);
   // Another `tulle local up` may be making the same ones.
-  const net::Fd lock(::open((cache_ + "/images/.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  const net::Fd lock(
+      ::open((cache_ + "/images/.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return concat("cannot lock ", cache_, "/images");
   for (const Image* const image : wanted) {
     const bool there = ::access(folder(*image).c_str(), F_OK) == 0;
@@ -339,8 +361,7 @@ std::string ImageStore::ensure(const std::vector<const Image*>& images) {
     if (image == &base) {
       closure = in_base;
     } else if (!image->packages.empty()) {
-      if (std::string problem = resolve(image->packages, closure); !problem.empty())
-        return problem;
+      if (std::string problem = resolve(image->packages, closure); !problem.empty()) return problem;
       std::erase_if(closure, [&](const Package& p) { return base_names.contains(p.name); });
     }
     all.insert(all.end(), closure.begin(), closure.end());

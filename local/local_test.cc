@@ -75,7 +75,8 @@ PodView view(std::string name, std::uint32_t index, bool ready = true) {
   return out;
 }
 
-dns::Message ask(const Read& mesh, const std::vector<PodView>& pods, std::string name, dns::Type type) {
+dns::Message ask(const Read& mesh, const std::vector<PodView>& pods, std::string name,
+                 dns::Type type) {
   dns::Message query;
   query.id = 7;
   query.question = {std::move(name), type};
@@ -90,30 +91,46 @@ TEST(Model, CompletesWhatWasWritten) {
   EXPECT_EQ(got.model.pods[0].object.spec.service_account, "default");
   ASSERT_EQ(got.model.services.size(), 1U);
   EXPECT_EQ(got.model.services[0].addresses.size(), 2U) << "IPv4 and IPv6";
-  EXPECT_EQ(got.model.services[0].raw["spec"]["clusterIP"], got.model.services[0].addresses[0].to_string());
+  EXPECT_EQ(got.model.services[0].raw["spec"]["clusterIP"],
+            got.model.services[0].addresses[0].to_string());
 }
 
 TEST(Model, ErrorsNameFileLineFieldAndReason) {
-  const std::string unknown = only_problem({"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: a\n    image: nginx\n"});
+  const std::string unknown =
+      only_problem({"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - "
+                    "name: a\n    image: nginx\n"});
   EXPECT_THAT(unknown, HasSubstr("f0:7"));
   EXPECT_THAT(unknown, HasSubstr("spec.containers[0].image"));
   EXPECT_THAT(unknown, HasSubstr("there is no image"));
   EXPECT_THAT(only_problem({kPod, kPod}), HasSubstr("web-0"));
   EXPECT_THAT(only_problem({"kind: Pod\n  a: [\n"}), HasSubstr("f0:"));
-  EXPECT_THAT(only_problem({"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n"}), HasSubstr("Deployment"));
+  EXPECT_THAT(
+      only_problem({"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n"}),
+      HasSubstr("Deployment"));
 }
 
 TEST(Model, FieldsThatCannotBeHonouredAreRefused) {
   const auto pod = [](std::string_view spec) {
-    return only_problem({concat("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {", spec, "}\n")});
+    return only_problem(
+        {concat("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {", spec, "}\n")});
   };
-  EXPECT_THAT(pod("hostNetwork: true, containers: [{name: a, image: local/base}]"), HasSubstr("spec.hostNetwork"));
-  EXPECT_THAT(pod("containers: [{name: a, image: local/base, securityContext: {privileged: true}}]"), HasSubstr("privileged"));
+  EXPECT_THAT(pod("hostNetwork: true, containers: [{name: a, image: local/base}]"),
+              HasSubstr("spec.hostNetwork"));
+  EXPECT_THAT(
+      pod("containers: [{name: a, image: local/base, securityContext: {privileged: true}}]"),
+      HasSubstr("privileged"));
   EXPECT_THAT(pod("containers: []"), HasSubstr("spec.containers"));
-  EXPECT_THAT(pod("containers: [{name: a, image: local/base}, {name: a, image: local/base}]"), HasSubstr("two containers are named a"));
-  EXPECT_THAT(pod("volumes: [{name: v, hostPath: {path: /}}], containers: [{name: a, image: local/base}]"), HasSubstr("spec.volumes[0]"));
-  EXPECT_THAT(pod("containers: [{name: a, image: local/base, volumeMounts: [{name: v, mountPath: /v}]}]"), HasSubstr("no volume is named v"));
-  EXPECT_THAT(pod("containers: [{name: a, image: local/base, env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.none}}}]}]"), HasSubstr("spec.none"));
+  EXPECT_THAT(pod("containers: [{name: a, image: local/base}, {name: a, image: local/base}]"),
+              HasSubstr("two containers are named a"));
+  EXPECT_THAT(
+      pod("volumes: [{name: v, hostPath: {path: /}}], containers: [{name: a, image: local/base}]"),
+      HasSubstr("spec.volumes[0]"));
+  EXPECT_THAT(
+      pod("containers: [{name: a, image: local/base, volumeMounts: [{name: v, mountPath: /v}]}]"),
+      HasSubstr("no volume is named v"));
+  EXPECT_THAT(pod("containers: [{name: a, image: local/base, env: [{name: A, valueFrom: {fieldRef: "
+                  "{fieldPath: spec.none}}}]}]"),
+              HasSubstr("spec.none"));
 }
 
 TEST(Expand, FollowsTheRulesOfKubernetes) {
@@ -155,7 +172,8 @@ spec:
   EXPECT_EQ(value("FULL"), "a.$(LATER)");
   EXPECT_EQ(value("LATER"), "from-map");
   EXPECT_EQ(value("LABEL"), "x");
-  EXPECT_THAT(command_of(container, {"run", "$(_name)"}, environment).argv, ElementsAre("run", "$(_name)", "a", "from-map"));
+  EXPECT_THAT(command_of(container, {"run", "$(_name)"}, environment).argv,
+              ElementsAre("run", "$(_name)", "a", "from-map"));
 }
 
 TEST(Services, TargetPortsByNumberAndName) {
@@ -211,7 +229,8 @@ spec: {clusterIP: None, selector: {app: web}, ports: [{name: main, port: 8080}]}
   pods[0].subdomain = "web";
   EXPECT_EQ(ask(mesh, pods, "web.shop.svc.cluster.local", dns::Type::A).answers.size(), 2U);
   EXPECT_EQ(ask(mesh, pods, "first.web.shop.svc.cluster.local", dns::Type::A).answers.size(), 1U);
-  EXPECT_EQ(ask(mesh, pods, "10-244-0-11.web.shop.svc.cluster.local", dns::Type::A).answers.size(), 1U);
+  EXPECT_EQ(ask(mesh, pods, "10-244-0-11.web.shop.svc.cluster.local", dns::Type::A).answers.size(),
+            1U);
   EXPECT_EQ(ask(mesh, pods, "second.web.shop.svc.cluster.local", dns::Type::A).answers.size(), 0U);
 }
 

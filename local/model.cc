@@ -179,7 +179,8 @@ void ModelReader::take(Document document, std::string_view text) {
   const std::string ns = text_at(metadata, "namespace");
   const std::string where = concat(kind, " ", ns, ns.empty() ? "" : "/", name);
   const auto [seen, fresh] = seen_.emplace(where, document.source.file);
-  if (!fresh) return problem(document, "metadata.name", concat(where, " is already in ", seen->second));
+  if (!fresh)
+    return problem(document, "metadata.name", concat(where, " is already in ", seen->second));
 
   if (core && kind == "Pod") return take_pod(std::move(document), text);
   if (core && (kind == "ConfigMap" || kind == "Secret")) {
@@ -364,7 +365,8 @@ void ModelReader::assign_addresses() {
     Json families = spec.contains("ipFamilies") ? spec["ipFamilies"] : Json::array();
     const bool six_first = !families.empty() && families[0] == "IPv6";
     if (service.addresses.empty()) {
-      while (taken.contains(service_address(next)) || taken.contains(service_address6(next))) ++next;
+      while (taken.contains(service_address(next)) || taken.contains(service_address6(next)))
+        ++next;
       if (!single || !six_first) service.addresses.push_back(service_address(next));
       if (!single || six_first) service.addresses.push_back(service_address6(next));
       if (six_first && !single) std::swap(service.addresses[0], service.addresses[1]);

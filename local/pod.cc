@@ -27,9 +27,12 @@ constexpr Duration kProbeFast = 250ms;    // until the first success
 constexpr std::string_view kProgramFolder = "/usr/lib/linkerd/";
 // Our programs, and the names of Linkerd's that they stand in for.
 constexpr std::pair<std::string_view, std::string_view> kPrograms[] = {
-    {"tulle-proxy", "tulle-proxy"},        {"linkerd2-proxy", "tulle-proxy"},
-    {"linkerd2-proxy-identity", "tulle-proxy"}, {"tulle-node", "tulle-node"},
-    {"linkerd2-proxy-init", "tulle-node"}, {"linkerd-await", "tulle-node"},
+    {"tulle-proxy", "tulle-proxy"},
+    {"linkerd2-proxy", "tulle-proxy"},
+    {"linkerd2-proxy-identity", "tulle-proxy"},
+    {"tulle-node", "tulle-node"},
+    {"linkerd2-proxy-init", "tulle-node"},
+    {"linkerd-await", "tulle-node"},
     {"tulle-control", "tulle-control"}};
 
 std::string_view phase_name(Pod::Phase phase) {
@@ -86,9 +89,9 @@ std::string Pod::waiting_for() const {
     if (!container->reason.empty()) return concat(out, container->reason);
     switch (container->state) {
       case Container::State::Waiting: return out + "has not begun";
-      case Container::State::Running: return out + (container->init && !is_sidecar(*container->spec)
-                                                        ? "is still running"
-                                                        : "is not ready");
+      case Container::State::Running:
+        return out + (container->init && !is_sidecar(*container->spec) ? "is still running"
+                                                                       : "is not ready");
       case Container::State::Ended: return out + "has ended";
     }
   }
@@ -169,8 +172,9 @@ Json Pod::object() const {
   status["hostIP"] = kGateway;
   status["podIP"] = input_.ip4.to_string();
   status["podIPs"] = {{{"ip", input_.ip4.to_string()}}, {{"ip", input_.ip6.to_string()}}};
-  status["conditions"] = {{{"type", "Initialized"}, {"status", phase_ == Phase::Running ? "True" : "False"}},
-                          {{"type", "Ready"}, {"status", ready() ? "True" : "False"}}};
+  status["conditions"] = {
+      {{"type", "Initialized"}, {"status", phase_ == Phase::Running ? "True" : "False"}},
+      {{"type", "Ready"}, {"status", ready() ? "True" : "False"}}};
   return out;
 }
 
@@ -180,8 +184,8 @@ std::string Pod::set_up() {
   const std::string logs = host_.dir.log(key(), "");
   if (!make_folders(logs.substr(0, logs.rfind('/')), 0700)) return concat("cannot make ", logs);
   Sandbox::Options options;
-  options.hostname = input_.object.spec.hostname.empty() ? input_.object.meta.name
-                                                         : input_.object.spec.hostname;
+  options.hostname =
+      input_.object.spec.hostname.empty() ? input_.object.meta.name : input_.object.spec.hostname;
   options.scratch = scratch;
   auto sandbox = Sandbox::create(options);
   if (!sandbox) {
@@ -240,7 +244,8 @@ std::string Pod::make_volumes() {
     if (volume.fields) problem = write_fields(folder, *volume.fields);
     if (volume.projected) {
       for (const ProjectedPart& part : volume.projected->sources) {
-        if (problem.empty() && part.config_map) problem = write_keyed(folder, *part.config_map, false);
+        if (problem.empty() && part.config_map)
+          problem = write_keyed(folder, *part.config_map, false);
         if (problem.empty() && part.secret) problem = write_keyed(folder, *part.secret, true);
         if (problem.empty() && part.fields) problem = write_fields(folder, *part.fields);
       }
@@ -272,7 +277,9 @@ std::string Pod::write_tokens() {
       token.audience = {part.token->audience.empty() ? "tulle.local" : part.token->audience};
       token.not_before = now;
       token.expires = now + lifetime;
-      token.claims = {{"namespace", meta.ns}, {"serviceaccount", account}, {"pod", meta.name},
+      token.claims = {{"namespace", meta.ns},
+                      {"serviceaccount", account},
+                      {"pod", meta.name},
                       {"pod_uid", meta.uid}};
       const std::string path =
           sandbox_->inside(concat("volumes/", volume.name, "/", part.token->path));
@@ -335,12 +342,11 @@ Launch Pod::prepare(Container& container) {
     names = concat(hostname, ".", pod.subdomain, ".", suffix, " ", hostname);
   }
   out.files = {{"/etc/hostname", hostname + "\n"},
-               {"/etc/hosts", concat("127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
-                                     input_.ip4.to_string(), " ", names, "\n",
-                                     input_.ip6.to_string(), " ", names, "\n")},
-               {"/etc/resolv.conf",
-                concat("nameserver ", kDnsAddress, "\nsearch ", suffix,
-                       " svc.cluster.local cluster.local\noptions ndots:5\n")}};
+               {"/etc/hosts",
+                concat("127.0.0.1 localhost\n::1 localhost ip6-localhost\n", input_.ip4.to_string(),
+                       " ", names, "\n", input_.ip6.to_string(), " ", names, "\n")},
+               {"/etc/resolv.conf", concat("nameserver ", kDnsAddress, "\nsearch ", suffix,
+                                           " svc.cluster.local cluster.local\noptions ndots:5\n")}};
   if (image.programs) {
     for (const auto& [name, program] : kPrograms) {
       const std::string source = concat(host_.bin_dir, "/", program);
@@ -416,9 +422,8 @@ net::Task<void> Pod::keep(Container& container) {
       append_number(container.reason, container.exit_code);
       container.reason += " and will be started again";
     }
-    host_.log.warn("a container has ended", {{"container", name},
-                                             {"status", container.exit_code},
-                                             {"restart_in", backoff}});
+    host_.log.warn("a container has ended",
+                   {{"container", name}, {"status", container.exit_code}, {"restart_in", backoff}});
     tell();
     co_await net::sleep_for(host_.loop, backoff);
     if (stopping_) co_return;
@@ -538,9 +543,8 @@ net::Task<void> Pod::run() {
   tell();
   co_await apps_.join();
   if (stopping_) co_return;
-  const bool failed = std::any_of(containers_.begin(), containers_.end(), [](const auto& c) {
-    return !c->init && c->exit_code != 0;
-  });
+  const bool failed = std::any_of(containers_.begin(), containers_.end(),
+                                  [](const auto& c) { return !c->init && c->exit_code != 0; });
   // The sidecars have nobody left to serve.
   co_await stop(host_.loop.after(std::chrono::seconds(input_.object.spec.grace_period)));
   phase_ = failed ? Phase::Failed : Phase::Succeeded;

@@ -36,7 +36,7 @@ net::Task<bool> attempt_http(net::Loop& loop, net::SocketFactory& sockets, net::
   if (!read) co_return false;
   const std::string_view text = as_text(Bytes(head, sizeof head));
   const auto status = parse_number<int>(text.substr(9));
-  co_return text.starts_with("HTTP/1.") && status && *status >= 200 && *status < 400;
+  co_return text.starts_with("HTTP/1.") && status&&* status >= 200 && *status < 400;
 }
 
 net::Task<bool> attempt_command(net::Loop& loop, Entry entry, Deadline by) {

@@ -24,8 +24,8 @@ struct Ran {
 
 struct RunOptions {
   std::string_view input;
-  int netns = -1;   // a network namespace to run in
-  std::string dir;  // the working directory; "": ours
+  int netns = -1;                             // a network namespace to run in
+  std::string dir;                            // the working directory; "": ours
   std::size_t most = std::size_t{64} * 1024;  // kept of each output; the rest is read and dropped
   std::chrono::milliseconds limit{0};         // then it is killed (status 137); 0: no limit
 };

@@ -27,16 +27,47 @@
 namespace tulle::local {
 namespace {
 
-constexpr std::array<std::string_view, 41> kCapabilities = {
-    "CHOWN",         "DAC_OVERRIDE",     "DAC_READ_SEARCH", "FOWNER",     "FSETID",
-    "KILL",          "SETGID",           "SETUID",          "SETPCAP",    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN",       "NET_RAW",    "IPC_LOCK",
-    "IPC_OWNER",     "SYS_MODULE",       "SYS_RAWIO",       "SYS_CHROOT", "SYS_PTRACE",
-    "SYS_PACCT",     "SYS_ADMIN",        "SYS_BOOT",        "SYS_NICE",   "SYS_RESOURCE",
-    "SYS_TIME",      "SYS_TTY_CONFIG",   "MKNOD",           "LEASE",      "AUDIT_WRITE",
-    "AUDIT_CONTROL", "SETFCAP",          "MAC_OVERRIDE",    "MAC_ADMIN",  "SYSLOG",
-    "WAKE_ALARM",    "BLOCK_SUSPEND",    "AUDIT_READ",      "PERFMON",    "BPF",
-    "CHECKPOINT_RESTORE"};
+constexpr std::array<std::string_view, 41> kCapabilities = {"CHOWN",
+                                                            "DAC_OVERRIDE",
+                                                            "DAC_READ_SEARCH",
+                                                            "FOWNER",
+                                                            "FSETID",
+                                                            "KILL",
+                                                            "SETGID",
+                                                            "SETUID",
+                                                            "SETPCAP",
+                                                            "LINUX_IMMUTABLE",
+                                                            "NET_BIND_SERVICE",
+                                                            "NET_BROADCAST",
+                                                            "NET_ADMIN",
+                                                            "NET_RAW",
+                                                            "IPC_LOCK",
+                                                            "IPC_OWNER",
+                                                            "SYS_MODULE",
+                                                            "SYS_RAWIO",
+                                                            "SYS_CHROOT",
+                                                            "SYS_PTRACE",
+                                                            "SYS_PACCT",
+                                                            "SYS_ADMIN",
+                                                            "SYS_BOOT",
+                                                            "SYS_NICE",
+                                                            "SYS_RESOURCE",
+                                                            "SYS_TIME",
+                                                            "SYS_TTY_CONFIG",
+                                                            "MKNOD",
+                                                            "LEASE",
+                                                            "AUDIT_WRITE",
+                                                            "AUDIT_CONTROL",
+                                                            "SETFCAP",
+                                                            "MAC_OVERRIDE",
+                                                            "MAC_ADMIN",
+                                                            "SYSLOG",
+                                                            "WAKE_ALARM",
+                                                            "BLOCK_SUSPEND",
+                                                            "AUDIT_READ",
+                                                            "PERFMON",
+                                                            "BPF",
+                                                            "CHECKPOINT_RESTORE"};
 // What containers have if nobody says otherwise; no MKNOD, since the machine's devices are there.
 constexpr std::array<std::string_view, 11> kUsual = {
     "CHOWN",  "DAC_OVERRIDE", "FOWNER",           "FSETID",     "KILL",   "SETGID",
@@ -126,10 +157,15 @@ bool make_devices(const std::string& root) {
   };
   const mode_t old = ::umask(0);
   bool ok = true;
-  for (const Device& device : {Device{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8},
-                               {"urandom", 9}, {"tty", 0, 5}}) {
+  for (const Device& device : {Device{"null", 3},
+                               {"zero", 5},
+                               {"full", 7},
+                               {"random", 8},
+                               {"urandom", 9},
+                               {"tty", 0, 5}}) {
     ok = ::mknod(concat(dev, "/", device.name).c_str(), S_IFCHR | 0666,
-                 makedev(device.major, device.minor)) == 0 && ok;
+                 makedev(device.major, device.minor)) == 0 &&
+         ok;
   }
   ::umask(old);
   for (const auto& [name, target] : {std::pair{"/fd", "/proc/self/fd"},
@@ -140,7 +176,8 @@ bool make_devices(const std::string& root) {
     ok = ::symlink(target, (dev + name).c_str()) == 0 && ok;
   }
   ok = make_folders(dev + "/shm") && make_folders(dev + "/pts") && ok;
-  ok = ::mount("tulle", (dev + "/shm").c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0 && ok;
+  ok = ::mount("tulle", (dev + "/shm").c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0 &&
+       ok;
   ::mount("tulle", (dev + "/pts").c_str(), "devpts", MS_NOSUID | MS_NOEXEC,
           "newinstance,ptmxmode=0666,mode=0620");
   return ok;
@@ -196,8 +233,8 @@ void build_root(const std::string& scratch, const Launch& what, int report) {
                                   MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID, nullptr) != 0)
       give_up(report, concat("make ", bind.target, " read-only"));
   }
-  if (what.read_only_root &&
-      ::mount(nullptr, root.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV, nullptr) != 0)
+  if (what.read_only_root && ::mount(nullptr, root.c_str(), nullptr,
+                                     MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV, nullptr) != 0)
     give_up(report, "make the root read-only");
   if (::chdir(root.c_str()) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 ||
       ::umount2(".", MNT_DETACH) != 0 || ::chdir("/") != 0)
@@ -212,7 +249,8 @@ std::uint64_t capability_bits(const Privileges& privileges) {
   };
   if (all(privileges.drop)) bits = 0;
   for (const std::string& name : privileges.drop) {
-    if (const int number = capability_number(name); number >= 0) bits &= ~(std::uint64_t{1} << number);
+    if (const int number = capability_number(name); number >= 0)
+      bits &= ~(std::uint64_t{1} << number);
   }
   // "ALL" does not reach those that are the machine's own affairs.
   for (const std::string& name : privileges.add) {
@@ -397,8 +435,8 @@ pid_t enter(const Entry& entry) {
   reset_signals();
   const int target = pidfd_open(entry.target);
   // The pod's namespaces are the container's; only the mounts are its own.
-  if (target < 0 || ::setns(target, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
-                                        CLONE_NEWPID) != 0)
+  if (target < 0 ||
+      ::setns(target, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID) != 0)
     _exit(126);
   const pid_t inner = ::fork();
   if (inner < 0) _exit(126);

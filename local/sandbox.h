@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods as namespaces and containers as processes in them. A sandbox is held together by one process,
-// the first of its pid namespace: when it ends, the kernel ends every process of the pod and takes
-// away its network, its mounts and their contents. It ends by itself when its maker is gone, so
-// even a kill -9 of the maker leaves nothing behind. Nothing here shows in the machine's own mount
-// table or list of network namespaces.
+// Pods as namespaces and containers as processes in them. A sandbox is held together by one
+// process, the first of its pid namespace: when it ends, the kernel ends every process of the pod
+// and takes away its network, its mounts and their contents. It ends by itself when its maker is
+// gone, so even a kill -9 of the maker leaves nothing behind. Nothing here shows in the machine's
+// own mount table or list of network namespaces.
 #pragma once
 
 #include <sys/types.h>
@@ -58,13 +58,13 @@ struct Privileges {
   std::uint32_t user = 0;
   std::uint32_t group = 0;
   std::vector<std::uint32_t> groups;
-  std::vector<std::string> add;   // capabilities, with or without "CAP_"; "ALL"
+  std::vector<std::string> add;  // capabilities, with or without "CAP_"; "ALL"
   std::vector<std::string> drop;
   bool may_gain = false;  // allowPrivilegeEscalation: true
 };
 
 struct Launch {
-  std::string name;        // unique in the pod, and for each start
+  std::string name;  // unique in the pod, and for each start
   std::vector<std::string> layers;
   std::vector<std::string> argv;
   std::vector<std::pair<std::string, std::string>> environment;
@@ -93,7 +93,8 @@ struct Entry {
   bool quiet = false;  // no input, no output
 };
 // Runs a command in the container of a process that runs already, a child of the caller. Its exit
-// status is the command's; 126 if the container could not be entered, 127 if it has no such command.
+// status is the command's; 126 if the container could not be entered, 127 if it has no such
+// command.
 pid_t enter(const Entry& entry);
 
 // Capability names are known to the kernel by number; -1 if unknown.

@@ -10,7 +10,7 @@
 namespace tulle::local {
 namespace {
 
-constexpr std::uint32_t kTtl = 5;           // seconds: pods come and go
+constexpr std::uint32_t kTtl = 5;  // seconds: pods come and go
 constexpr std::uint32_t kNegativeTtl = 5;
 
 std::string protocol_of(const k8s::ServicePort& port) {
@@ -38,7 +38,8 @@ void add_rule(std::string& out, const net::IpAddr& vip, const k8s::ServicePort& 
               const std::vector<Backend>& to) {
   const bool v4 = vip.is_v4();
   const std::string family = v4 ? "ip" : "ip6";
-  out += concat("    ", family, " daddr ", vip.to_string(), " ", lower(protocol_of(port)), " dport ");
+  out +=
+      concat("    ", family, " daddr ", vip.to_string(), " ", lower(protocol_of(port)), " dport ");
   append_number(out, port.port);
   out += concat(" dnat ", family, " to numgen random mod ");
   append_number(out, to.size());
@@ -135,9 +136,8 @@ std::vector<Json> endpoint_slices(const ServiceInput& service, const std::vector
       for (const PodView* const pod : members) {
         Json endpoint;
         endpoint["addresses"] = {(v4 ? pod->ip4 : pod->ip6).to_string()};
-        endpoint["conditions"] = {{"ready", pod->ready || ready_always},
-                                  {"serving", pod->ready},
-                                  {"terminating", false}};
+        endpoint["conditions"] = {
+            {"ready", pod->ready || ready_always}, {"serving", pod->ready}, {"terminating", false}};
         endpoint["nodeName"] = "local";
         endpoint["targetRef"] = {{"kind", "Pod"}, {"name", pod->name}, {"namespace", pod->ns}};
         if (!pod->hostname.empty() && pod->subdomain == meta.name)
@@ -236,9 +236,8 @@ dns::Message Zone::answer(const dns::Message& query, const std::vector<ServiceIn
     }
   };
   if (labels.size() == 1) {
-    const bool known = std::any_of(services.begin(), services.end(), [&](const ServiceInput& s) {
-      return s.object.meta.ns == ns;
-    });
+    const bool known = std::any_of(services.begin(), services.end(),
+                                   [&](const ServiceInput& s) { return s.object.meta.ns == ns; });
     if (known) reply.rcode = dns::Rcode::NoError;
     return reply;
   }

@@ -24,8 +24,7 @@ std::string at(std::string_view list, std::size_t index, std::string_view rest =
 std::optional<Refusal> check_probe(const Probe& probe, std::string_view path) {
   if (probe.grpc) return Refusal{concat(path, ".grpc"), "gRPC probes are not run here"};
   const int kinds = (probe.exec ? 1 : 0) + (probe.tcp ? 1 : 0) + (probe.http ? 1 : 0);
-  if (kinds != 1)
-    return Refusal{std::string(path), "must have one of httpGet, tcpSocket and exec"};
+  if (kinds != 1) return Refusal{std::string(path), "must have one of httpGet, tcpSocket and exec"};
   if (probe.exec && probe.exec->command.empty())
     return Refusal{concat(path, ".exec.command"), "is required"};
   if (probe.http && !probe.http->scheme.empty() && probe.http->scheme != "HTTP")
@@ -38,7 +37,7 @@ std::optional<Refusal> check_probe(const Probe& probe, std::string_view path) {
 
 std::optional<Refusal> check_env(const ContainerSpec& c, std::string_view path) {
   static const std::set<std::string_view> kFields = {
-      "metadata.name", "metadata.namespace", "metadata.uid",   "spec.nodeName",
+      "metadata.name", "metadata.namespace", "metadata.uid",  "spec.nodeName",
       "status.podIP",  "status.podIPs",      "status.hostIP", "spec.serviceAccountName"};
   if (c.env_from) return Refusal{concat(path, ".envFrom"), "is not supported here"};
   for (std::size_t i = 0; i < c.env.size(); ++i) {
@@ -77,9 +76,9 @@ std::optional<Refusal> check_container(const PodObject& pod, const ContainerSpec
   }
   if (!c.restart_policy.empty() && (!init || c.restart_policy != "Always"))
     return Refusal{concat(path, ".restartPolicy"), "only init containers may say Always here"};
-  for (const auto& [probe, name] :
-       {std::pair{&c.liveness, ".livenessProbe"}, {&c.readiness, ".readinessProbe"},
-        {&c.startup, ".startupProbe"}}) {
+  for (const auto& [probe, name] : {std::pair{&c.liveness, ".livenessProbe"},
+                                    {&c.readiness, ".readinessProbe"},
+                                    {&c.startup, ".startupProbe"}}) {
     if (!*probe) continue;
     if (auto refusal = check_probe(**probe, concat(path, name))) return refusal;
   }
@@ -117,9 +116,8 @@ std::optional<Refusal> check_volume(const Volume& v, std::string_view path) {
                        [](const KeyToPath& item) { return !safe_path(item.path); });
   };
   const auto bad_fields = [](const FieldFiles& files) {
-    return std::any_of(files.items.begin(), files.items.end(), [](const FieldFile& item) {
-      return !safe_path(item.path) || !item.field;
-    });
+    return std::any_of(files.items.begin(), files.items.end(),
+                       [](const FieldFile& item) { return !safe_path(item.path) || !item.field; });
   };
   bool wrong = (v.config_map && bad(*v.config_map)) || (v.secret && bad(*v.secret)) ||
                (v.fields && bad_fields(*v.fields));
@@ -141,9 +139,9 @@ std::optional<Refusal> check_volume(const Volume& v, std::string_view path) {
 
 std::optional<Refusal> check_pod(const PodObject& pod) {
   const PodSpec& spec = pod.spec;
-  for (const auto& [wanted, name] :
-       {std::pair{spec.host_network, "spec.hostNetwork"}, {spec.host_pid, "spec.hostPID"},
-        {spec.host_ipc, "spec.hostIPC"}}) {
+  for (const auto& [wanted, name] : {std::pair{spec.host_network, "spec.hostNetwork"},
+                                     {spec.host_pid, "spec.hostPID"},
+                                     {spec.host_ipc, "spec.hostIPC"}}) {
     if (wanted) return Refusal{name, "pods do not share the machine's namespaces here"};
   }
   if (!spec.restart_policy.empty() && spec.restart_policy != "Always" &&

@@ -25,7 +25,8 @@ struct SupervisorOptions {
   std::string control_namespace = "linkerd";
   bool control_plane = true;
   Duration grace = 5s;  // for pods to end
-  // What whoever started it hears: lines "ready NS/NAME", "failed NS/NAME: why", "up", "error: why".
+  // What whoever started it hears: lines "ready NS/NAME", "failed NS/NAME: why", "up", "error:
+  // why".
   int report = -1;
 };
 

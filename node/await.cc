@@ -44,7 +44,9 @@ std::string_view long_name(char flag) {
   }
 }
 
-bool is_switch(std::string_view name) { return name == "shutdown" || name == "verbose" || name == "timeout-fatal"; }
+bool is_switch(std::string_view name) {
+  return name == "shutdown" || name == "verbose" || name == "timeout-fatal";
+}
 
 void set_flag(Options& options, std::string_view name, std::string_view value) {
   const auto wrong = [&](std::string_view expected) {
@@ -101,7 +103,8 @@ Options parse(const Arguments& arguments) {
     bool has_value = false;
     if (argument.starts_with("--")) {
       const std::size_t equals = argument.find('=');
-      name = argument.substr(2, equals == std::string_view::npos ? std::string_view::npos : equals - 2);
+      name = argument.substr(
+          2, equals == std::string_view::npos ? std::string_view::npos : equals - 2);
       has_value = equals != std::string_view::npos;
       if (has_value) value = argument.substr(equals + 1);
     } else {
@@ -124,26 +127,33 @@ Options parse(const Arguments& arguments) {
     set_flag(options, name, value);
   }
   for (; i < arguments.size(); ++i) options.command.emplace_back(arguments[i]);
-  if (options.command.empty() && options.shutdown) options.problems.emplace_back("--shutdown needs a command");
-  if (options.command.empty() && fatal_said) options.problems.emplace_back("--timeout-fatal needs a command");
-  if (const char* const set = std::getenv("LINKERD_AWAIT_VERBOSE"); set != nullptr && *set != '\0') options.verbose = true;
+  if (options.command.empty() && options.shutdown)
+    options.problems.emplace_back("--shutdown needs a command");
+  if (options.command.empty() && fatal_said)
+    options.problems.emplace_back("--timeout-fatal needs a command");
+  if (const char* const set = std::getenv("LINKERD_AWAIT_VERBOSE"); set != nullptr && *set != '\0')
+    options.verbose = true;
   return options;
 }
 
-// The status of one request to the proxy's admin port on this pod's loopback; 0 if there was no answer.
-int request_once(const sockaddr* to, socklen_t size, std::string_view method, std::string_view path, std::uint16_t port, TimePoint until) {
+// The status of one request to the proxy's admin port on this pod's loopback; 0 if there was no
+// answer.
+int request_once(const sockaddr* to, socklen_t size, std::string_view method, std::string_view path,
+                 std::uint16_t port, TimePoint until) {
   const net::Fd fd(::socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return 0;
   if (::connect(fd.get(), to, size) != 0) {
     if (errno != EINPROGRESS || !wait_for(fd.get(), POLLOUT, until)) return 0;
     int problem = 0;
     socklen_t length = sizeof problem;
-    if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &length) != 0 || problem != 0) return 0;
+    if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &length) != 0 || problem != 0)
+      return 0;
   }
   std::string text = concat(method, " ", path, " HTTP/1.1\r\nhost: localhost:");
   append_number(text, port);
   text += "\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-  if (::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size())) return 0;
+  if (::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size()))
+    return 0;
   std::string answer;
   while (answer.size() < 12) {
     if (!wait_for(fd.get(), POLLIN, until)) return 0;
@@ -157,13 +167,15 @@ int request_once(const sockaddr* to, socklen_t size, std::string_view method, st
   return parse_number<int>(std::string_view(answer).substr(9, 3)).value_or(0);
 }
 
-int request(std::string_view method, std::string_view path, std::uint16_t port, std::chrono::milliseconds patience) {
+int request(std::string_view method, std::string_view path, std::uint16_t port,
+            std::chrono::milliseconds patience) {
   const TimePoint until = monotonic_now() + patience;
   sockaddr_in v4{};
   v4.sin_family = AF_INET;
   v4.sin_port = htons(port);
   v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const int status = request_once(reinterpret_cast<const sockaddr*>(&v4), sizeof v4, method, path, port, until);
+  const int status =
+      request_once(reinterpret_cast<const sockaddr*>(&v4), sizeof v4, method, path, port, until);
   if (status != 0) return status;
   sockaddr_in6 v6{};
   v6.sin6_family = AF_INET6;
@@ -184,7 +196,9 @@ bool wait_until_ready(const Options& options) {
     }
     const int status = request("GET", "/ready", options.port, patience);
     if (status >= 200 && status < 300) return true;
-    if (options.verbose) say(status == 0 ? "linkerd-await: the proxy does not answer yet" : "linkerd-await: the proxy is not ready yet");
+    if (options.verbose)
+      say(status == 0 ? "linkerd-await: the proxy does not answer yet"
+                      : "linkerd-await: the proxy is not ready yet");
     milliseconds pause = options.backoff;
     if (end != kNever) pause = std::min(pause, duration_cast<milliseconds>(end - monotonic_now()));
     if (pause.count() > 0) {
@@ -243,7 +257,9 @@ int run_and_shut_down(const Options& options, std::vector<std::string> command) 
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   request("POST", "/shutdown", options.port, std::chrono::milliseconds(5000));
-  return WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : kOsError;
+  return WIFEXITED(status)     ? WEXITSTATUS(status)
+         : WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+                               : kOsError;
 }
 
 }  // namespace

@@ -20,8 +20,9 @@
 namespace tulle::node {
 namespace {
 
-// Capabilities of the file come as permitted only, so that the program also starts where a container has dropped
-// them all; what we may use is put into effect here. Errors show later, as EPERM of whatever needs them.
+// Capabilities of the file come as permitted only, so that the program also starts where a
+// container has dropped them all; what we may use is put into effect here. Errors show later, as
+// EPERM of whatever needs them.
 void raise_capabilities() {
   __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
@@ -70,12 +71,15 @@ void set_flag(InitOptions& options, std::string_view name, std::string_view valu
   } else if (name == "proxy-uid" || name == "proxy-gid") {
     const auto id = parse_number<std::int64_t>(value);
     if (!id || *id > UINT32_MAX) return wrong("a number");
-    if (*id > 0) (name == "proxy-uid" ? options.rules.proxy_uid : options.rules.proxy_gid) = static_cast<std::uint32_t>(*id);
+    if (*id > 0)
+      (name == "proxy-uid" ? options.rules.proxy_uid : options.rules.proxy_gid) =
+          static_cast<std::uint32_t>(*id);
   } else if (name == "ports-to-redirect") {
     std::vector<redirect::PortRange> ranges;
     ports(ranges);
     for (const auto& [first, last] : ranges) {
-      for (std::uint32_t port = first; port <= last; ++port) options.rules.inbound_only.push_back(static_cast<std::uint16_t>(port));
+      for (std::uint32_t port = first; port <= last; ++port)
+        options.rules.inbound_only.push_back(static_cast<std::uint16_t>(port));
     }
   } else if (name == "inbound-ports-to-ignore") {
     ports(options.rules.inbound_ignored);
@@ -99,14 +103,16 @@ void set_flag(InitOptions& options, std::string_view name, std::string_view valu
     if (name == "ipv6") options.rules.ipv6 = on;
     if (name == "simulate") options.simulate = on;
   } else if (name == "iptables-mode") {
-    if (value != "legacy" && value != "nft" && value != "plain") return wrong("legacy, nft or plain");
+    if (value != "legacy" && value != "nft" && value != "plain")
+      return wrong("legacy, nft or plain");
     options.backend = value == "legacy" ? redirect::Backend::XTables : redirect::Backend::NfTables;
     options.by_mode = true;
   } else if (name == "firewall-bin-path") {
     if (value != "iptables-legacy" && value != "iptables-nft" && value != "iptables") {
       return wrong("iptables-legacy, iptables-nft or iptables");
     }
-    if (!options.by_mode && value == "iptables-legacy") options.backend = redirect::Backend::XTables;
+    if (!options.by_mode && value == "iptables-legacy")
+      options.backend = redirect::Backend::XTables;
   } else if (name != "firewall-save-bin-path" && name != "log-format" && name != "log-level") {
     options.problems.push_back(concat("unknown flag --", name));
   }
@@ -121,7 +127,8 @@ InitOptions parse(const Arguments& arguments) {
     bool has_value = false;
     if (argument.starts_with("--")) {
       const auto equals = argument.find('=');
-      name = argument.substr(2, equals == std::string_view::npos ? std::string_view::npos : equals - 2);
+      name = argument.substr(
+          2, equals == std::string_view::npos ? std::string_view::npos : equals - 2);
       has_value = equals != std::string_view::npos;
       if (has_value) value = argument.substr(equals + 1);
     } else if (argument.size() >= 2 && argument[0] == '-' && !long_name(argument[1]).empty()) {
@@ -142,8 +149,10 @@ InitOptions parse(const Arguments& arguments) {
     }
     set_flag(options, name, value);
   }
-  if (options.rules.inbound_port == 0) options.problems.emplace_back("--incoming-proxy-port must be set");
-  if (options.rules.outbound_port == 0) options.problems.emplace_back("--outgoing-proxy-port must be set");
+  if (options.rules.inbound_port == 0)
+    options.problems.emplace_back("--incoming-proxy-port must be set");
+  if (options.rules.outbound_port == 0)
+    options.problems.emplace_back("--outgoing-proxy-port must be set");
   return options;
 }
 
@@ -160,7 +169,8 @@ int init(const Arguments& arguments) {
       std::fputs(redirect::to_nft(options.rules).c_str(), stdout);
     } else {
       std::fputs(redirect::to_iptables(options.rules, false).c_str(), stdout);
-      if (options.rules.ipv6) std::fputs(("# IPv6\n" + redirect::to_iptables(options.rules, true)).c_str(), stdout);
+      if (options.rules.ipv6)
+        std::fputs(("# IPv6\n" + redirect::to_iptables(options.rules, true)).c_str(), stdout);
     }
     return 0;
   }
@@ -175,20 +185,25 @@ int init(const Arguments& arguments) {
   const Result<redirect::Backend> installed = redirect::install(options.rules, options.backend);
   if (!installed) {
     const int code = installed.error().os_errno;
-    say(concat("tulle-node init: cannot ", installed.error().where, ": ", code != 0 ? std::strerror(code) : "they are not as asked",
+    say(concat("tulle-node init: cannot ", installed.error().where, ": ",
+               code != 0 ? std::strerror(code) : "they are not as asked",
                code == EPERM ? " (CAP_NET_ADMIN is needed)"
-               : installed.error().code == Errc::Unsupported ? " (this kernel has neither nf_tables with nat nor the nat table of iptables)"
-                                                             : ""));
+               : installed.error().code == Errc::Unsupported
+                   ? " (this kernel has neither nf_tables with nat nor the nat table of iptables)"
+                   : ""));
     return 1;
   }
   if (!options.close_wait.empty()) {
-    const net::Fd file{::open("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait", O_WRONLY | O_CLOEXEC)};
+    const net::Fd file{::open("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+                              O_WRONLY | O_CLOEXEC)};
     if (!file || ::write(file.get(), options.close_wait.data(), options.close_wait.size()) < 0) {
-      say(concat("tulle-node init: cannot set nf_conntrack_tcp_timeout_close_wait: ", std::strerror(errno)));
+      say(concat("tulle-node init: cannot set nf_conntrack_tcp_timeout_close_wait: ",
+                 std::strerror(errno)));
       return 1;
     }
   }
-  say(*installed == redirect::Backend::NfTables ? "connections are redirected (nf_tables)" : "connections are redirected (iptables)");
+  say(*installed == redirect::Backend::NfTables ? "connections are redirected (nf_tables)"
+                                                : "connections are redirected (iptables)");
   return 0;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tulle-node: what a pod needs besides its proxy. It answers to the names under which Linkerd's image has its parts
-// (linkerd2-proxy-init, linkerd-await, linkerd2-network-validator, sleep).
+// tulle-node: what a pod needs besides its proxy. It answers to the names under which Linkerd's
+// image has its parts (linkerd2-proxy-init, linkerd-await, linkerd2-network-validator, sleep).
 #include <poll.h>
 #include <unistd.h>
 
@@ -15,11 +15,14 @@
 
 namespace tulle::node {
 
-void say(std::string_view text) { std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data()); }
+void say(std::string_view text) {
+  std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+}
 
 bool wait_for(int fd, short events, TimePoint until) {
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - monotonic_now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - monotonic_now()).count();
     if (left <= 0) return false;
     pollfd wait{fd, events, 0};
     const int n = ::poll(&wait, 1, static_cast<int>(left));
@@ -35,7 +38,12 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) n
   const auto number = parse_number<std::uint32_t>(text.substr(0, end));
   if (!number) return std::nullopt;
   const std::string_view unit = text.substr(end);
-  const std::int64_t scale = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : unit == "h" ? 3'600'000 : unit == "d" ? 86'400'000 : 0;
+  const std::int64_t scale = unit == "ms"  ? 1
+                             : unit == "s" ? 1000
+                             : unit == "m" ? 60'000
+                             : unit == "h" ? 3'600'000
+                             : unit == "d" ? 86'400'000
+                                           : 0;
   if (scale == 0) return std::nullopt;
   return std::chrono::milliseconds(*number * scale);
 }
@@ -59,8 +67,10 @@ constexpr std::string_view kHelp =
     "      --ipv6=BOOL                  IPv6, too (true)\n"
     "      --simulate                   prints the rules, changes nothing\n"
     "      --timeout-close-wait-secs N  sets nf_conntrack_tcp_timeout_close_wait\n"
-    "      --iptables-mode MODE         legacy: the nat tables of iptables; nft, plain: nf_tables. The other one\n"
-    "                                   where the kernel does not have that one. No program is run for either\n"
+    "      --iptables-mode MODE         legacy: the nat tables of iptables; nft, plain: nf_tables. "
+    "The other one\n"
+    "                                   where the kernel does not have that one. No program is run "
+    "for either\n"
     "      --firewall-bin-path NAME     the same by iptables-legacy, iptables-nft, iptables\n"
     "      --log-format, --log-level, -w, --firewall-save-bin-path    accepted\n";
 
@@ -76,7 +86,8 @@ int sleep_seconds(const Arguments& arguments) {
 
 int run(int argc, char** argv) {
   const std::string_view path = argv[0];
-  const std::string_view program = path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
+  const std::string_view program =
+      path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
   Arguments arguments(argv + 1, argv + argc);
   std::string_view verb;
   if (program == "linkerd2-proxy-init" || program == "proxy-init") {

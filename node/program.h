@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of tulle-node, each as a function of its arguments (the program's name and the verb left out) that
-// returns the exit status. Small on purpose: plain system calls, no event loop.
+// The parts of tulle-node, each as a function of its arguments (the program's name and the verb
+// left out) that returns the exit status. Small on purpose: plain system calls, no event loop.
 #pragma once
 
 #include <chrono>

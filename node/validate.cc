@@ -24,7 +24,8 @@ constexpr int kNotRedirected = 95;
 constexpr std::size_t kTokenSize = 63;
 
 std::string make_token() {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   std::string token(kTokenSize, '\0');
   TULLE_CHECK(::getrandom(token.data(), token.size(), 0) == static_cast<ssize_t>(token.size()));
   for (char& c : token) c = kLetters[static_cast<unsigned char>(c) % kLetters.size()];
@@ -36,27 +37,35 @@ int failed(std::string_view what) {
   return kNotRedirected;
 }
 
-// A connection to an address that nobody has must come back to our own port, with what we sent into it.
-int check(const net::SocketAddr& listen, const net::SocketAddr& connect, std::chrono::milliseconds timeout) {
+// A connection to an address that nobody has must come back to our own port, with what we sent into
+// it.
+int check(const net::SocketAddr& listen, const net::SocketAddr& connect,
+          std::chrono::milliseconds timeout) {
   const TimePoint until = monotonic_now() + timeout;
   sockaddr_storage at{};
-  const net::Fd listener(::socket(listen.ip.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const net::Fd listener(::socket(listen.ip.is_v4() ? AF_INET : AF_INET6,
+                                  SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   socklen_t size = listen.to_native(at);
-  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&at), size) != 0 || ::listen(listener.get(), 8) != 0)
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&at), size) != 0 ||
+      ::listen(listener.get(), 8) != 0)
     return failed(concat("cannot listen on ", listen.to_string(), ": ", std::strerror(errno)));
-  const net::Fd client(::socket(connect.ip.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const net::Fd client(::socket(connect.ip.is_v4() ? AF_INET : AF_INET6,
+                                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   size = connect.to_native(at);
-  if (::connect(client.get(), reinterpret_cast<const sockaddr*>(&at), size) != 0 && errno != EINPROGRESS)
+  if (::connect(client.get(), reinterpret_cast<const sockaddr*>(&at), size) != 0 &&
+      errno != EINPROGRESS)
     return failed(concat("cannot connect to ", connect.to_string(), ": ", std::strerror(errno)));
   if (!wait_for(listener.get(), POLLIN, until)) {
-    return failed(concat("a connection to ", connect.to_string(), " did not come back: the pod's connections are not redirected"));
+    return failed(concat("a connection to ", connect.to_string(),
+                         " did not come back: the pod's connections are not redirected"));
   }
   const net::Fd server(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!server) return failed("no connection came");
   const std::string token = make_token();
-  if (::send(server.get(), token.data(), token.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(token.size()))
+  if (::send(server.get(), token.data(), token.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(token.size()))
     return failed("the connection broke");
   std::string got;
   while (got.size() < token.size()) {
@@ -104,7 +113,14 @@ int validate(const Arguments& arguments) {
   const auto to = net::SocketAddr::parse(connect);
   const auto patience = parse_duration(timeout);
   if (!at || !to || !patience) {
-    say(concat("tulle-node validate: --", !at ? "listen-addr" : !to ? "connect-addr" : "timeout", " is '", !at ? listen : !to ? connect : timeout,
+    say(concat("tulle-node validate: --",
+               !at   ? "listen-addr"
+               : !to ? "connect-addr"
+                     : "timeout",
+               " is '",
+               !at   ? listen
+               : !to ? connect
+                     : timeout,
                "', expected ", patience ? "an address and a port" : "a duration such as 10s"));
     return kUsage;
   }

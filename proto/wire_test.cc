@@ -69,9 +69,11 @@ bool reads(std::string_view bytes) {
 TEST(Wire, RefusesWhatIsMalformed) {
   EXPECT_TRUE(reads(""));
   EXPECT_FALSE(reads(std::string_view("\x00\x00", 2)));  // field number 0
-  EXPECT_FALSE(reads("\x88\x80\x80\x80\x80\x00" "\x01"));       // a key of six bytes
-  EXPECT_FALSE(reads("\x08"));                           // no value
-  EXPECT_FALSE(reads("\x08\x80\x80"));                   // a cut number
+  EXPECT_FALSE(
+      reads("\x88\x80\x80\x80\x80\x00"
+            "\x01"));                                                       // a key of six bytes
+  EXPECT_FALSE(reads("\x08"));                                              // no value
+  EXPECT_FALSE(reads("\x08\x80\x80"));                                      // a cut number
   EXPECT_FALSE(reads("\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"));  // eleven bytes
   EXPECT_FALSE(reads("\x0a\x05text"));                                  // longer than what is left
   EXPECT_FALSE(reads("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));  // 2^64 - 1 bytes

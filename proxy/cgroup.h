@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPUs that the container may use, by its control group (version 2, or 1) as the proxy sees it from inside.
-// Its memory: memory_limit.h.
+// The CPUs that the container may use, by its control group (version 2, or 1) as the proxy sees it
+// from inside. Its memory: memory_limit.h.
 #pragma once
 
 #include <cstdint>

@@ -14,8 +14,8 @@ namespace {
 constexpr int kLocalReceiveBuffer = 192 * 1024;
 
 constexpr std::string_view kPrefix = "LINKERD2_PROXY_";
-constexpr std::uint32_t kMaxWindow = 0x7FFFFFFF;       // RFC 9113 §6.9.1
-constexpr std::uint32_t kMaxFrame = (1U << 24) - 1;    // RFC 9113 §4.2
+constexpr std::uint32_t kMaxWindow = 0x7FFFFFFF;     // RFC 9113 §6.9.1
+constexpr std::uint32_t kMaxFrame = (1U << 24) - 1;  // RFC 9113 §4.2
 
 // Reads variables and gathers what is wrong with them.
 class Reader {
@@ -136,7 +136,8 @@ void backoff(Reader& in, std::string_view base, BackoffOptions& into) {
   const std::string max_name = concat(base, "_EXP_BACKOFF_MAX");
   const bool has_min = in.text(min_name).has_value();
   const bool has_max = in.text(max_name).has_value();
-  if (has_min != has_max) in.wrong(has_min ? max_name : min_name, "must be set together with its pair");
+  if (has_min != has_max)
+    in.wrong(has_min ? max_name : min_name, "must be set together with its pair");
   in.duration(min_name, into.min);
   in.duration(max_name, into.max);
   if (into.min > into.max) in.wrong(min_name, "is above the maximum");
@@ -145,7 +146,8 @@ void backoff(Reader& in, std::string_view base, BackoffOptions& into) {
       [](std::string_view text) -> std::optional<double> {
         double value = 0;
         const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (ec != std::errc{} || end != text.data() + text.size() || !(value >= 0)) return std::nullopt;
+        if (ec != std::errc{} || end != text.data() + text.size() || !(value >= 0))
+          return std::nullopt;
         return value;
       },
       "a number of 0 or more");
@@ -198,7 +200,8 @@ unsigned worker_count(Reader& in, unsigned available) {
     if (!text) return std::nullopt;
     const auto value = parse_number<unsigned>(*text);
     if (!value || *value == 0) {
-      in.notes().warnings.push_back(concat(kPrefix, name, " is '", *text, "', expected a number above 0; ignored"));
+      in.notes().warnings.push_back(
+          concat(kPrefix, name, " is '", *text, "', expected a number above 0; ignored"));
       return std::nullopt;
     }
     return value;
@@ -211,7 +214,8 @@ unsigned worker_count(Reader& in, unsigned available) {
     double ratio = 0;
     const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), ratio);
     if (ec != std::errc{} || end != text->data() + text->size() || !(ratio > 0) || ratio > 1) {
-      in.notes().warnings.push_back(concat(kPrefix, "CORES_MAX_RATIO is '", *text, "', expected a number in (0, 1]; ignored"));
+      in.notes().warnings.push_back(concat(kPrefix, "CORES_MAX_RATIO is '", *text,
+                                           "', expected a number in (0, 1]; ignored"));
     } else {
       count = static_cast<unsigned>(std::lround(available * ratio));
     }
@@ -220,10 +224,12 @@ unsigned worker_count(Reader& in, unsigned available) {
 }
 
 void identity(Reader& in, Config& config) {
-  if (in.text("IDENTITY_DISABLED")) in.wrong("IDENTITY_DISABLED", "is set, but identity is mandatory");
+  if (in.text("IDENTITY_DISABLED"))
+    in.wrong("IDENTITY_DISABLED", "is set, but identity is mandatory");
   config.trust_anchors = in.required("IDENTITY_TRUST_ANCHORS");
   if (in.text("IDENTITY_SPIRE_WORKLOAD_API_ADDRESS") || in.text("IDENTITY_SPIRE_SOCKET")) {
-    in.wrong("IDENTITY_SPIRE_WORKLOAD_API_ADDRESS", "is set, but this version cannot take its identity from SPIRE");
+    in.wrong("IDENTITY_SPIRE_WORKLOAD_API_ADDRESS",
+             "is set, but this version cannot take its identity from SPIRE");
     return;
   }
   config.token_file = in.required("IDENTITY_TOKEN_FILE");
@@ -234,8 +240,10 @@ void identity(Reader& in, Config& config) {
   const auto name = in.text("IDENTITY_SERVER_NAME");
   config.local_name = local.value_or(id.value_or(""));
   config.server_name = local.value_or(name.value_or(""));
-  if (config.local_name.empty()) in.wrong("IDENTITY_LOCAL_NAME", "must be set (or IDENTITY_SERVER_ID and IDENTITY_SERVER_NAME)");
-  if (config.local_name != config.server_name) in.wrong("IDENTITY_SERVER_NAME", "must equal IDENTITY_SERVER_ID");
+  if (config.local_name.empty())
+    in.wrong("IDENTITY_LOCAL_NAME", "must be set (or IDENTITY_SERVER_ID and IDENTITY_SERVER_NAME)");
+  if (config.local_name != config.server_name)
+    in.wrong("IDENTITY_SERVER_NAME", "must equal IDENTITY_SERVER_ID");
   if (!config.local_name.empty() && !config::is_dns_name(config.local_name, false)) {
     in.wrong("IDENTITY_LOCAL_NAME", concat("is '", config.local_name, "', expected a DNS name"));
   }
@@ -247,7 +255,8 @@ void identity(Reader& in, Config& config) {
 std::optional<DefaultPolicy> parse_default_policy(std::string_view text) {
   for (const DefaultPolicy policy :
        {DefaultPolicy::Deny, DefaultPolicy::AllAuthenticated, DefaultPolicy::AllUnauthenticated,
-        DefaultPolicy::ClusterAuthenticated, DefaultPolicy::ClusterUnauthenticated, DefaultPolicy::Audit}) {
+        DefaultPolicy::ClusterAuthenticated, DefaultPolicy::ClusterUnauthenticated,
+        DefaultPolicy::Audit}) {
     if (text == to_string(policy)) return policy;
   }
   return std::nullopt;
@@ -259,18 +268,25 @@ void policies(Reader& in, Config& config) {
   config.destination_context = in.text("DESTINATION_CONTEXT").value_or("");
   config.policy_workload = in.required("POLICY_WORKLOAD");
   config.profile_suffixes = {"svc.cluster.local"};
-  in.read("DESTINATION_PROFILE_SUFFIXES", config.profile_suffixes, config::parse_suffixes, "DNS suffixes");
-  in.read("DESTINATION_PROFILE_NETWORKS", config.profile_networks, config::parse_networks, "networks such as 10.0.0.0/8");
-  in.read("POLICY_CLUSTER_NETWORKS", config.cluster_networks, config::parse_networks, "networks such as 10.0.0.0/8");
-  in.read("INBOUND_GATEWAY_SUFFIXES", config.gateway_suffixes, config::parse_suffixes, "DNS suffixes");
-  in.read("INBOUND_IPS", config.inbound_ips, config::parse_ips, "IP addresses such as 10.0.0.1,fd00::1");
+  in.read("DESTINATION_PROFILE_SUFFIXES", config.profile_suffixes, config::parse_suffixes,
+          "DNS suffixes");
+  in.read("DESTINATION_PROFILE_NETWORKS", config.profile_networks, config::parse_networks,
+          "networks such as 10.0.0.0/8");
+  in.read("POLICY_CLUSTER_NETWORKS", config.cluster_networks, config::parse_networks,
+          "networks such as 10.0.0.0/8");
+  in.read("INBOUND_GATEWAY_SUFFIXES", config.gateway_suffixes, config::parse_suffixes,
+          "DNS suffixes");
+  in.read("INBOUND_IPS", config.inbound_ips, config::parse_ips,
+          "IP addresses such as 10.0.0.1,fd00::1");
   in.ports("INBOUND_PORTS", config.inbound_ports);
   in.ports("INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION", config.opaque_ports);
   if (!in.text("INBOUND_DEFAULT_POLICY")) {
-    in.notes().warnings.push_back(concat(kPrefix, "INBOUND_DEFAULT_POLICY is not set: all-unauthenticated"));
+    in.notes().warnings.push_back(
+        concat(kPrefix, "INBOUND_DEFAULT_POLICY is not set: all-unauthenticated"));
   }
   in.read("INBOUND_DEFAULT_POLICY", config.default_policy, parse_default_policy,
-          "deny, all-authenticated, all-unauthenticated, cluster-authenticated, cluster-unauthenticated or audit");
+          "deny, all-authenticated, all-unauthenticated, cluster-authenticated, "
+          "cluster-unauthenticated or audit");
   const bool needs_networks = config.default_policy == DefaultPolicy::ClusterAuthenticated ||
                               config.default_policy == DefaultPolicy::ClusterUnauthenticated ||
                               config.default_policy == DefaultPolicy::Audit;
@@ -286,7 +302,8 @@ void policies(Reader& in, Config& config) {
   if (!ordered(config.stream_initial, config.stream_idle) ||
       !ordered(config.stream_idle, config.stream_lifetime) ||
       !ordered(config.stream_initial, config.stream_lifetime)) {
-    in.wrong("CONTROL_STREAM_INITIAL_TIMEOUT", "must not be above IDLE_TIMEOUT, nor that above LIFETIME");
+    in.wrong("CONTROL_STREAM_INITIAL_TIMEOUT",
+             "must not be above IDLE_TIMEOUT, nor that above LIFETIME");
   }
   in.duration("DNS_MIN_TTL", config.dns_min_ttl);
   in.duration("DNS_MAX_TTL", config.dns_max_ttl);
@@ -316,7 +333,8 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
     } else if (*access == "json") {
       config.access_log = Config::AccessLog::Json;
     } else {
-      notes.warnings.push_back(concat(kPrefix, "ACCESS_LOG is '", *access, "', expected apache or json; off"));
+      notes.warnings.push_back(
+          concat(kPrefix, "ACCESS_LOG is '", *access, "', expected apache or json; off"));
     }
   }
   config.workers = worker_count(in, std::max(1U, available_cpus));
@@ -341,8 +359,10 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
     }
     return list.size() <= 2 ? std::optional(list) : std::nullopt;
   };
-  in.read("OUTBOUND_LISTEN_ADDR", config.outbound_listen, addresses, "an address such as 127.0.0.1:4140");
-  in.read("OUTBOUND_LISTEN_ADDRS", config.outbound_listen, addresses, "one or two addresses such as 127.0.0.1:4140,[::1]:4140");
+  in.read("OUTBOUND_LISTEN_ADDR", config.outbound_listen, addresses,
+          "an address such as 127.0.0.1:4140");
+  in.read("OUTBOUND_LISTEN_ADDRS", config.outbound_listen, addresses,
+          "one or two addresses such as 127.0.0.1:4140,[::1]:4140");
 
   side(in, "INBOUND", config.inbound);
   side(in, "OUTBOUND", config.outbound);
@@ -358,11 +378,13 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
     if (*labels == "unsafe") {
       config.authority_labels = true;
     } else {
-      in.wrong("INBOUND_METRICS_AUTHORITY_LABELS", concat("is '", *labels, "', expected unsafe or nothing"));
+      in.wrong("INBOUND_METRICS_AUTHORITY_LABELS",
+               concat("is '", *labels, "', expected unsafe or nothing"));
     }
   }
   in.number("HTTP2_INITIAL_STREAM_WINDOW_SIZE", config.h2_client_stream_window, 1U, kMaxWindow);
-  in.number("HTTP2_INITIAL_CONNECTION_WINDOW_SIZE", config.h2_client_connection_window, 1U, kMaxWindow);
+  in.number("HTTP2_INITIAL_CONNECTION_WINDOW_SIZE", config.h2_client_connection_window, 1U,
+            kMaxWindow);
 
   // Between the application and its own proxy there is no distance: little in flight is enough.
   config.outbound.accept.receive_buffer = kLocalReceiveBuffer;
@@ -375,12 +397,14 @@ Config read_config(const EnvLookup& lookup, unsigned available_cpus, ConfigNotes
   // Checked, but their feature is not there yet.
   Duration profile_wait{};
   in.duration("DESTINATION_PROFILE_INITIAL_TIMEOUT", profile_wait);
-  for (const char* name : {"TAP_SVC_NAME", "TRACE_COLLECTOR_SVC_ADDR", "TRACE_ATTRIBUTES_PATH", "TRACE_EXTRA_ATTRIBUTES",
-                           "INBOUND_GATEWAY_SUFFIXES", "DESTINATION_PROFILE_INITIAL_TIMEOUT"}) {
+  for (const char* name : {"TAP_SVC_NAME", "TRACE_COLLECTOR_SVC_ADDR", "TRACE_ATTRIBUTES_PATH",
+                           "TRACE_EXTRA_ATTRIBUTES", "INBOUND_GATEWAY_SUFFIXES",
+                           "DESTINATION_PROFILE_INITIAL_TIMEOUT"}) {
     in.no_effect(name);
   }
   // Every injected pod has "svc.DOMAIN."; more than that was asked for by somebody.
-  const bool usual = config.profile_suffixes.size() == 1 && config.profile_suffixes.front().starts_with("svc.");
+  const bool usual =
+      config.profile_suffixes.size() == 1 && config.profile_suffixes.front().starts_with("svc.");
   if (!usual) in.no_effect("DESTINATION_PROFILE_SUFFIXES");
   if (config.ingress_mode) notes.without_effect.emplace_back("LINKERD2_PROXY_INGRESS_MODE");
   ControlService collector;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the environment asks of a proxy (proxy.md §1.5; every variable has the prefix LINKERD2_PROXY_
-// unless the table says otherwise). Values are checked while reading; all problems are told at once.
+// What the environment asks of a proxy (proxy.md §1.5; every variable has the prefix
+// LINKERD2_PROXY_ unless the table says otherwise). Values are checked while reading; all problems
+// are told at once.
 #pragma once
 
 #include <cstdint>
@@ -134,7 +135,7 @@ struct Config {
 
 // What could not be used, or is understood but has no effect in this version.
 struct ConfigNotes {
-  std::vector<std::string> errors;         // any: the process exits with 64
+  std::vector<std::string> errors;  // any: the process exits with 64
   std::vector<std::string> warnings;
   std::vector<std::string> without_effect;  // names of set variables whose feature is not there yet
 };

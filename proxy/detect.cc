@@ -11,7 +11,8 @@ constexpr std::size_t kMaxHello = 8192 + 5;
 constexpr std::size_t kMaxHttp = 8192;
 
 // One more read into `held`; the number of bytes, 0 at the end.
-net::Task<Result<std::size_t>> read_more(net::Stream& stream, ByteQueue& held, std::size_t limit, Deadline by) {
+net::Task<Result<std::size_t>> read_more(net::Stream& stream, ByteQueue& held, std::size_t limit,
+                                         Deadline by) {
   for (;;) {
     const MutableBytes room = stream.loop().scratch().first(limit - held.size());
     const Result<std::size_t> n = stream.try_read(room);
@@ -39,7 +40,8 @@ net::Task<Result<DetectedTls>> detect_tls(net::StreamPtr stream, Deadline by) {
     Result<std::size_t> n = co_await read_more(*stream, held, kMaxHello, by);
     if (!n) co_return n.error();
     const tls::ClientHello hello = tls::parse_client_hello(held.data());
-    if (hello.state == tls::ClientHello::State::NeedMore && *n != 0 && held.size() < kMaxHello) continue;
+    if (hello.state == tls::ClientHello::State::NeedMore && *n != 0 && held.size() < kMaxHello)
+      continue;
     if (*n == 0 && held.empty()) co_return Error{Errc::Eof, "detect"};
     detected.tls = hello.state == tls::ClientHello::State::Found;
     if (detected.tls) detected.sni = hello.sni;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client speaks, found from its first bytes; the bytes are given back in front of the stream.
+// What a client speaks, found from its first bytes; the bytes are given back in front of the
+// stream.
 #pragma once
 
 #include <string>
@@ -12,9 +13,10 @@ namespace tulle::proxy {
 struct DetectedTls {
   net::StreamPtr stream;  // replays what was read
   bool tls = false;
-  std::string sni;        // empty: none
+  std::string sni;  // empty: none
 };
-// Reads until a ClientHello was seen or cannot come any more (proxy.md §2.3). Timeout, Eof (nothing came).
+// Reads until a ClientHello was seen or cannot come any more (proxy.md §2.3). Timeout, Eof (nothing
+// came).
 net::Task<Result<DetectedTls>> detect_tls(net::StreamPtr stream, Deadline by);
 
 enum class Spoken : std::uint8_t { Http1, Http2, NotHttp, Timeout };

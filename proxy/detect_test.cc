@@ -56,8 +56,9 @@ TEST(DetectHttp, DecidesAsSoonAsItCan) {
   EXPECT_EQ(seen({"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"})->spoken, Spoken::Http2);
   EXPECT_EQ(seen({"PRI * HTTP", "/2.0"})->spoken, Spoken::Http2);
   // Bytes that begin no method decide at once, at any length.
-  for (const std::string& first : {std::string("\x00", 1), std::string("\x16\x03\x01"), std::string("*1\r\n$4\r\nPING\r\n"),
-                                   std::string("\x00\x00\x00\x08\x04\xd2\x16\x2f", 8), std::string(" ")}) {
+  for (const std::string& first :
+       {std::string("\x00", 1), std::string("\x16\x03\x01"), std::string("*1\r\n$4\r\nPING\r\n"),
+        std::string("\x00\x00\x00\x08\x04\xd2\x16\x2f", 8), std::string(" ")}) {
     const auto outcome = seen({first, "more"});
     ASSERT_TRUE(outcome) << first;
     EXPECT_EQ(outcome->spoken, Spoken::NotHttp);
@@ -126,7 +127,7 @@ TEST(DetectTls, PlainTextAndSilence) {
 }
 
 TEST(ServerSpeaksFirst, WhoeverDoes) {
-  const auto first = [](const std::function<void(PipeEnd& client, PipeEnd& server)>& act) {
+  const auto first = [](const std::function<void(PipeEnd & client, PipeEnd & server)>& act) {
     SimLoop loop;
     auto [client, client_side] = loop.pipe();
     auto [server, server_side] = loop.pipe();
@@ -136,7 +137,8 @@ TEST(ServerSpeaksFirst, WhoeverDoes) {
     EXPECT_FALSE(server_side->try_read(byte));
     std::optional<bool> answer;
     net::TaskScope scope;
-    scope.spawn([](net::Stream& c, net::Stream& s, Deadline by, std::optional<bool>* out) -> net::Task<void> {
+    scope.spawn([](net::Stream& c, net::Stream& s, Deadline by,
+                   std::optional<bool>* out) -> net::Task<void> {
       const bool spoke = co_await server_speaks_first(c, s, by);
       *out = spoke;
     }(*client_side, *server_side, loop.get().after(1s), &answer));
@@ -145,8 +147,13 @@ TEST(ServerSpeaksFirst, WhoeverDoes) {
     loop.advance(1s);
     return answer;
   };
-  EXPECT_EQ(first([](PipeEnd&, PipeEnd& server) { EXPECT_TRUE(server.try_write(as_bytes("220 hello"))); }), true);
-  EXPECT_EQ(first([](PipeEnd& client, PipeEnd&) { EXPECT_TRUE(client.try_write(as_bytes("GET"))); }), false);
+  EXPECT_EQ(first([](PipeEnd&, PipeEnd& server) {
+              EXPECT_TRUE(server.try_write(as_bytes("220 hello")));
+            }),
+            true);
+  EXPECT_EQ(
+      first([](PipeEnd& client, PipeEnd&) { EXPECT_TRUE(client.try_write(as_bytes("GET"))); }),
+      false);
   EXPECT_EQ(first([](PipeEnd&, PipeEnd&) {}), false);
 }
 

@@ -32,7 +32,8 @@ CauseInfo info_of(Cause cause) noexcept {
 Cause cause_of(const Error& error) noexcept {
   switch (error.code) {
     case Errc::Timeout: return Cause::ConnectTimeout;
-    case Errc::Unavailable: return error.where == "discovery failed" ? Cause::Unexpected : Cause::Failfast;
+    case Errc::Unavailable:
+      return error.where == "discovery failed" ? Cause::Unexpected : Cause::Failfast;
     case Errc::ResourceExhausted: return Cause::LoadShed;
     case Errc::Unauthenticated: return Cause::IdentityUnusable;
     case Errc::Forbidden: return Cause::Unauthorized;
@@ -53,8 +54,8 @@ bool is_grpc(const http::RequestHead& request) noexcept {
   return type && type->starts_with("application/grpc");
 }
 
-http::Response reply_status(const http::RequestHead& request, std::uint16_t status, std::uint8_t grpc,
-                            bool close, const ReplyOptions& options) {
+http::Response reply_status(const http::RequestHead& request, std::uint16_t status,
+                            std::uint8_t grpc, bool close, const ReplyOptions& options) {
   http::Response response;
   response.version = request.version;
   std::string_view message = options.message;
@@ -64,7 +65,8 @@ http::Response reply_status(const http::RequestHead& request, std::uint16_t stat
     response.headers.add("content-type", "application/grpc");
     char digits[4];
     const auto end = std::to_chars(digits, digits + sizeof digits, grpc).ptr;
-    response.headers.add("grpc-status", std::string_view(digits, static_cast<std::size_t>(end - digits)));
+    response.headers.add("grpc-status",
+                         std::string_view(digits, static_cast<std::size_t>(end - digits)));
     if (options.informational && !message.empty()) response.headers.add("grpc-message", message);
   } else {
     response.status = status;

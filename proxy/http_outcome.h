@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers that the proxy makes itself when it cannot pass on the application's: one table from causes
-// to status, gRPC code and whether the connection closes (proxy.md §2.8 and §3.11).
+// Answers that the proxy makes itself when it cannot pass on the application's: one table from
+// causes to status, gRPC code and whether the connection closes (proxy.md §2.8 and §3.11).
 #pragma once
 
 #include <optional>
@@ -50,8 +50,8 @@ struct ReplyOptions {
 // The whole answer for the request (gRPC requests get their own form: status 200 and grpc-status).
 http::Response reply(const http::RequestHead& request, Cause cause, const ReplyOptions& options);
 // As above with a status or gRPC code of the policy's choice.
-http::Response reply_status(const http::RequestHead& request, std::uint16_t status, std::uint8_t grpc,
-                            bool close, const ReplyOptions& options);
+http::Response reply_status(const http::RequestHead& request, std::uint16_t status,
+                            std::uint8_t grpc, bool close, const ReplyOptions& options);
 // A gRPC answer whose body fails on its way ends with a status instead of a reset.
 void rescue_grpc_body(http::BodyReader& body, bool informational);
 bool is_grpc(const http::RequestHead& request) noexcept;

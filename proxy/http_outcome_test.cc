@@ -64,29 +64,36 @@ TEST(Outcome, ErrorsOfSending) {
 }
 
 TEST(Outcome, Http) {
-  const http::Response response = reply(head(http::Version::Http11), Cause::Failfast, {true, "no endpoints"});
+  const http::Response response =
+      reply(head(http::Version::Http11), Cause::Failfast, {true, "no endpoints"});
   EXPECT_EQ(response.status, 504);
   EXPECT_EQ(*response.headers.get("content-length"), "0");
   EXPECT_EQ(*response.headers.get("l5d-proxy-error"), "no endpoints");
   EXPECT_EQ(*response.headers.get("l5d-proxy-connection"), "close");
   EXPECT_TRUE(response.close_connection);
-  const http::Response quiet = reply(head(http::Version::Http11), Cause::Unauthorized, {false, "who are you"});
+  const http::Response quiet =
+      reply(head(http::Version::Http11), Cause::Unauthorized, {false, "who are you"});
   EXPECT_EQ(quiet.status, 403);
   EXPECT_EQ(quiet.headers.size(), 1U);
   EXPECT_FALSE(quiet.close_connection);
   // What cannot stand in a header is not put there.
-  EXPECT_EQ(*reply(head(http::Version::Http11), Cause::NoRoute, {true, "a\nb"}).headers.get("l5d-proxy-error"), "unexpected error");
+  EXPECT_EQ(*reply(head(http::Version::Http11), Cause::NoRoute, {true, "a\nb"})
+                 .headers.get("l5d-proxy-error"),
+            "unexpected error");
 }
 
 TEST(Outcome, Grpc) {
-  const http::Response response = reply(head(http::Version::Http2, "application/grpc+proto"), Cause::RateLimited, {true, "slower"});
+  const http::Response response = reply(head(http::Version::Http2, "application/grpc+proto"),
+                                        Cause::RateLimited, {true, "slower"});
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(*response.headers.get("grpc-status"), "8");
   EXPECT_EQ(*response.headers.get("grpc-message"), "slower");
   EXPECT_EQ(*response.headers.get("content-type"), "application/grpc");
   EXPECT_FALSE(response.headers.contains("content-length"));
   // Over HTTP/1 there is no gRPC.
-  EXPECT_EQ(reply(head(http::Version::Http11, "application/grpc"), Cause::RateLimited, {true, ""}).status, 429);
+  EXPECT_EQ(
+      reply(head(http::Version::Http11, "application/grpc"), Cause::RateLimited, {true, ""}).status,
+      429);
 }
 
 TEST(Outcome, AGrpcBodyThatFailsEndsWithAStatus) {

@@ -46,8 +46,10 @@ net::Task<void> drain_on_signal(net::Loop& loop, int fd, Proxy& proxy) {
 constexpr std::string_view kHelp =
     "usage: tulle-proxy\n"
     "       tulle-proxy --version | --help\n\n"
-    "The data plane of one workload. It takes no arguments: all settings are environment variables,\n"
-    "LINKERD2_PROXY_*, as Linkerd's proxy has them. Wrong ones are told all at once, with exit code 64.\n";
+    "The data plane of one workload. It takes no arguments: all settings are environment "
+    "variables,\n"
+    "LINKERD2_PROXY_*, as Linkerd's proxy has them. Wrong ones are told all at once, with exit "
+    "code 64.\n";
 
 // Whoever asks for something gets no running proxy.
 int answer(std::string_view argument) {
@@ -62,9 +64,12 @@ int answer(std::string_view argument) {
 
 int run() {
   ConfigNotes notes;
-  const Config config = read_config([](const char* name) { return std::getenv(name); }, available_cpus(), notes);
-  log::Sink sink({.fd = 1, .json = config.log_json, .off = config.log_off}, log::Filter::parse_lenient(config.log_filter));
-  log::Sink access({.fd = 2, .off = config.access_log == Config::AccessLog::Off}, log::Filter::parse_lenient("info"));
+  const Config config =
+      read_config([](const char* name) { return std::getenv(name); }, available_cpus(), notes);
+  log::Sink sink({.fd = 1, .json = config.log_json, .off = config.log_off},
+                 log::Filter::parse_lenient(config.log_filter));
+  log::Sink access({.fd = 2, .off = config.access_log == Config::AccessLog::Off},
+                   log::Filter::parse_lenient("info"));
   const log::Logger log(sink, "linkerd");
   log.info("release " TULLE_VERSION " by tulle");
   for (const std::string& warning : notes.warnings) log.warn(warning);
@@ -77,7 +82,8 @@ int run() {
   }
   if (!notes.without_effect.empty()) {
     std::string names;
-    for (const std::string& name : notes.without_effect) names += concat(names.empty() ? "" : ", ", name);
+    for (const std::string& name : notes.without_effect)
+      names += concat(names.empty() ? "" : ", ", name);
     log.warn("variables without effect in this version", {{"names", names}});
   }
 
@@ -100,10 +106,12 @@ int run() {
   Proxy proxy(**loop, config, sink, access, sockets);
   const Result<void> started = proxy.start();
   if (!started) {
-    log.error("cannot start", {{"step", started.error().where},
-                               {"error", to_string(started.error().code)},
-                               {"errno", started.error().os_errno},
-                               {"reason", started.error().os_errno != 0 ? std::strerror(started.error().os_errno) : ""}});
+    log.error(
+        "cannot start",
+        {{"step", started.error().where},
+         {"error", to_string(started.error().code)},
+         {"errno", started.error().os_errno},
+         {"reason", started.error().os_errno != 0 ? std::strerror(started.error().os_errno) : ""}});
     return 1;
   }
   const net::Fd signal_fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
@@ -118,4 +126,6 @@ int run() {
 }  // namespace
 }  // namespace tulle::proxy
 
-int main(int argc, char** argv) { return argc > 1 ? tulle::proxy::answer(argv[1]) : tulle::proxy::run(); }
+int main(int argc, char** argv) {
+  return argc > 1 ? tulle::proxy::answer(argv[1]) : tulle::proxy::run();
+}

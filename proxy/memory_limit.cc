@@ -9,7 +9,8 @@
 namespace tulle::proxy {
 namespace {
 
-constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 60;  // version 1 says "none" with a number near 2^63
+constexpr std::uint64_t kNoLimit = std::uint64_t{1}
+                                   << 60;  // version 1 says "none" with a number near 2^63
 
 // A file of /proc or /sys is one read.
 std::string read_fd(int fd) {
@@ -20,14 +21,17 @@ std::string read_fd(int fd) {
 
 std::string_view first_line(std::string_view text) { return text.substr(0, text.find('\n')); }
 
-std::uint64_t number_of(std::string_view text) { return parse_number<std::uint64_t>(first_line(text)).value_or(0); }
+std::uint64_t number_of(std::string_view text) {
+  return parse_number<std::uint64_t>(first_line(text)).value_or(0);
+}
 
 // The value of "NAME VALUE" in lines of such.
 std::uint64_t field(std::string_view text, std::string_view name) {
   while (!text.empty()) {
     const std::string_view line = first_line(text);
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    if (line.size() > name.size() && line.starts_with(name) && line[name.size()] == ' ') return number_of(line.substr(name.size() + 1));
+    if (line.size() > name.size() && line.starts_with(name) && line[name.size()] == ' ')
+      return number_of(line.substr(name.size() + 1));
   }
   return 0;
 }
@@ -45,7 +49,9 @@ constexpr Names kVersion2{"memory.max", "memory.current"};
 }  // namespace
 
 MemoryLimit::MemoryLimit(std::uint64_t limit, net::Fd usage, net::Fd stat)
-    : limit_(usage && limit < kNoLimit ? limit : 0), usage_(std::move(usage)), stat_(std::move(stat)) {}
+    : limit_(usage && limit < kNoLimit ? limit : 0),
+      usage_(std::move(usage)),
+      stat_(std::move(stat)) {}
 
 MemoryLimit::MemoryLimit(MemoryLimit&& other) noexcept
     : limit_(other.limit_), usage_(std::move(other.usage_)), stat_(std::move(other.stat_)) {}
@@ -84,7 +90,8 @@ bool MemoryLimit::look() const noexcept {
   const std::uint64_t used = number_of(read_fd(usage_.get()));
   if (used < bound) return false;
   const std::string stat = stat_ ? read_fd(stat_.get()) : std::string();
-  const std::uint64_t reclaimable = std::max(field(stat, "inactive_file"), field(stat, "total_inactive_file"));
+  const std::uint64_t reclaimable =
+      std::max(field(stat, "inactive_file"), field(stat, "total_inactive_file"));
   return used - std::min(used, reclaimable) >= bound;
 }
 

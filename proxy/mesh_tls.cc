@@ -5,7 +5,8 @@
 
 namespace tulle::proxy {
 
-net::Task<Result<MeshAccepted>> accept_mesh(net::StreamPtr tcp, std::shared_ptr<const tls::Credentials> credentials,
+net::Task<Result<MeshAccepted>> accept_mesh(net::StreamPtr tcp,
+                                            std::shared_ptr<const tls::Credentials> credentials,
                                             bool offer_transport, Deadline by) {
   tls::ServerOptions options;
   options.alpn = offer_transport;
@@ -19,9 +20,10 @@ net::Task<Result<MeshAccepted>> accept_mesh(net::StreamPtr tcp, std::shared_ptr<
   co_return Result<MeshAccepted>(std::move(accepted));
 }
 
-net::Task<Result<MeshConnected>> connect_mesh(net::StreamPtr tcp, std::shared_ptr<const tls::Credentials> credentials,
-                                              std::string server_name, std::string identity, bool offer_transport,
-                                              Deadline by) {
+net::Task<Result<MeshConnected>> connect_mesh(net::StreamPtr tcp,
+                                              std::shared_ptr<const tls::Credentials> credentials,
+                                              std::string server_name, std::string identity,
+                                              bool offer_transport, Deadline by) {
   tls::ClientOptions options;
   options.server_name = std::move(server_name);
   options.identity = std::move(identity);

@@ -16,7 +16,7 @@ inline constexpr std::string_view kTransportAlpn = "transport.l5d.io/v1";
 
 struct MeshAccepted {
   net::StreamPtr stream;
-  std::string identity;   // empty: the client presented no certificate
+  std::string identity;    // empty: the client presented no certificate
   bool transport = false;  // the client speaks the transport header
 };
 // `offer_transport`: the server side of connections addressed to the inbound port itself.

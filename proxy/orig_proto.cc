@@ -45,9 +45,11 @@ Downgrade downgrade_request(http::Request& request) {
   if (!absolute) request.scheme.clear();
   if (request.path == "*") request.form = http::TargetForm::Asterisk;
   if (downgrade.tulle) {
-    const std::string_view host = orig_proto_parameter(text, "hostname").value_or(request.authority.view());
+    const std::string_view host =
+        orig_proto_parameter(text, "hostname").value_or(request.authority.view());
     const bool chunked = request.body.has_value() && !request.body_length;
-    restore_spelling(text, http::is_field_value(host) ? host : std::string_view{}, chunked, request.headers);
+    restore_spelling(text, http::is_field_value(host) ? host : std::string_view{}, chunked,
+                     request.headers);
   }
   return downgrade;
 }
@@ -83,7 +85,8 @@ void downgrade_response(http::Response& response, http::Version requested) {
   response.headers.remove(kOrigProto);
   const auto reason = text.find("; reason=");
   const std::string_view parameters = text.substr(0, reason);
-  restore_spelling(parameters, {}, response.body.has_value() && !response.body_length, response.headers);
+  restore_spelling(parameters, {}, response.body.has_value() && !response.body_length,
+                   response.headers);
   if (reason != std::string_view::npos) response.reason = text.substr(reason + 9);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto (proxy.md §2.7), with what else
-// HTTP/2 cannot say of an HTTP/1 head as parameters (spelling.h).
+// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto (proxy.md §2.7), with
+// what else HTTP/2 cannot say of an HTTP/1 head as parameters (spelling.h).
 #pragma once
 
 #include "lib/http/message.h"
@@ -17,16 +17,17 @@ struct Downgrade {
 
 // Outbound: turns an HTTP/1 request into the HTTP/2 request that stands for it.
 void upgrade_request(http::Request& request);
-// Inbound: turns such a request back; not done if it carries no usable l5d-orig-proto (left as it is,
-// the header removed).
+// Inbound: turns such a request back; not done if it carries no usable l5d-orig-proto (left as it
+// is, the header removed).
 Downgrade downgrade_request(http::Request& request);
 // Inbound: marks the response of a downgraded request with the version the application spoke.
 void upgrade_response(http::Response& response, Downgrade downgrade);
 // Outbound: restores the version; `requested` is that of the request.
 void downgrade_response(http::Response& response, http::Version requested);
 
-// Our own mark on an answer that the inbound proxy made because the application refused the connection: nothing was processed,
-// so that an outbound proxy of ours may ask another endpoint (design rule 3.10). To others it is an ordinary 502.
+// Our own mark on an answer that the inbound proxy made because the application refused the
+// connection: nothing was processed, so that an outbound proxy of ours may ask another endpoint
+// (design rule 3.10). To others it is an ordinary 502.
 void mark_refused(http::Response& response);
 // Takes the mark away; true if it was there.
 bool take_refused_mark(http::Response& response);

@@ -29,7 +29,8 @@ dns::ResolverOptions resolver_options(const Config& config) {
 }
 
 std::uint64_t entropy() {
-  return static_cast<std::uint64_t>(monotonic_now().time_since_epoch().count()) * 0x9E3779B97F4A7C15ULL ^
+  return static_cast<std::uint64_t>(monotonic_now().time_since_epoch().count()) *
+             0x9E3779B97F4A7C15ULL ^
          static_cast<std::uint64_t>(wall_now().time_since_epoch().count());
 }
 
@@ -47,7 +48,8 @@ metrics::Labels control_labels(const ControlService& service) {
   return labels;
 }
 
-net::Task<void> accept_inbound(Worker& worker, net::TcpListener& listener, net::TaskScope& connections) {
+net::Task<void> accept_inbound(Worker& worker, net::TcpListener& listener,
+                               net::TaskScope& connections) {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener.accept();
     if (!accepted) co_return;
@@ -55,7 +57,8 @@ net::Task<void> accept_inbound(Worker& worker, net::TcpListener& listener, net::
   }
 }
 // `accepted_count` counts, for other threads.
-net::Task<void> accept_outbound(Worker& worker, net::TcpListener& listener, net::TaskScope& connections,
+net::Task<void> accept_outbound(Worker& worker, net::TcpListener& listener,
+                                net::TaskScope& connections,
                                 std::atomic<std::uint64_t>& accepted_count) {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener.accept();
@@ -100,7 +103,8 @@ struct Proxy::WorkerThread {
     if (started) return;
     started = true;
     acceptors.spawn(accept_inbound(*worker, *inbound, inbound_connections));
-    for (const auto& listener : outbound) acceptors.spawn(accept_outbound(*worker, *listener, outbound_connections, outbound_accepted));
+    for (const auto& listener : outbound)
+      acceptors.spawn(accept_outbound(*worker, *listener, outbound_connections, outbound_accepted));
   }
   void drain_inbound() {
     inbound->close();
@@ -112,7 +116,8 @@ struct Proxy::WorkerThread {
   }
 };
 
-Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access, net::SocketFactory& sockets)
+Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access,
+             net::SocketFactory& sockets)
     : control_(control),
       config_(config),
       sink_(sink),
@@ -124,23 +129,34 @@ Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sin
       exchange_(control, sockets),
       resolver_(control, exchange_, resolver_options(config), entropy()),
       unsupported_([this](std::string_view feature) { count_unsupported(feature); }),
-      server_policies_(control,
-                       [this](std::uint16_t port, ServerPolicyHub::Publish publish) {
-                         TellLife tell_life;  // on the port that is always watched
-                         if (port == config_.admin_listen.port) tell_life = [this](PodLife life) { told_life(life); };
-                         return watch_server_policy({config_, *policy_client_, metrics_, log_, unsupported_}, port, std::move(publish),
-                                                    std::move(tell_life));
-                       },
-                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }, [this] { return policy_client_->away(); }}),
-      client_policies_(control,
-                       [this](net::SocketAddr target, ClientPolicyHub::Publish publish) {
-                         return watch_client_policy({config_, *policy_client_, metrics_, log_, unsupported_},
-                                                    *destination_client_, target, std::move(publish));
-                       },
-                       {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); }, [this] { return policy_client_->away(); }}),
-      endpoints_(control, [this](std::string path, EndpointHub::Publish publish) {
-        return watch_endpoints({config_, *destination_client_, metrics_, log_, unsupported_}, std::move(path), std::move(publish));
-      }, {[this] { return destination_client_->heard_at(); }, [this] { destination_client_->ask(); }, [this] { return destination_client_->away(); }}) {}
+      server_policies_(
+          control,
+          [this](std::uint16_t port, ServerPolicyHub::Publish publish) {
+            TellLife tell_life;  // on the port that is always watched
+            if (port == config_.admin_listen.port)
+              tell_life = [this](PodLife life) { told_life(life); };
+            return watch_server_policy({config_, *policy_client_, metrics_, log_, unsupported_},
+                                       port, std::move(publish), std::move(tell_life));
+          },
+          {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); },
+           [this] { return policy_client_->away(); }}),
+      client_policies_(
+          control,
+          [this](net::SocketAddr target, ClientPolicyHub::Publish publish) {
+            return watch_client_policy({config_, *policy_client_, metrics_, log_, unsupported_},
+                                       *destination_client_, target, std::move(publish));
+          },
+          {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); },
+           [this] { return policy_client_->away(); }}),
+      endpoints_(control,
+                 [this](std::string path, EndpointHub::Publish publish) {
+                   return watch_endpoints(
+                       {config_, *destination_client_, metrics_, log_, unsupported_},
+                       std::move(path), std::move(publish));
+                 },
+                 {[this] { return destination_client_->heard_at(); },
+                  [this] { destination_client_->ask(); },
+                  [this] { return destination_client_->away(); }}) {}
 
 Proxy::~Proxy() {
   scope_.cancel();
@@ -152,16 +168,21 @@ Proxy::~Proxy() {
 
 void Proxy::count_unsupported(std::string_view feature) {
   metrics_.unsupported.get({{"feature", feature}})->add();
-  if (std::find(unsupported_seen_.begin(), unsupported_seen_.end(), feature) != unsupported_seen_.end()) return;
+  if (std::find(unsupported_seen_.begin(), unsupported_seen_.end(), feature) !=
+      unsupported_seen_.end())
+    return;
   unsupported_seen_.emplace_back(feature);
   log_.warn("a policy uses a feature that this version does not have", {{"feature", feature}});
 }
 
-net::Task<std::vector<net::SocketAddr>> Proxy::resolve(std::string_view client, std::string host, std::uint16_t port) {
+net::Task<std::vector<net::SocketAddr>> Proxy::resolve(std::string_view client, std::string host,
+                                                       std::uint16_t port) {
   dns::ControlNameOptions options;
   options.on_look_up = [this, client](bool srv, bool found) {
     metrics_.dns_resolutions
-        .get({{"client", client}, {"record_type", srv ? "SRV" : "A/AAAA"}, {"result", found ? "ok" : "not_found"}})
+        .get({{"client", client},
+              {"record_type", srv ? "SRV" : "A/AAAA"},
+              {"result", found ? "ok" : "not_found"}})
         ->add();
   };
   options.host = host == "localhost." ? "127.0.0.1" : host;
@@ -178,15 +199,18 @@ ServerPolicyPtr Proxy::server_policy(std::uint16_t port) const {
 }
 
 Result<void> Proxy::bind_worker(WorkerThread& worker, bool shared_ports) {
-  auto inbound = net::listen_tcp(*worker.loop, sockets_, config_.inbound_listen, config_.inbound.accept, shared_ports);
+  auto inbound = net::listen_tcp(*worker.loop, sockets_, config_.inbound_listen,
+                                 config_.inbound.accept, shared_ports);
   if (!inbound) return inbound.error();
   worker.inbound = std::move(*inbound);
   for (const net::SocketAddr& at : config_.outbound_listen) {
-    auto outbound = net::listen_tcp(*worker.loop, sockets_, at, config_.outbound.accept, shared_ports);
+    auto outbound =
+        net::listen_tcp(*worker.loop, sockets_, at, config_.outbound.accept, shared_ports);
     if (!outbound) {
       // A machine without IPv6 has no [::1]: the IPv4 address does.
       if (at.ip.is_v6() && config_.outbound_listen.size() > 1) {
-        log_.info("no IPv6 outbound listener", {{"addr", at.to_string()}, {"errno", outbound.error().os_errno}});
+        log_.info("no IPv6 outbound listener",
+                  {{"addr", at.to_string()}, {"errno", outbound.error().os_errno}});
         continue;
       }
       return outbound.error();
@@ -199,7 +223,8 @@ Result<void> Proxy::bind_worker(WorkerThread& worker, bool shared_ports) {
 Result<void> Proxy::start() {
   Result<std::vector<tls::Certificate>> anchors = tls::Certificate::from_pem(config_.trust_anchors);
   if (!anchors) return Error{Errc::Invalid, "read LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"};
-  Result<CredentialsPtr> bare = tls::Credentials::make({.anchors = std::move(*anchors), .alpn = {std::string(kTransportAlpn)}});
+  Result<CredentialsPtr> bare = tls::Credentials::make(
+      {.anchors = std::move(*anchors), .alpn = {std::string(kTransportAlpn)}});
   if (!bare) return bare.error();
   credentials_ = *bare;
   // `name`: a literal.
@@ -207,18 +232,22 @@ Result<void> Proxy::start() {
     const auto ip = net::IpAddr::parse(service.host);
     const bool loopback = service.host == "localhost." || (ip && ip->is_loopback());
     return std::make_unique<ControlClient>(
-        control_, sockets_, service, loopback ? config_.inbound : config_.outbound, log_, [this] { return control_credentials(); },
-        [this, name](std::string host, std::uint16_t port) { return resolve(name, std::move(host), port); },
+        control_, sockets_, service, loopback ? config_.inbound : config_.outbound, log_,
+        [this] { return control_credentials(); },
+        [this, name](std::string host, std::uint16_t port) {
+          return resolve(name, std::move(host), port);
+        },
         metrics_.control(control_labels(service)), entropy());
   };
   identity_client_ = client(config_.identity, "identity");
   destination_client_ = client(config_.destination, "destination");
   policy_client_ = client(config_.policy, "policy");
-  identity_ = std::make_unique<IdentityWatch>(*identity_client_, config_, metrics_, log_, *bare,
-                                              [this](CredentialsPtr credentials) { on_certified(std::move(credentials)); });
+  identity_ = std::make_unique<IdentityWatch>(
+      *identity_client_, config_, metrics_, log_, *bare,
+      [this](CredentialsPtr credentials) { on_certified(std::move(credentials)); });
   parts_ = std::make_unique<WorkloadParts>(WorkloadParts{config_, sockets_, metrics_, log_,
-                                                         access_sink_, server_policies_, client_policies_, endpoints_,
-                                                         wide_});
+                                                         access_sink_, server_policies_,
+                                                         client_policies_, endpoints_, wide_});
   for (unsigned i = 0; i < config_.workers; ++i) {
     auto worker = std::make_unique<WorkerThread>();
     Result<std::unique_ptr<net::Loop>> loop = net::Loop::create();
@@ -234,20 +263,23 @@ Result<void> Proxy::start() {
   if (const Result<void> bound = admin_->listen(); !bound) return bound;
   log_.info("Admin interface", {{"addr", config_.admin_listen.to_string()}});
   log_.info("Inbound interface", {{"addr", config_.inbound_listen.to_string()}});
-  for (const net::SocketAddr& at : config_.outbound_listen) log_.info("Outbound interface", {{"addr", at.to_string()}});
+  for (const net::SocketAddr& at : config_.outbound_listen)
+    log_.info("Outbound interface", {{"addr", at.to_string()}});
   log_.info("Local identity", {{"id", config_.local_name}});
   log_.info("Server name", {{"sni", config_.server_name}});
-  log_.info("Identity is certified by", {{"addr", config_.identity.authority}, {"name", config_.identity.name}});
-  log_.info("Destinations are resolved by", {{"addr", config_.destination.authority}, {"name", config_.destination.name}});
-  log_.info("Policies come from", {{"addr", config_.policy.authority}, {"name", config_.policy.name}});
+  log_.info("Identity is certified by",
+            {{"addr", config_.identity.authority}, {"name", config_.identity.name}});
+  log_.info("Destinations are resolved by",
+            {{"addr", config_.destination.authority}, {"name", config_.destination.name}});
+  log_.info("Policies come from",
+            {{"addr", config_.policy.authority}, {"name", config_.policy.name}});
   for (const auto& worker : workers_) {
-    worker->thread = std::thread([loop = worker->loop.get()] {
-      loop->run();
-    });
+    worker->thread = std::thread([loop = worker->loop.get()] { loop->run(); });
   }
   server_policies_.pin(config_.admin_listen.port);
   for (const PortRange& range : config_.inbound_ports.ranges) {
-    for (std::uint32_t port = range.first; port <= range.last; ++port) server_policies_.pin(static_cast<std::uint16_t>(port));
+    for (std::uint32_t port = range.first; port <= range.last; ++port)
+      server_policies_.pin(static_cast<std::uint16_t>(port));
   }
   scope_.spawn(identity_->run());
   scope_.spawn(warn_while_uncertified());
@@ -257,9 +289,11 @@ Result<void> Proxy::start() {
 CredentialsPtr Proxy::control_credentials() {
   if (!credentials_->has_own()) return credentials_;
   const WallTime now = wall_now();
-  if (credentials_->leaf().not_before <= now && now < credentials_->leaf().not_after) return credentials_;
+  if (credentials_->leaf().not_before <= now && now < credentials_->leaf().not_after)
+    return credentials_;
   // A certificate that has ended would be refused, and so the new one never be had: come without.
-  Result<CredentialsPtr> bare = tls::Credentials::make({.anchors = credentials_->anchors(), .alpn = {std::string(kTransportAlpn)}});
+  Result<CredentialsPtr> bare = tls::Credentials::make(
+      {.anchors = credentials_->anchors(), .alpn = {std::string(kTransportAlpn)}});
   return bare ? *bare : credentials_;
 }
 
@@ -285,7 +319,8 @@ void Proxy::on_certified(CredentialsPtr credentials) {
 
 net::Task<std::string> Proxy::scrape() {
   admin_->fold_accounts();
-  std::shared_ptr<std::atomic<int>> left = std::make_shared<std::atomic<int>>(static_cast<int>(workers_.size()));
+  std::shared_ptr<std::atomic<int>> left =
+      std::make_shared<std::atomic<int>>(static_cast<int>(workers_.size()));
   net::Signal folded{control_};
   bool done = workers_.empty();
   for (const auto& entry : workers_) {
@@ -296,14 +331,17 @@ net::Task<std::string> Proxy::scrape() {
     });
   }
   const Deadline by = control_.after(200ms);
-  while (!done && left->load() > 0 && !by.passed(control_.now())) co_await net::sleep_for(control_, 1ms);
+  while (!done && left->load() > 0 && !by.passed(control_.now()))
+    co_await net::sleep_for(control_, 1ms);
   std::string text = metrics_.registry().scrape();
   // The process's own families come before the end mark.
   constexpr std::string_view kEnd = "# EOF\n";
   if (text.ends_with(kEnd)) text.resize(text.size() - kEnd.size());
   metrics::append_process_metrics(text, started_at_);
   text += "# HELP proxy_build_info Proxy build info\n# TYPE proxy_build_info gauge\n";
-  text += "proxy_build_info{date=\"\",git_sha=\"\",profile=\"release\",vendor=\"tulle\",version=\"" TULLE_VERSION "\"} 1\n";
+  text +=
+      "proxy_build_info{date=\"\",git_sha=\"\",profile=\"release\",vendor=\"tulle\",version="
+      "\"" TULLE_VERSION "\"} 1\n";
   text += kEnd;
   co_return text;
 }
@@ -313,7 +351,8 @@ void Proxy::terminate() { drain(departure_.terminate(control_.now())); }
 
 void Proxy::told_life(PodLife life) {
   const Departure::State state = departure_.told(life);
-  if (state == Departure::State::Drained && drained_ != state) log_.info("the application has ended");
+  if (state == Departure::State::Drained && drained_ != state)
+    log_.info("the application has ended");
   drain(state);
 }
 
@@ -344,7 +383,8 @@ net::Task<void> Proxy::leave_when_drained() {
     co_await net::sleep_for(control_, 200ms);
     // What is dialled and closed between two looks at the sockets came through here.
     std::uint64_t now_accepted = 0;
-    for (const auto& worker : workers_) now_accepted += worker->outbound_accepted.load(std::memory_order_relaxed);
+    for (const auto& worker : workers_)
+      now_accepted += worker->outbound_accepted.load(std::memory_order_relaxed);
     const bool dialled = std::exchange(accepted, now_accepted) != now_accepted;
     drain(departure_.saw_sockets(dialled || application_has_sockets(), control_.now()));
   }
@@ -353,7 +393,8 @@ net::Task<void> Proxy::leave_when_drained() {
     for (const auto& entry : workers_) {
       WorkerThread* const worker = entry.get();
       worker->loop->post([worker] {
-        worker->idle.store(worker->inbound_connections.empty() && worker->outbound_connections.empty());
+        worker->idle.store(worker->inbound_connections.empty() &&
+                           worker->outbound_connections.empty());
       });
       idle = idle && worker->idle.load();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole proxy: one workload on the control loop of the calling thread, workers on threads of their own.
-// Built from a configuration, started, run until told to drain (proxy.md §1.2, §1.7).
+// A whole proxy: one workload on the control loop of the calling thread, workers on threads of
+// their own. Built from a configuration, started, run until told to drain (proxy.md §1.2, §1.7).
 #pragma once
 
 #include <atomic>
@@ -22,14 +22,16 @@ class Worker;
 
 class Proxy final : public AdminHost {
  public:
-  Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access, net::SocketFactory& sockets);
+  Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access,
+        net::SocketFactory& sockets);
   ~Proxy();
 
   // Binds every listener and starts everything; accepting begins with the first certificate.
   Result<void> start();
-  // Both drain: listeners close, connections finish; the control loop stops when all are done or the grace
-  // period is over. From the control loop; a second call adds nothing. shut_down(): the application has ended,
-  // everything drains at once. terminate(): it may still be shutting down; see departure.h.
+  // Both drain: listeners close, connections finish; the control loop stops when all are done or
+  // the grace period is over. From the control loop; a second call adds nothing. shut_down(): the
+  // application has ended, everything drains at once. terminate(): it may still be shutting down;
+  // see departure.h.
   void shut_down() override;
   void terminate();
 
@@ -48,7 +50,8 @@ class Proxy final : public AdminHost {
  private:
   struct WorkerThread;
   // `client`: identity, destination or policy, for metrics.
-  net::Task<std::vector<net::SocketAddr>> resolve(std::string_view client, std::string host, std::uint16_t port);
+  net::Task<std::vector<net::SocketAddr>> resolve(std::string_view client, std::string host,
+                                                  std::uint16_t port);
   // What we show to the control plane.
   tls::CredentialsPtr control_credentials();
   void on_certified(CredentialsPtr credentials);

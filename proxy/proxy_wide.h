@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is one for the whole proxy, whatever the number of workers (design rule 3.1): requests in flight, what was learned of
-// targets, the memory limit. Every member is safe to use from any worker.
+// What is one for the whole proxy, whatever the number of workers (design rule 3.1): requests in
+// flight, what was learned of targets, the memory limit. Every member is safe to use from any
+// worker.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,9 @@ struct ProxyWide {
 
 class InFlight {
  public:
-  explicit InFlight(std::atomic<std::uint32_t>& count) : count_(count) { count_.fetch_add(1, std::memory_order_relaxed); }
+  explicit InFlight(std::atomic<std::uint32_t>& count) : count_(count) {
+    count_.fetch_add(1, std::memory_order_relaxed);
+  }
   ~InFlight() { count_.fetch_sub(1, std::memory_order_relaxed); }
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;

@@ -12,7 +12,9 @@ namespace {
 constexpr std::size_t kMaxExceptions = 100;
 
 bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
-char ascii_upper(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c; }
+char ascii_upper(char c) noexcept {
+  return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c;
+}
 
 struct Spelled {
   bool lower = true;
@@ -23,7 +25,8 @@ Spelled spelled(std::string_view name) noexcept {
   char previous = '-';
   for (const char c : name) {
     if (is_upper(c)) so.lower = false;
-    if (previous == '-' ? ascii_lower(c) == c && ascii_upper(c) != c : is_upper(c)) so.title = false;
+    if (previous == '-' ? ascii_lower(c) == c && ascii_upper(c) != c : is_upper(c))
+      so.title = false;
     previous = c;
   }
   return so;
@@ -32,7 +35,8 @@ Spelled spelled(std::string_view name) noexcept {
 // In more than one spelling?
 bool comes_mixed(const http::HeaderMap& headers, std::string_view name) noexcept {
   for (const auto field : headers) {
-    if (field.name.size() == name.size() && field.name != name && iequals(field.name, name)) return true;
+    if (field.name.size() == name.size() && field.name != name && iequals(field.name, name))
+      return true;
   }
   return false;
 }
@@ -133,19 +137,22 @@ void describe_spelling(const http::HeaderMap& headers, SmallText& out) {
   if (transfer) append_place("; te=", *transfer, out);
 }
 
-std::optional<std::string_view> orig_proto_parameter(std::string_view value, std::string_view name) noexcept {
+std::optional<std::string_view> orig_proto_parameter(std::string_view value,
+                                                     std::string_view name) noexcept {
   for (;;) {
     const auto semicolon = value.find(';');
     if (semicolon == std::string_view::npos) return std::nullopt;
     value.remove_prefix(semicolon + 1);
     const std::string_view parameter = trim(value.substr(0, value.find(';')));
-    if (parameter.size() > name.size() && parameter[name.size()] == '=' && parameter.starts_with(name)) {
+    if (parameter.size() > name.size() && parameter[name.size()] == '=' &&
+        parameter.starts_with(name)) {
       return parameter.substr(name.size() + 1);
     }
   }
 }
 
-void restore_spelling(std::string_view value, std::string_view host, bool chunked, http::HeaderMap& headers) {
+void restore_spelling(std::string_view value, std::string_view host, bool chunked,
+                      http::HeaderMap& headers) {
   const auto names = orig_proto_parameter(value, "names");
   if (!names || names->empty()) return;
   const auto put = [&headers](std::string_view name, std::string_view text, std::size_t at) {

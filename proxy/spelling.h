@@ -8,8 +8,8 @@
 //   host=2               Host was the third field (left out: it was the first)
 //   te=4                 "transfer-encoding: chunked" was the fifth field
 //
-// A name that is listed once is spelled so wherever it occurs; one that came in several spellings is
-// listed once for each field, in their order.
+// A name that is listed once is spelled so wherever it occurs; one that came in several spellings
+// is listed once for each field, in their order.
 #pragma once
 
 #include <array>
@@ -45,11 +45,13 @@ class SmallText {
 void describe_spelling(const http::HeaderMap& headers, SmallText& out);
 
 // The value of one parameter of an l5d-orig-proto value ("names" → "t,ETag").
-std::optional<std::string_view> orig_proto_parameter(std::string_view value, std::string_view name) noexcept;
+std::optional<std::string_view> orig_proto_parameter(std::string_view value,
+                                                     std::string_view name) noexcept;
 
-// Restores the spelling and places from the parameters in `value`. `host` is added if it is not empty and
-// no Host came along (HTTP/2 carries it as :authority), `chunked` says that the body's length is unknown.
-// Nothing happens without a parameter "names".
-void restore_spelling(std::string_view value, std::string_view host, bool chunked, http::HeaderMap& headers);
+// Restores the spelling and places from the parameters in `value`. `host` is added if it is not
+// empty and no Host came along (HTTP/2 carries it as :authority), `chunked` says that the body's
+// length is unknown. Nothing happens without a parameter "names".
+void restore_spelling(std::string_view value, std::string_view host, bool chunked,
+                      http::HeaderMap& headers);
 
 }  // namespace tulle::proxy

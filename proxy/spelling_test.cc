@@ -86,7 +86,8 @@ TEST(Spelling, EverythingComesBackAsItWas) {
 }
 
 TEST(Spelling, TransferEncodingKeepsItsPlace) {
-  const Fields fields = {{"Transfer-Encoding", "chunked"}, {"Accept", "a"}, {"Host", "web"}, {"Trailer", "x"}};
+  const Fields fields = {
+      {"Transfer-Encoding", "chunked"}, {"Accept", "a"}, {"Host", "web"}, {"Trailer", "x"}};
   http::Request request = http1_request(fields);
   upgrade_request(request);
   EXPECT_EQ(*request.headers.get(kOrigProto), "HTTP/1.1; names=t; host=2; te=0");
@@ -123,7 +124,8 @@ TEST(Spelling, OthersSeeWhatTheyKnow) {
   response.headers = headers_of({{"ETag", "1"}});
   upgrade_response(response, {true, false});
   EXPECT_EQ(*response.headers.get(kOrigProto), "HTTP/1.1");
-  http::Request request = http1_request({{"x-a", "1"}, {std::string(kOrigProto), "HTTP/1.0; absolute-form"}});
+  http::Request request =
+      http1_request({{"x-a", "1"}, {std::string(kOrigProto), "HTTP/1.0; absolute-form"}});
   request.version = http::Version::Http2;
   const Downgrade downgrade = downgrade_request(request);
   EXPECT_TRUE(downgrade.done);
@@ -149,8 +151,9 @@ TEST(Spelling, AbsoluteFormKeepsAnotherHost) {
 // Whatever stands in the header, nothing but the case of names and two known fields can change.
 TEST(Spelling, NonsenseChangesNothing) {
   for (const std::string_view value :
-       {"", "HTTP/1.1", "HTTP/1.1; names=", "HTTP/1.1; names=t,,,", "HTTP/1.1; names=x,X-B,y; te=999; host=zz",
-        "HTTP/1.1; names=t,X-A,X-A,X-A", ";;;=;names", "HTTP/1.1; host=1; te=1"}) {
+       {"", "HTTP/1.1", "HTTP/1.1; names=", "HTTP/1.1; names=t,,,",
+        "HTTP/1.1; names=x,X-B,y; te=999; host=zz", "HTTP/1.1; names=t,X-A,X-A,X-A", ";;;=;names",
+        "HTTP/1.1; host=1; te=1"}) {
     http::HeaderMap headers = headers_of({{"x-a", "1"}, {"x-c", "2"}});
     restore_spelling(value, "", false, headers);
     ASSERT_EQ(headers.size(), 2U) << value;
@@ -170,7 +173,8 @@ TEST(Spelling, ListsThatAreTooLongAreCutAtANameBoundary) {
   const http::Request back = round_trip(std::move(request));
   ASSERT_EQ(back.headers.size(), fields.size());
   EXPECT_EQ(back.headers[0].name, fields[0].first);
-  for (std::size_t i = 0; i < fields.size(); ++i) EXPECT_TRUE(iequals(back.headers[i].name, fields[i].first));
+  for (std::size_t i = 0; i < fields.size(); ++i)
+    EXPECT_TRUE(iequals(back.headers[i].name, fields[i].first));
 }
 
 }  // namespace

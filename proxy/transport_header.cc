@@ -42,14 +42,16 @@ Result<std::optional<ParsedHeader>> parse_transport_header(Bytes bytes) {
   }
   if (bytes.size() < kPreface.size() + 4) return std::optional<ParsedHeader>{};
   const Bytes rest = bytes.subspan(kPreface.size());
-  const std::size_t size = static_cast<std::size_t>(rest[0]) << 24 | static_cast<std::size_t>(rest[1]) << 16 |
+  const std::size_t size = static_cast<std::size_t>(rest[0]) << 24 |
+                           static_cast<std::size_t>(rest[1]) << 16 |
                            static_cast<std::size_t>(rest[2]) << 8 | rest[3];
   if (size > kMaxMessage) return Error{Errc::TooLarge, "read the transport header"};
   if (rest.size() < 4 + size) return std::optional<ParsedHeader>{};
   auto message = pb::decode_message<pb::transport::Header>(rest.subspan(4, size));
   if (!message) return message.error();
   ParsedHeader parsed;
-  if (message->port < 1 || message->port > 65535) return Error{Errc::Invalid, "read the transport header's port"};
+  if (message->port < 1 || message->port > 65535)
+    return Error{Errc::Invalid, "read the transport header's port"};
   if (!message->name.empty() && !config::is_dns_name(message->name)) {
     return Error{Errc::Invalid, "read the transport header's name"};
   }

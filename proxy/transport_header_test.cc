@@ -6,7 +6,9 @@
 namespace tulle::proxy {
 namespace {
 
-Result<std::optional<ParsedHeader>> parse(std::string_view text) { return parse_transport_header(as_bytes(text)); }
+Result<std::optional<ParsedHeader>> parse(std::string_view text) {
+  return parse_transport_header(as_bytes(text));
+}
 std::string framed(std::string_view message) {
   std::string out = "transport.l5d.io/v1\r\n\r\n";
   for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(message.size() >> shift);
@@ -34,16 +36,19 @@ TEST(TransportHeader, RoundTripInEverySplit) {
 }
 
 TEST(TransportHeader, TheBytesOfLinkerd) {
-  EXPECT_EQ(encode_transport_header({4143, "", Session::Opaque}), framed(std::string_view("\x08\xaf\x20", 3)));
-  EXPECT_EQ(encode_transport_header({80, "a", Session::Http1}), framed(std::string_view("\x08\x50\x12\x01\x61\x1a\x02\x0a\x00", 9)));
+  EXPECT_EQ(encode_transport_header({4143, "", Session::Opaque}),
+            framed(std::string_view("\x08\xaf\x20", 3)));
+  EXPECT_EQ(encode_transport_header({80, "a", Session::Http1}),
+            framed(std::string_view("\x08\x50\x12\x01\x61\x1a\x02\x0a\x00", 9)));
 }
 
 TEST(TransportHeader, WhatIsWrongIsRefused) {
   EXPECT_FALSE(parse("GET / HTTP/1.1\r\n"));
   EXPECT_FALSE(parse("transport.l5d.io/v2\r\n\r\n"));
-  EXPECT_FALSE(parse(framed("")));                                      // no port
+  EXPECT_FALSE(parse(framed("")));                                       // no port
   EXPECT_FALSE(parse(framed(std::string_view("\x08\x80\x80\x04", 4))));  // port 65536
-  EXPECT_FALSE(parse(framed(std::string_view("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11))));  // -1
+  EXPECT_FALSE(
+      parse(framed(std::string_view("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11))));  // -1
   EXPECT_FALSE(parse(framed(std::string_view("\x08\x50\x12\x03\x61\x20\x62", 7))));  // name "a b"
   EXPECT_FALSE(parse(framed("\xff")));
   std::string large = "transport.l5d.io/v1\r\n\r\n";

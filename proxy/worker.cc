@@ -26,7 +26,8 @@ std::string_view authority_of(std::string_view path) {
   return path.ends_with(":80") ? path.substr(0, path.size() - 3) : path;
 }
 
-// Estimates of what a remembered state takes; what is nested in a rule varies, and counts as a round figure.
+// Estimates of what a remembered state takes; what is nested in a rule varies, and counts as a
+// round figure.
 constexpr std::size_t kRuleBytes = 1024;
 std::size_t bytes_of(const ServerPolicy& policy) {
   std::size_t bytes = sizeof policy + policy.authorizations.size() * kRuleBytes;
@@ -38,15 +39,18 @@ std::size_t bytes_of(const ServerPolicy& policy) {
 std::size_t bytes_of(const ClientPolicy& policy) {
   std::size_t bytes = sizeof policy + policy.tls.size() * kRuleBytes;
   for (const auto* const routes : {&policy.http1, &policy.http2}) {
-    for (const OutboundRoute& route : *routes) bytes += sizeof route + route.rules.size() * kRuleBytes;
+    for (const OutboundRoute& route : *routes)
+      bytes += sizeof route + route.rules.size() * kRuleBytes;
   }
   return bytes;
 }
 std::size_t bytes_of(const EndpointSet& set) {
   std::size_t bytes = sizeof set;
   for (const EndpointPtr& endpoint : set.endpoints) {
-    bytes += sizeof *endpoint + sizeof endpoint + endpoint->identity.size() + endpoint->server_name.size();
-    for (const auto& [name, value] : endpoint->labels) bytes += sizeof name + sizeof value + name.size() + value.size();
+    bytes += sizeof *endpoint + sizeof endpoint + endpoint->identity.size() +
+             endpoint->server_name.size();
+    for (const auto& [name, value] : endpoint->labels)
+      bytes += sizeof name + sizeof value + name.size() + value.size();
   }
   return bytes;
 }
@@ -54,13 +58,15 @@ constexpr auto kWeigh = [](const auto& state) { return bytes_of(state); };
 
 }  // namespace
 
-BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load, const metrics::Labels& labels)
+BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load,
+                                 const metrics::Labels& labels)
     : worker_(worker),
       path_(std::move(path)),
-      balancer_(worker.loop(), *this, balancer_options(worker.config(), load), worker.random().next(),
-                worker.metrics().balancer(labels)),
+      balancer_(worker.loop(), *this, balancer_options(worker.config(), load),
+                worker.random().next(), worker.metrics().balancer(labels)),
       endpoints_(worker.endpoint_sets().acquire(path_)),
-      on_change_([this](const std::shared_ptr<const EndpointSet>& set) { balancer_.update(*set); }) {
+      on_change_(
+          [this](const std::shared_ptr<const EndpointSet>& set) { balancer_.update(*set); }) {
   if (endpoints_.get()) balancer_.update(*endpoints_.get());
   endpoints_.listen(&on_change_);
 }
@@ -102,7 +108,8 @@ class Worker::Retired final : public net::Timer {
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
 };
 
-std::shared_ptr<Endpoint> Worker::make_endpoint(const EndpointPtr& info, std::string_view authority) {
+std::shared_ptr<Endpoint> Worker::make_endpoint(const EndpointPtr& info,
+                                                std::string_view authority) {
   return {new Endpoint(*this, info, authority),
           [this](Endpoint* endpoint) { retired_->add(std::unique_ptr<Endpoint>(endpoint)); }};
 }
@@ -175,7 +182,8 @@ Worker::InboundPort& Worker::inbound_port(const ServerPolicyPtr& policy, std::ui
   InboundPort& known = inbound_ports_[policy.get()];
   if (!known.policy) {
     known.policy = policy;
-    known.detection = parts_.metrics.detection(Direction::Inbound, server_labels(policy->meta, port));
+    known.detection =
+        parts_.metrics.detection(Direction::Inbound, server_labels(policy->meta, port));
   }
   return known;
 }
@@ -184,7 +192,8 @@ const DetectMetrics& Worker::inbound_detection(const ServerPolicyPtr& policy, st
   return inbound_port(policy, port).detection;
 }
 
-RouteMetricsPtr Worker::inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route, std::uint16_t port) {
+RouteMetricsPtr Worker::inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route,
+                                      std::uint16_t port) {
   RouteMetricsPtr& metrics = inbound_port(policy, port).routes[&route];
   if (!metrics) {
     std::string port_text;
@@ -194,7 +203,8 @@ RouteMetricsPtr Worker::inbound_route(const ServerPolicyPtr& policy, const Inbou
                            {"parent_name", policy->meta.name},
                            {"parent_port", port_text}};
     labels.append(route_labels(route.meta));
-    metrics = parts_.metrics.inbound_route(policy->protocol == ServerPolicy::Protocol::Grpc, labels);
+    metrics =
+        parts_.metrics.inbound_route(policy->protocol == ServerPolicy::Protocol::Grpc, labels);
   }
   return metrics;
 }
@@ -227,9 +237,11 @@ void Worker::sweep() {
   forget_stale(plans_);  // first: they hold balancers and endpoints
   forget_stale(balanced_);
   forget_stale(forwards_);
-  std::erase_if(inbound_ports_, [](const auto& entry) { return entry.second.policy.use_count() == 1; });
+  std::erase_if(inbound_ports_,
+                [](const auto& entry) { return entry.second.policy.use_count() == 1; });
   for (auto* const kept : {outbound_routes_, outbound_backends_}) {
-    for (std::size_t grpc = 0; grpc < 2; ++grpc) std::erase_if(kept[grpc], [](const auto& entry) { return entry.second.expired(); });
+    for (std::size_t grpc = 0; grpc < 2; ++grpc)
+      std::erase_if(kept[grpc], [](const auto& entry) { return entry.second.expired(); });
   }
   inbound_targets_->sweep();
   std::erase_if(outbound_clients_, [](const auto& entry) { return entry.second.use_count() == 1; });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One worker's share of a workload: its loop, its snapshots of policy and discovery, its balancers and
-// pools. Connections live and die on one worker; nothing here is shared with another.
+// One worker's share of a workload: its loop, its snapshots of policy and discovery, its balancers
+// and pools. Connections live and die on one worker; nothing here is shared with another.
 #pragma once
 
 #include <map>
@@ -25,7 +25,8 @@ struct Plan;
 class BalancedBackend final : Balancer::EndpointFactory {
  public:
   // `labels` of its metrics: parent and backend.
-  BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load, const metrics::Labels& labels);
+  BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load,
+                  const metrics::Labels& labels);
   ~BalancedBackend();
   Balancer& balancer() noexcept { return balancer_; }
   const std::string& path() const noexcept { return path_; }
@@ -73,8 +74,10 @@ class Worker final {
 
   // What is counted of an inbound port under one policy, and of one of its routes.
   const DetectMetrics& inbound_detection(const ServerPolicyPtr& policy, std::uint16_t port);
-  RouteMetricsPtr inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route, std::uint16_t port);
-  // What is counted of an outbound route, or of one of its backends: one object for all plans with the same labels.
+  RouteMetricsPtr inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route,
+                                std::uint16_t port);
+  // What is counted of an outbound route, or of one of its backends: one object for all plans with
+  // the same labels.
   RouteMetricsPtr outbound_route(bool grpc, const metrics::Labels& labels);
   RouteMetricsPtr outbound_backend(bool grpc, const metrics::Labels& labels);
   // The plan of a policy: made once, shared by all connections of the worker.
@@ -84,8 +87,8 @@ class Worker final {
   // Counted under the parent and the backend that asked first.
   std::shared_ptr<BalancedBackend> balanced(const Meta& parent, const Backend& backend);
   std::shared_ptr<Endpoint> forward(const EndpointPtr& info);
-  // An endpoint that nobody holds any more goes once the loop comes round: the last to let go of it may be
-  // what its own connection calls, when the end of a response gives back the lease.
+  // An endpoint that nobody holds any more goes once the loop comes round: the last to let go of it
+  // may be what its own connection calls, when the end of a response gives back the lease.
   std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info, std::string_view authority = {});
 
   // What is counted of applications' connections to a target.
@@ -118,7 +121,8 @@ class Worker final {
   std::unique_ptr<Retired> retired_;  // outlives whoever holds endpoints
   std::map<std::pair<std::string, EwmaOptions>, Kept<BalancedBackend>> balanced_;
   std::map<net::SocketAddr, Kept<Endpoint>> forwards_;
-  std::unordered_map<const ClientPolicy*, Kept<Plan>> plans_;  // a plan holds its policy: no address comes twice
+  // a plan holds its policy: no address comes twice
+  std::unordered_map<const ClientPolicy*, Kept<Plan>> plans_;
   struct InboundPort {
     ServerPolicyPtr policy;  // held: no address comes twice
     DetectMetrics detection;
@@ -129,7 +133,8 @@ class Worker final {
   using RouteMetricsByLabels = std::unordered_map<std::string, std::weak_ptr<RouteMetrics>>;
   RouteMetricsByLabels outbound_routes_[2];  // [0] HTTP, [1] gRPC
   RouteMetricsByLabels outbound_backends_[2];
-  std::unordered_map<net::SocketAddr, std::shared_ptr<TransportMetrics>> outbound_clients_;  // those of no connection go soon
+  // those of no connection go soon
+  std::unordered_map<net::SocketAddr, std::shared_ptr<TransportMetrics>> outbound_clients_;
   std::unique_ptr<InboundTargets> inbound_targets_;
   std::unique_ptr<Sweep> sweep_;
 };

@@ -9,8 +9,8 @@
 namespace tulle::proxy {
 namespace {
 
-// The end of a response gives back the lease of an endpoint that was removed meanwhile, and does so from within the
-// endpoint's own connection: which must still be there when that call returns.
+// The end of a response gives back the lease of an endpoint that was removed meanwhile, and does so
+// from within the endpoint's own connection: which must still be there when that call returns.
 TEST(WorkerTest, AnEndpointThatNobodyHoldsGoesOnceTheLoopComesRound) {
   test::TestWorker world;
   const EndpointPtr info = test::endpoint("10.0.0.1:80");

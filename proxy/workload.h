@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that belongs to one workload (a sidecar has one, a node proxy has many): configuration,
-// identity, policies, discovery, metrics, listeners and the making of sockets. Nothing of it is global.
-// Lives on the control loop; each worker has a Worker with what it needs of it.
+// Everything that belongs to one workload (a sidecar has one, a node proxy has many):
+// configuration, identity, policies, discovery, metrics, listeners and the making of sockets.
+// Nothing of it is global. Lives on the control loop; each worker has a Worker with what it needs
+// of it.
 #pragma once
 
 #include <memory>
@@ -16,8 +17,8 @@
 #include "proxy/policy/client_policy.h"
 #include "proxy/policy/convert.h"
 #include "proxy/policy/server_policy.h"
-#include "proxy/proxy_wide.h"
 #include "proxy/pool/dialer.h"
+#include "proxy/proxy_wide.h"
 #include "proxy/watch/cache.h"
 
 namespace tulle::proxy {

@@ -60,7 +60,8 @@ TEST(Template, CallsThatNeverEndAreEnded) {
                 .find("templates call each other"),
             std::string::npos);
   const std::string open(5000, '(');
-  EXPECT_EQ(rendered("{{ " + open + " }}"), "t.yaml:1: blocks and parentheses are nested too deeply");
+  EXPECT_EQ(rendered("{{ " + open + " }}"),
+            "t.yaml:1: blocks and parentheses are nested too deeply");
   std::string blocks;
   for (int i = 0; i < 5000; ++i) blocks += "{{ if true }}";
   EXPECT_EQ(rendered(blocks), "t.yaml:1: blocks and parentheses are nested too deeply");

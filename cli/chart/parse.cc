@@ -453,7 +453,8 @@ class Parser {
       const bool is_if = take().text == "if";
       inner.kind = is_if ? Node::Kind::If : Node::Kind::With;
       if (node.kind != inner.kind) return static_cast<void>(fail("unexpected word after else"));
-      if (++depth_ > kMaxNesting) return static_cast<void>(fail("blocks and parentheses are nested too deeply"));
+      if (++depth_ > kMaxNesting)
+        return static_cast<void>(fail("blocks and parentheses are nested too deeply"));
       block(inner);
       --depth_;
       node.otherwise.push_back(std::move(inner));

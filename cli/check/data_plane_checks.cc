@@ -160,8 +160,8 @@ Outcome all_meshed(ClusterView& view) {
     if (pod.has_proxy || pod.ended() || pod.ending || pod.ns == view.ns()) continue;
     const std::string_view own = pod.annotation(inject::kInject);
     const NamespaceView* const ns = view.namespace_of(pod.ns);
-    const bool asked = inject::enables(own) ||
-                       (own.empty() && ns != nullptr && ns->asks_for_proxies());
+    const bool asked =
+        inject::enables(own) || (own.empty() && ns != nullptr && ns->asks_for_proxies());
     if (!asked) continue;
     if (pod.host_network) continue;  // never has one
     restarts.add(pod);

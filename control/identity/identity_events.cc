@@ -48,7 +48,9 @@ void IdentityEvents::tell(Type type, std::string_view reason, std::string messag
 net::Task<void> IdentityEvents::run() {
   const k8s::ObjectPath path{k8s::kDeployments, target_.ns, target_.name, {}, {}};
   // Without a uid an Event is still there, only `describe` does not show it.
-  if (auto found = co_await k8s::read_metadata(client_, path, "find the Deployment", client_.loop().after(kPatience))) target_.uid = found->uid;
+  if (auto found = co_await k8s::read_metadata(client_, path, "find the Deployment",
+                                               client_.loop().after(kPatience)))
+    target_.uid = found->uid;
   located_ = true;
   for (Early& event : std::exchange(early_, {})) {
     events_.record(target_, event.type, event.reason, event.message);

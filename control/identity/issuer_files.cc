@@ -97,10 +97,12 @@ std::variant<IssuerState, IssuerProblem> make_issuer_state(const IssuerParts& pa
     if (!is_anchor(state.anchors, (*chain)[i])) state.issuer.chain.push_back((*chain)[i]);
   }
   if (!state.issuer.certificate.matches_key(state.issuer.key)) {
-    return IssuerProblem{concat(parts.certificate_name, " and ", parts.key_name, " do not belong together")};
+    return IssuerProblem{
+        concat(parts.certificate_name, " and ", parts.key_name, " do not belong together")};
   }
   if (!state.issuer.certificate.is_ca) {
-    return IssuerProblem{concat(parts.certificate_name, " may not issue certificates (it is no CA)")};
+    return IssuerProblem{
+        concat(parts.certificate_name, " may not issue certificates (it is no CA)")};
   }
   if (const auto good = check_issuer(state); !good) {
     const tls::Certificate& certificate = state.issuer.certificate;
@@ -141,7 +143,8 @@ std::variant<IssuerState, IssuerProblem> load_issuer(const std::string& folder,
   if (!key_pem) return IssuerProblem{concat(key_file, " is missing")};
   if (!anchors_pem) return IssuerProblem{concat("the trust anchors are missing: ", tried)};
 
-  return make_issuer_state({*certificate_pem, certificate_file, *key_pem, key_file, *anchors_pem, tried});
+  return make_issuer_state(
+      {*certificate_pem, certificate_file, *key_pem, key_file, *anchors_pem, tried});
 }
 
 Result<void> check_issuer(const IssuerState& state) {

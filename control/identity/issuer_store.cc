@@ -22,7 +22,9 @@ std::string fingerprint_of(const IssuerState& state) {
 }
 
 // A reason may tell what time it is; it is the same one a second later.
-std::string_view without_time(std::string_view reason) { return reason.substr(0, reason.find(" (it is now ")); }
+std::string_view without_time(std::string_view reason) {
+  return reason.substr(0, reason.find(" (it is now "));
+}
 
 // Random, so that serials of restarts and replicas do not meet; positive as X.509 wants it.
 std::uint64_t first_serial() {
@@ -50,9 +52,9 @@ void IssuerStore::refuse(std::string reason, std::string_view origin) {
   const bool told = broken() && without_time(reason) == without_time(problem_);
   problem_ = std::move(reason);
   if (told) return;
-  log_.error(current_ ? "the issuer cannot be read; the last good one stays"
-                      : "the issuer cannot be read",
-             {{"from", origin}, {"reason", problem_}});
+  log_.error(
+      current_ ? "the issuer cannot be read; the last good one stays" : "the issuer cannot be read",
+      {{"from", origin}, {"reason", problem_}});
   for (const auto& call : on_refuse_) call(problem_);
 }
 
@@ -62,7 +64,8 @@ bool FolderIssuer::load() {
   auto loaded = load_issuer(options_.folder, options_.anchors_file);
   if (auto* const refused = std::get_if<IssuerProblem>(&loaded)) {
     // What could not be made is the reason that it cannot be read.
-    store_.refuse(problem.empty() ? std::move(refused->reason) : std::move(problem), options_.folder);
+    store_.refuse(problem.empty() ? std::move(refused->reason) : std::move(problem),
+                  options_.folder);
     return store_.current() != nullptr;
   }
   store_.use(std::get<IssuerState>(std::move(loaded)), options_.folder);

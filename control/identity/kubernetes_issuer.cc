@@ -54,7 +54,8 @@ std::optional<KeyedObject> read_object(std::string_view json) {
 // One Secret or ConfigMap, as it is now.
 class KubernetesIssuer::Followed final : public k8s::Receiver {
  public:
-  Followed(KubernetesIssuer& owner, k8s::Resource resource, std::string_view name, std::uint64_t seed)
+  Followed(KubernetesIssuer& owner, k8s::Resource resource, std::string_view name,
+           std::uint64_t seed)
       : owner_(owner),
         resource_(resource),
         name_(name),
@@ -102,8 +103,8 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
   void erase(std::string_view) override { object_.reset(); }
 
  private:
-  static k8s::Reflector::Options options_of(const KubernetesIssuer& owner, const k8s::Resource& resource,
-                                            std::string_view name) {
+  static k8s::Reflector::Options options_of(const KubernetesIssuer& owner,
+                                            const k8s::Resource& resource, std::string_view name) {
     k8s::Reflector::Options options;
     options.resource = resource;
     options.ns = owner.options_.ns;
@@ -120,9 +121,15 @@ class KubernetesIssuer::Followed final : public k8s::Receiver {
   k8s::Reflector reflector_;
 };
 
-KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, DeploymentOwner& owner, IssuerStore& store,
-                                   const log::Logger& log, Options options, std::uint64_t seed)
-    : client_(client), store_(store), log_(log), owner_(owner), options_(std::move(options)), changed_(client.loop()) {
+KubernetesIssuer::KubernetesIssuer(k8s::ApiClient& client, DeploymentOwner& owner,
+                                   IssuerStore& store, const log::Logger& log, Options options,
+                                   std::uint64_t seed)
+    : client_(client),
+      store_(store),
+      log_(log),
+      owner_(owner),
+      options_(std::move(options)),
+      changed_(client.loop()) {
   issuer_ = std::make_unique<Followed>(*this, k8s::kSecrets, kIssuerSecret, seed);
   roots_ = std::make_unique<Followed>(*this, k8s::kConfigMaps, kTrustRoots, seed + 1);
   if (options_.generate) {
@@ -152,7 +159,8 @@ void KubernetesIssuer::load() {
   parts.key_name = concat(title, ", ", key);
   const auto certificate_pem = issuer_->value(certificate);
   const auto key_pem = issuer_->value(key);
-  if (!certificate_pem) return store_.refuse(concat(title, " has neither tls.crt nor crt.pem"), title);
+  if (!certificate_pem)
+    return store_.refuse(concat(title, " has neither tls.crt nor crt.pem"), title);
   if (!key_pem) return store_.refuse(concat(title, " has no ", key), title);
   auto anchors = roots_->value(kTrustRootsKey);
   parts.anchors_name = concat(roots_->title(), ", ", kTrustRootsKey);
@@ -198,12 +206,14 @@ net::Task<void> KubernetesIssuer::keep_known() {
   [[maybe_unused]] const bool done = co_await write(*known_, "", std::move(data));
 }
 
-// Creates or replaces one of our objects. `data` is JSON. False if it must be tried again, after a look at
-// what is there.
-net::Task<bool> KubernetesIssuer::write(const Followed& object, std::string_view kind, std::string data) {
+// Creates or replaces one of our objects. `data` is JSON. False if it must be tried again, after a
+// look at what is there.
+net::Task<bool> KubernetesIssuer::write(const Followed& object, std::string_view kind,
+                                        std::string data) {
   const Result<std::string> owned_by = co_await owner_.references();
   if (!owned_by) {
-    log_.warn("an object is not written", {{"object", object.title()}, {"reason", owned_by.error().where}});
+    log_.warn("an object is not written",
+              {{"object", object.title()}, {"reason", owned_by.error().where}});
     co_return false;
   }
   const bool exists = object.object().has_value();
@@ -230,8 +240,10 @@ net::Task<bool> KubernetesIssuer::write(const Followed& object, std::string_view
     json.key("data");
     json.raw(data);
   });
-  const k8s::ObjectPath path{object.resource(), options_.ns, exists ? std::string_view(object.name()) : "", {}, {}};
-  k8s::ApiRequest request = exists ? k8s::replace(path, json.take()) : k8s::create(path, json.take());
+  const k8s::ObjectPath path{
+      object.resource(), options_.ns, exists ? std::string_view(object.name()) : "", {}, {}};
+  k8s::ApiRequest request =
+      exists ? k8s::replace(path, json.take()) : k8s::create(path, json.take());
   request.path += concat("?fieldManager=", kManager);
   const Deadline by = client_.loop().after(kPatience);
   const k8s::ApiResponse response = co_await client_.call(std::move(request), by);
@@ -288,15 +300,19 @@ net::Task<bool> KubernetesIssuer::step() {
     co_return false;
   }
   const auto text = rotation_->value(kRotationKey);
-  Result<Rotation> state = text ? Rotation::from_text(*text) : Result<Rotation>(Error{Errc::Invalid, "read the state of the rotation"});
+  Result<Rotation> state =
+      text ? Rotation::from_text(*text)
+           : Result<Rotation>(Error{Errc::Invalid, "read the state of the rotation"});
   if (!state) {
-    store_.refuse(concat("cannot ", state.error().where, "; delete the Secret to begin anew"), title);
+    store_.refuse(concat("cannot ", state.error().where, "; delete the Secret to begin anew"),
+                  title);
     co_return true;
   }
   const bool asked = rotation_->object()->metadata.annotations.contains(kReplaceAnnotation);
   const bool under_way = state->stage() != Rotation::Stage::Steady;
   std::optional<Rotation> next = advance(*state, options_.policy, wall_now(), asked);
-  if (asked && under_way) log_.warn("an anchor is being replaced already; the request is dropped", {{"object", title}});
+  if (asked && under_way)
+    log_.warn("an anchor is being replaced already; the request is dropped", {{"object", title}});
   if (next || asked) {
     std::string data = data_of(next ? *next : *state);
     const bool done = co_await write(*rotation_, "tulle.io/rotation", std::move(data));

@@ -4,15 +4,16 @@
 // server, so that a change counts within a second.
 //
 // With `generate` nobody brings them: the state of a rotation (rotation.h) is kept in the Secret
-// `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever reads
-// them as Linkerd's. Several replicas may do that at once: a write names the version that it
+// `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever
+// reads them as Linkerd's. Several replicas may do that at once: a write names the version that it
 // replaces, and who comes second reads again. What is made here is owned by the Deployment and goes
-// with it. The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is taken
-// away when the rotation has begun.
+// with it. The annotation linkerd.io/replace-anchor on that Secret asks for a new anchor; it is
+// taken away when the rotation has begun.
 //
-// Anchors that others bring may be replaced while pods run that know only the ones before: those stay
-// trusted while they are needed (known_anchors.h). The ConfigMap `linkerd-identity-known-roots` keeps
-// them over restarts; whoever deletes a key there ends the trust in that bundle at once.
+// Anchors that others bring may be replaced while pods run that know only the ones before: those
+// stay trusted while they are needed (known_anchors.h). The ConfigMap
+// `linkerd-identity-known-roots` keeps them over restarts; whoever deletes a key there ends the
+// trust in that bundle at once.
 #pragma once
 
 #include <functional>
@@ -31,9 +32,9 @@ namespace tulle::control {
 class KubernetesIssuer {
  public:
   struct Options {
-    std::string ns;          // of the control plane
+    std::string ns;  // of the control plane
     bool generate = false;
-    RotationPolicy policy;   // with `generate`
+    RotationPolicy policy;  // with `generate`
     // Without `generate`: who uses which bundle, nullopt while that is not known; null: nobody
     // looks, and what is replaced is not trusted any more.
     std::function<std::optional<AnchorUsers>()> anchor_users;
@@ -48,8 +49,8 @@ class KubernetesIssuer {
   static constexpr std::string_view kReplaceAnnotation = "linkerd.io/replace-anchor";
 
   // All must outlive it.
-  KubernetesIssuer(k8s::ApiClient& client, DeploymentOwner& owner, IssuerStore& store, const log::Logger& log,
-                   Options options, std::uint64_t seed);
+  KubernetesIssuer(k8s::ApiClient& client, DeploymentOwner& owner, IssuerStore& store,
+                   const log::Logger& log, Options options, std::uint64_t seed);
   ~KubernetesIssuer();
 
   // Follows the objects, and makes and renews them with `generate`, until it is destroyed.

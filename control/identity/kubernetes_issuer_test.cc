@@ -23,7 +23,8 @@ class Objects {
     server.answer = [this](const FakeServer::Seen& seen) { return answer(seen); };
   }
   // Sets an object's data (JSON) from outside.
-  void set(const std::string& name, const std::string& data, const std::string& annotations = "{}") {
+  void set(const std::string& name, const std::string& data,
+           const std::string& annotations = "{}") {
     store(name, concat(R"("annotations":)", annotations), data);
   }
   bool has(const std::string& name) const { return objects_.contains(name); }
@@ -33,7 +34,8 @@ class Objects {
   bool conflict_once = false;
 
  private:
-  static std::string name_in(std::string_view text, std::string_view before, std::string_view ends) {
+  static std::string name_in(std::string_view text, std::string_view before,
+                             std::string_view ends) {
     const std::size_t at = text.find(before);
     if (at == std::string_view::npos) return "";
     const std::string_view rest = text.substr(at + before.size());
@@ -42,10 +44,13 @@ class Objects {
   void store(const std::string& name, const std::string& meta, const std::string& data) {
     const bool known = objects_.contains(name);
     const std::string version = std::to_string(++version_);
-    objects_[name] = concat(R"({"metadata":{"name":")", name, R"(","uid":"u","resourceVersion":")", version, R"(",)", meta, R"(},"data":)", data, "}");
+    objects_[name] = concat(R"({"metadata":{"name":")", name, R"(","uid":"u","resourceVersion":")",
+                            version, R"(",)", meta, R"(},"data":)", data, "}");
     for (auto& watch : server_.watches) {
-      if (name_in(watch.request.path, "metadata.name%3D", "&") != name || watch.abandoned()) continue;
-      watch.writer.write(as_bytes(concat(R"({"type":")", known ? "MODIFIED" : "ADDED", R"(","object":)", objects_[name], "}\n")));
+      if (name_in(watch.request.path, "metadata.name%3D", "&") != name || watch.abandoned())
+        continue;
+      watch.writer.write(as_bytes(concat(R"({"type":")", known ? "MODIFIED" : "ADDED",
+                                         R"(","object":)", objects_[name], "}\n")));
     }
   }
   FakeServer::Answer answer(const FakeServer::Seen& seen) {
@@ -56,7 +61,10 @@ class Objects {
     if (seen.method == "GET") {
       const std::string name = name_in(seen.path, "metadata.name%3D", "&");
       const std::string item = objects_.contains(name) ? objects_[name] : "";
-      return {200, concat(R"({"kind":"List","metadata":{"resourceVersion":")", std::to_string(version_), R"("},"items":[)", item, "]}"), "", false};
+      return {200,
+              concat(R"({"kind":"List","metadata":{"resourceVersion":")", std::to_string(version_),
+                     R"("},"items":[)", item, "]}"),
+              "", false};
     }
     ++writes;
     const std::string name = name_in(seen.body, R"("name":")", "\"");
@@ -105,10 +113,13 @@ class KubernetesIssuerTest : public ::testing::Test {
   void bring(const tls::Issuer& made, const tls::Certificate& anchor, bool kubernetes_scheme) {
     const std::string certificate = base64_encode(as_bytes(made.certificate.to_pem()));
     const std::string key = base64_encode(as_bytes(made.key.to_pem()));
-    objects.set("linkerd-identity-issuer", kubernetes_scheme ? concat(R"({"tls.crt":")", certificate, R"(","tls.key":")", key, R"("})")
-                                                             : concat(R"({"crt.pem":")", certificate, R"(","key.pem":")", key, R"("})"));
+    objects.set("linkerd-identity-issuer",
+                kubernetes_scheme
+                    ? concat(R"({"tls.crt":")", certificate, R"(","tls.key":")", key, R"("})")
+                    : concat(R"({"crt.pem":")", certificate, R"(","key.pem":")", key, R"("})"));
     std::string pem = anchor.to_pem();
-    for (std::size_t at = 0; (at = pem.find('\n', at)) != std::string::npos; at += 2) pem.replace(at, 1, "\\n");
+    for (std::size_t at = 0; (at = pem.find('\n', at)) != std::string::npos; at += 2)
+      pem.replace(at, 1, "\\n");
     objects.set("linkerd-identity-trust-roots", concat(R"({"ca-bundle.crt":")", pem, R"("})"));
     loop.advance(1s);
   }
@@ -129,7 +140,8 @@ class KubernetesIssuerTest : public ::testing::Test {
   Duration shifted{0};
 };
 
-// While the mesh is taken away its Secrets vanish before its pods: what they made then would stay for ever.
+// While the mesh is taken away its Secrets vanish before its pods: what they made then would stay
+// for ever.
 TEST_F(KubernetesIssuerTest, MakesNothingThatNobodyOwns) {
   objects.deployed = false;
   start(true);
@@ -162,7 +174,8 @@ TEST_F(KubernetesIssuerTest, AnchorsOfOthersStayTrustedWhilePodsHaveThem) {
   ASSERT_EQ(store.current()->anchors.size(), 2U);
   EXPECT_EQ(store.current()->anchors[0].der, new_anchor.certificate.der);
   EXPECT_EQ(store.current()->anchors[1].der, old_anchor.certificate.der);
-  EXPECT_EQ(store.current()->anchors_pem, new_anchor.certificate.to_pem()) << "pods get the present bundle";
+  EXPECT_EQ(store.current()->anchors_pem, new_anchor.certificate.to_pem())
+      << "pods get the present bundle";
   ASSERT_EQ(stale.size(), 1U);
   EXPECT_NE(stale[0].find("deployment shop/web"), std::string::npos);
 
@@ -202,7 +215,9 @@ TEST_F(KubernetesIssuerTest, WhoeverDeletesAKnownBundleEndsTheTrust) {
 TEST_F(KubernetesIssuerTest, TakesWhatSomebodyBringsInBothLayouts) {
   start(false);
   EXPECT_EQ(store.current(), nullptr);
-  EXPECT_NE(store.problem().find("there is no Secret linkerd/linkerd-identity-issuer"), std::string::npos) << store.problem();
+  EXPECT_NE(store.problem().find("there is no Secret linkerd/linkerd-identity-issuer"),
+            std::string::npos)
+      << store.problem();
   const tls::Issuer anchor = tls::make_anchor("root", 24h * 365);
   const tls::Issuer first = tls::make_issuer(anchor, kName, 24h * 30);
   bring(first, anchor.certificate, false);
@@ -274,7 +289,8 @@ TEST_F(KubernetesIssuerTest, AnAnchorIsReplacedOnRequest) {
   loop.advance(15s);
   const std::string before = store.current()->anchors[0].der;
   const std::string& text = objects.at("linkerd-identity-rotation");
-  const std::string data = text.substr(text.find(R"("data":)") + 7, text.size() - text.find(R"("data":)") - 8);
+  const std::string data =
+      text.substr(text.find(R"("data":)") + 7, text.size() - text.find(R"("data":)") - 8);
   objects.set("linkerd-identity-rotation", data, R"({"linkerd.io/replace-anchor":"now"})");
   loop.advance(15s);
   ASSERT_EQ(issuer->stage(), Rotation::Stage::Announced);

@@ -20,14 +20,13 @@ bool valid(const tls::Certificate& certificate, WallTime now) {
   return certificate.not_before <= now && now < certificate.not_after;
 }
 
-tls::Issuer as_issuer(const OwnAnchor& anchor) {
-  return {anchor.certificate, anchor.key, {}};
-}
+tls::Issuer as_issuer(const OwnAnchor& anchor) { return {anchor.certificate, anchor.key, {}}; }
 
 // Names differ, so that a bridge is never taken for an anchor that signed itself.
 std::string anchor_name(const RotationPolicy& policy, WallTime now) {
   std::string out = "root-";
-  append_number(out, std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count());
+  append_number(out,
+                std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count());
   return concat(out, ".", policy.name);
 }
 
@@ -39,7 +38,8 @@ OwnAnchor new_anchor(const RotationPolicy& policy, WallTime now) {
 void new_issuer(Rotation& state, const RotationPolicy& policy, std::size_t anchor, WallTime now) {
   const OwnAnchor& parent = state.anchors[anchor];
   // An issuer that outlives its anchor would sign leaves that nobody can verify.
-  const Duration life = std::min<Duration>(policy.issuer_lifetime, parent.certificate.not_after - now);
+  const Duration life =
+      std::min<Duration>(policy.issuer_lifetime, parent.certificate.not_after - now);
   tls::Issuer made = tls::make_issuer(as_issuer(parent), policy.name, life);
   state.issuer = std::move(made.certificate);
   state.issuer_key = std::move(made.key);
@@ -52,15 +52,18 @@ WallTime over(WallTime since, const RotationPolicy& policy) { return since + pol
 
 std::string encode_time(WallTime time) {
   std::string out;
-  append_number(out, std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count());
+  append_number(out,
+                std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count());
   return out;
 }
 
 // Cuts "<word> <number>\n" off the text.
 std::optional<std::int64_t> take_number(std::string_view& text, std::string_view word) {
   const std::size_t end = text.find('\n');
-  if (end == std::string_view::npos || !text.starts_with(word) || text.size() < word.size() + 1) return std::nullopt;
-  const auto number = parse_number<std::int64_t>(text.substr(word.size() + 1, end - word.size() - 1));
+  if (end == std::string_view::npos || !text.starts_with(word) || text.size() < word.size() + 1)
+    return std::nullopt;
+  const auto number =
+      parse_number<std::int64_t>(text.substr(word.size() + 1, end - word.size() - 1));
   text.remove_prefix(end + 1);
   return number;
 }
@@ -115,9 +118,11 @@ std::string Rotation::bundle_pem() const {
 std::string Rotation::to_text() const {
   std::string out(kHeader);
   out += concat("issued-by ", encode_time(WallTime(std::chrono::seconds(issued_by))), "\n");
-  out += concat("issuer-since ", encode_time(issuer_since), "\n", issuer.to_pem(), issuer_key.to_pem());
+  out += concat("issuer-since ", encode_time(issuer_since), "\n", issuer.to_pem(),
+                issuer_key.to_pem());
   for (const OwnAnchor& anchor : anchors) {
-    out += concat("anchor-since ", encode_time(anchor.since), "\n", anchor.certificate.to_pem(), anchor.key.to_pem());
+    out += concat("anchor-since ", encode_time(anchor.since), "\n", anchor.certificate.to_pem(),
+                  anchor.key.to_pem());
     if (anchor.bridge) out += concat("bridge 1\n", anchor.bridge->to_pem());
   }
   return out;
@@ -142,7 +147,8 @@ Result<Rotation> Rotation::from_text(std::string_view text) {
     if (!certificate) return certificate.error();
     Result<tls::PrivateKey> key = take_key(text);
     if (!key) return key.error();
-    OwnAnchor anchor{std::move(*certificate), std::move(*key), std::nullopt, WallTime(std::chrono::seconds(*since))};
+    OwnAnchor anchor{std::move(*certificate), std::move(*key), std::nullopt,
+                     WallTime(std::chrono::seconds(*since))};
     if (text.starts_with("bridge ")) {
       if (!take_number(text, "bridge")) return broken;
       Result<tls::Certificate> bridge = take_certificate(text);
@@ -152,22 +158,26 @@ Result<Rotation> Rotation::from_text(std::string_view text) {
     if (!anchor.certificate.matches_key(anchor.key)) return broken;
     anchors.push_back(std::move(anchor));
   }
-  if (anchors.empty() || *issued_by < 0 || static_cast<std::size_t>(*issued_by) >= anchors.size()) return broken;
+  if (anchors.empty() || *issued_by < 0 || static_cast<std::size_t>(*issued_by) >= anchors.size())
+    return broken;
   if (!issuer->matches_key(*issuer_key)) return broken;
   return Rotation{std::move(anchors), std::move(*issuer), std::move(*issuer_key),
-                  static_cast<std::size_t>(*issued_by), WallTime(std::chrono::seconds(*issuer_since))};
+                  static_cast<std::size_t>(*issued_by),
+                  WallTime(std::chrono::seconds(*issuer_since))};
 }
 
 Rotation begin_rotation(const RotationPolicy& policy) {
   const WallTime now = std::chrono::floor<std::chrono::seconds>(wall_now());
   OwnAnchor anchor = new_anchor(policy, now);
-  const tls::Issuer issuer = tls::make_issuer(as_issuer(anchor), policy.name, policy.issuer_lifetime);
+  const tls::Issuer issuer =
+      tls::make_issuer(as_issuer(anchor), policy.name, policy.issuer_lifetime);
   std::vector<OwnAnchor> anchors;
   anchors.push_back(std::move(anchor));
   return {std::move(anchors), issuer.certificate, issuer.key, 0, now};
 }
 
-std::optional<Rotation> advance(const Rotation& state, const RotationPolicy& policy, WallTime now, bool replace) {
+std::optional<Rotation> advance(const Rotation& state, const RotationPolicy& policy, WallTime now,
+                                bool replace) {
   now = std::chrono::floor<std::chrono::seconds>(now);
   Rotation next = state;
   // The clock was ahead when these were written: what they wait for begins now.
@@ -181,8 +191,9 @@ std::optional<Rotation> advance(const Rotation& state, const RotationPolicy& pol
   for (OwnAnchor& anchor : next.anchors) not_later(anchor.since);
   // Certificates of the future or of the past cannot wait for stages: nobody can verify them.
   if (!valid(next.anchors[next.issued_by].certificate, now)) {
-    const auto good = std::find_if(next.anchors.begin(), next.anchors.end(),
-                                   [&](const OwnAnchor& anchor) { return valid(anchor.certificate, now); });
+    const auto good =
+        std::find_if(next.anchors.begin(), next.anchors.end(),
+                     [&](const OwnAnchor& anchor) { return valid(anchor.certificate, now); });
     if (good == next.anchors.end()) {
       next.anchors.assign(1, new_anchor(policy, now));
     } else if (next.anchors.size() > 1) {
@@ -238,9 +249,12 @@ std::optional<Rotation> advance(const Rotation& state, const RotationPolicy& pol
 }
 
 WallTime next_step(const Rotation& state, const RotationPolicy& policy) {
-  WallTime at = std::min(due(state.issuer, policy), state.anchors[state.issued_by].certificate.not_after);
+  WallTime at =
+      std::min(due(state.issuer, policy), state.anchors[state.issued_by].certificate.not_after);
   switch (state.stage()) {
-    case Rotation::Stage::Steady: at = std::min(at, due(state.anchors[0].certificate, policy)); break;
+    case Rotation::Stage::Steady:
+      at = std::min(at, due(state.anchors[0].certificate, policy));
+      break;
     case Rotation::Stage::Announced: at = std::min(at, over(state.anchors[1].since, policy)); break;
     case Rotation::Stage::Switched: at = std::min(at, over(state.issuer_since, policy)); break;
   }

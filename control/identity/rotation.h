@@ -10,7 +10,8 @@
 //     └───────────────────────(every leaf of the old anchor has ended)────────────────────┘
 //
 //   Announced: the bundle holds both; leaves still come from the old one. Proxies learn the new one
-//              with their next leaf (CertifyResponse.trust_anchors), at the latest when theirs ends.
+//              with their next leaf (CertifyResponse.trust_anchors), at the latest when theirs
+//              ends.
 //   Switched:  leaves come from the new one, and their chain carries its bridge: the new anchor's
 //              name and key, signed by the old anchor. Who starts with the old anchor alone (a pod
 //              whose containers are started again, a proxy that cannot be told) can follow it, for
@@ -44,7 +45,9 @@ struct Rotation {
 
   enum class Stage : std::uint8_t { Steady, Announced, Switched };
   Stage stage() const noexcept {
-    return anchors.size() == 1 ? Stage::Steady : issued_by == 0 ? Stage::Announced : Stage::Switched;
+    return anchors.size() == 1 ? Stage::Steady
+           : issued_by == 0    ? Stage::Announced
+                               : Stage::Switched;
   }
   // What leaves are signed with, the bridge in its chain.
   tls::Issuer signer() const;
@@ -58,19 +61,19 @@ struct Rotation {
 };
 
 struct RotationPolicy {
-  std::string name;                         // identity.<controller namespace>.<trust domain>
-  Duration anchor_lifetime = 24h * 3650;    // > issuer_lifetime
-  Duration issuer_lifetime = 24h * 365;     // > leaf_lifetime
-  Duration leaf_lifetime = 24h;             // of leaves, with skew: how long a stage lasts
-  double renew_at = 0.7;                    // share of a life after which the next one is made
+  std::string name;                       // identity.<controller namespace>.<trust domain>
+  Duration anchor_lifetime = 24h * 3650;  // > issuer_lifetime
+  Duration issuer_lifetime = 24h * 365;   // > leaf_lifetime
+  Duration leaf_lifetime = 24h;           // of leaves, with skew: how long a stage lasts
+  double renew_at = 0.7;                  // share of a life after which the next one is made
 };
 
 // An anchor and an issuer from nothing.
 Rotation begin_rotation(const RotationPolicy& policy);
 
-// The state after the next step that is due at `now` (which must be wall_now()); nullopt if none is.
-// `replace` asks for a new anchor though the old one is not due; without effect while one is on its
-// way. Dates in the future (the clock was wrong when they were written) count as now.
+// The state after the next step that is due at `now` (which must be wall_now()); nullopt if none
+// is. `replace` asks for a new anchor though the old one is not due; without effect while one is on
+// its way. Dates in the future (the clock was wrong when they were written) count as now.
 std::optional<Rotation> advance(const Rotation& state, const RotationPolicy& policy, WallTime now,
                                 bool replace = false);
 

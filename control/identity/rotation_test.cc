@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workloads, some of which can be told of new anchors and some not, renew and are started again at
-// every moment of a rotation; any two of them, and the control plane, must always verify each other.
+// every moment of a rotation; any two of them, and the control plane, must always verify each
+// other.
 #include "control/identity/rotation.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ RotationPolicy policy() {
 
 struct Workload {
   std::string name;
-  bool follows = true;  // takes anchors from CertifyResponse
+  bool follows = true;                  // takes anchors from CertifyResponse
   std::vector<tls::Certificate> first;  // what its pod was made with
   std::vector<tls::Certificate> anchors;
   std::optional<tls::Certificate> leaf;
@@ -57,7 +58,8 @@ class Mesh {
     const tls::Issuer signer = state_.signer();
     // The control plane's own certificate comes from the same issuer.
     const auto [own, own_chain] = issue(signer, "linkerd-identity");
-    ASSERT_TRUE(workload.trusts(own, own_chain)) << workload.name << " cannot verify the control plane";
+    ASSERT_TRUE(workload.trusts(own, own_chain))
+        << workload.name << " cannot verify the control plane";
     std::tie(workload.leaf, workload.chain) = issue(signer, workload.name);
     if (workload.follows) workload.anchors = state_.bundle();
     workload.renew_at = wall_now() + (workload.leaf->not_after - wall_now()) * 7 / 10;
@@ -82,9 +84,11 @@ class Mesh {
   }
 
  private:
-  static std::pair<tls::Certificate, std::vector<tls::Certificate>> issue(const tls::Issuer& signer, const std::string& name) {
+  static std::pair<tls::Certificate, std::vector<tls::Certificate>> issue(const tls::Issuer& signer,
+                                                                          const std::string& name) {
     const tls::PrivateKey key = tls::PrivateKey::generate();
-    const auto csr = tls::Csr::from_der(as_bytes(tls::make_csr(key, name + ".linkerd.serviceaccount.identity.linkerd.cluster.local")));
+    const auto csr = tls::Csr::from_der(as_bytes(
+        tls::make_csr(key, name + ".linkerd.serviceaccount.identity.linkerd.cluster.local")));
     auto leaf = tls::sign_leaf(signer, *csr, {23h + 59min, 20s, 1});
     std::vector<tls::Certificate> chain = {signer.certificate};
     chain.insert(chain.end(), signer.chain.begin(), signer.chain.end());
@@ -99,7 +103,8 @@ void all_verify_each_other(const std::vector<Workload>& workloads) {
   for (const Workload& one : workloads) {
     ASSERT_TRUE(one.usable()) << one.name;
     for (const Workload& other : workloads) {
-      ASSERT_TRUE(one.trusts(*other.leaf, other.chain)) << one.name << " does not trust " << other.name;
+      ASSERT_TRUE(one.trusts(*other.leaf, other.chain))
+          << one.name << " does not trust " << other.name;
     }
   }
 }
@@ -129,7 +134,8 @@ TEST(Rotation, TheIssuerIsReplacedAt70Percent) {
 TEST(Rotation, AnAnchorIsReplacedUnderEverybody) {
   Mesh mesh;
   std::mt19937 random(7);
-  std::vector<Workload> workloads = {mesh.make("follows", true), mesh.make("old", false), mesh.make("restarts", true), mesh.make("restarts-old", false)};
+  std::vector<Workload> workloads = {mesh.make("follows", true), mesh.make("old", false),
+                                     mesh.make("restarts", true), mesh.make("restarts-old", false)};
   mesh.replace();
   EXPECT_EQ(mesh.state().stage(), Stage::Announced);
   workloads.push_back(mesh.make("new-in-announced", false));

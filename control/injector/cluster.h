@@ -24,8 +24,8 @@ class InjectorCluster {
   virtual net::Task<Result<std::vector<k8s::OwnerReference>>> find_owners(std::string kind,
                                                                           std::string ns,
                                                                           std::string name) = 0;
-  // Tells people what became of the owner's pod, as an Event (reason, message). Best effort; returns at
-  // once. `kind` as in `Owner`, lower-case.
+  // Tells people what became of the owner's pod, as an Event (reason, message). Best effort;
+  // returns at once. `kind` as in `Owner`, lower-case.
   virtual void tell(std::string_view ns, const inject::Owner& owner, std::string_view reason,
                     std::string_view message) = 0;
   // What to inject with now: the Helm values, trust anchors put in. Null while they are not known:

@@ -46,21 +46,27 @@ std::string label_name(std::string_view key) {
 
 }  // namespace
 
-InjectionWebhook::InjectionWebhook(InjectorCluster& cluster, const log::Logger& log, metrics::Registry& metrics)
+InjectionWebhook::InjectionWebhook(InjectorCluster& cluster, const log::Logger& log,
+                                   metrics::Registry& metrics)
     : cluster_(cluster),
       log_(log),
-      requests_(metrics.counter("proxy_inject_admission_requests", "Pods that the API server asked about", metrics::Format::OpenMetrics)),
-      responses_(metrics.counter("proxy_inject_admission_responses", "What the answers were", metrics::Format::OpenMetrics)) {}
+      requests_(metrics.counter("proxy_inject_admission_requests",
+                                "Pods that the API server asked about",
+                                metrics::Format::OpenMetrics)),
+      responses_(metrics.counter("proxy_inject_admission_responses", "What the answers were",
+                                 metrics::Format::OpenMetrics)) {}
 
 net::Task<Answer> InjectionWebhook::answer(Review review) {
   const bool pod = review.group.empty() && review.kind == "Pod";
   const bool service = review.group.empty() && review.kind == "Service";
   if ((!pod && !service) || !review.object.is_map()) co_return Answer{};
   const std::shared_ptr<const inject::Config> config = cluster_.config();
-  if (config == nullptr) co_return refused("its configuration (ConfigMap linkerd-config) is not known yet");
+  if (config == nullptr)
+    co_return refused("its configuration (ConfigMap linkerd-config) is not known yet");
   std::string name = review.ns;
   Result<k8s::ObjectMeta> ns = co_await cluster_.find_namespace(std::move(name));
-  if (!ns) co_return refused(concat("the namespace ", review.ns, " cannot be read: ", ns.error().where));
+  if (!ns)
+    co_return refused(concat("the namespace ", review.ns, " cannot be read: ", ns.error().where));
   if (pod) {
     const k8s::ObjectMeta meta = *std::move(ns);
     co_return co_await answer_pod(std::move(review), meta, *config);
@@ -70,7 +76,8 @@ net::Task<Answer> InjectionWebhook::answer(Review review) {
   co_return answer;
 }
 
-net::Task<Answer> InjectionWebhook::answer_pod(Review review, const k8s::ObjectMeta& ns, const inject::Config& config) {
+net::Task<Answer> InjectionWebhook::answer_pod(Review review, const k8s::ObjectMeta& ns,
+                                               const inject::Config& config) {
   inject::Context context;
   context.ns = review.ns;
   context.ns_annotations = ns.annotations;
@@ -89,17 +96,22 @@ net::Task<Answer> InjectionWebhook::answer_pod(Review review, const k8s::ObjectM
   const Outcome outcome = inject::inject(review.object, context, config);
   count(review, context.owner, outcome);
   Answer answer;
-  for (const inject::Warning& warning : outcome.warnings) answer.warnings.push_back(warning.to_string());
+  for (const inject::Warning& warning : outcome.warnings)
+    answer.warnings.push_back(warning.to_string());
   const std::string name = concat(context.owner.kind, "/", context.owner.name);
   if (outcome.kind == Outcome::Kind::Refused) {
-    log_.warn("a pod is refused", {{"namespace", review.ns}, {"owner", name}, {"reason", outcome.error}});
+    log_.warn("a pod is refused",
+              {{"namespace", review.ns}, {"owner", name}, {"reason", outcome.error}});
     answer = refused(outcome.error);
     if (!review.dry_run) cluster_.tell(review.ns, context.owner, "InjectionRefused", outcome.error);
     co_return answer;
   }
   answer.patch = outcome.patch;
   const bool injected = outcome.kind == Outcome::Kind::Injected;
-  log_.debug("a pod is answered", {{"namespace", review.ns}, {"owner", name}, {"injected", injected}, {"reasons", outcome.reasons_text()}});
+  log_.debug("a pod is answered", {{"namespace", review.ns},
+                                   {"owner", name},
+                                   {"injected", injected},
+                                   {"reasons", outcome.reasons_text()}});
   if (review.dry_run) co_return answer;
   // Nobody who did not ask for a proxy wants to hear of it.
   const bool asked = std::find(outcome.reasons.begin(), outcome.reasons.end(),
@@ -115,8 +127,10 @@ net::Task<Answer> InjectionWebhook::answer_pod(Review review, const k8s::ObjectM
   co_return answer;
 }
 
-// The workload that people know: a Deployment rather than its ReplicaSet, a CronJob rather than its Job.
-net::Task<Owner> InjectionWebhook::owner_of(std::string ns, std::vector<k8s::OwnerReference> owners) {
+// The workload that people know: a Deployment rather than its ReplicaSet, a CronJob rather than its
+// Job.
+net::Task<Owner> InjectionWebhook::owner_of(std::string ns,
+                                            std::vector<k8s::OwnerReference> owners) {
   if (owners.size() != 1) co_return Owner{};
   const k8s::OwnerReference first = owners.front();
   Owner owner{lower(first.kind), first.name};
@@ -134,7 +148,9 @@ net::Task<Owner> InjectionWebhook::owner_of(std::string ns, std::vector<k8s::Own
 }
 
 void InjectionWebhook::count(const Review& review, const Owner& owner, const Outcome& outcome) {
-  metrics::Labels labels{{"owner_kind", owner.kind}, {"namespace", review.ns}, {"annotation_at", outcome.annotation_at}};
+  metrics::Labels labels{{"owner_kind", owner.kind},
+                         {"namespace", review.ns},
+                         {"annotation_at", outcome.annotation_at}};
   std::vector<std::string> seen;  // stable and alpha names share a label
   for (const inject::ConfigKey& key : inject::config_keys()) {
     if (!key.inherited) continue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The injector's webhook: pods get their proxy, pods and Services their opaque ports
-// (control-plane.md §1.5–1.7). What a pod becomes is decided in lib/inject; here the cluster is asked,
-// told and counted.
+// (control-plane.md §1.5–1.7). What a pod becomes is decided in lib/inject; here the cluster is
+// asked, told and counted.
 #pragma once
 
 #include "control/injector/cluster.h"
@@ -17,7 +17,8 @@ class InjectionWebhook final : public Webhook {
   net::Task<Answer> answer(Review review) override;
 
  private:
-  net::Task<Answer> answer_pod(Review review, const k8s::ObjectMeta& ns, const inject::Config& config);
+  net::Task<Answer> answer_pod(Review review, const k8s::ObjectMeta& ns,
+                               const inject::Config& config);
   net::Task<inject::Owner> owner_of(std::string ns, std::vector<k8s::OwnerReference> owners);
   void count(const Review& review, const inject::Owner& owner, const inject::Outcome& outcome);
 

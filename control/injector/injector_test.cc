@@ -41,12 +41,14 @@ class FakeCluster final : public InjectorCluster {
     meta.annotations = found->second;
     co_return meta;
   }
-  net::Task<Result<std::vector<k8s::OwnerReference>>> find_owners(std::string kind, std::string ns, std::string name) override {
+  net::Task<Result<std::vector<k8s::OwnerReference>>> find_owners(std::string kind, std::string ns,
+                                                                  std::string name) override {
     const auto found = owners.find(concat(kind, " ", ns, "/", name));
     if (found == owners.end()) co_return Error{Errc::NotFound, "find the owner"};
     co_return std::vector<k8s::OwnerReference>{found->second};
   }
-  void tell(std::string_view ns, const inject::Owner& owner, std::string_view reason, std::string_view message) override {
+  void tell(std::string_view ns, const inject::Owner& owner, std::string_view reason,
+            std::string_view message) override {
     told.push_back(concat(ns, " ", owner.kind, "/", owner.name, " ", reason, ": ", message));
   }
   std::shared_ptr<const inject::Config> config() const override { return configuration; }
@@ -59,13 +61,15 @@ class FakeCluster final : public InjectorCluster {
   std::vector<std::string> told;
 };
 
-std::string review_of(std::string_view object, std::string_view kind = "Pod", std::string_view version = "v1",
-                      std::string_view more = "") {
+std::string review_of(std::string_view object, std::string_view kind = "Pod",
+                      std::string_view version = "v1", std::string_view more = "") {
   return concat(R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/)", version,
                 R"(","request":{"uid":"u-1","kind":{"group":"","version":"v1","kind":")", kind,
-                R"("},"operation":"CREATE","namespace":"shop")", more, R"(,"object":)", object, "}}");
+                R"("},"operation":"CREATE","namespace":"shop")", more, R"(,"object":)", object,
+                "}}");
 }
-constexpr std::string_view kPod = R"({"kind":"Pod","metadata":{"generateName":"web-","ownerReferences":[{"kind":"ReplicaSet","name":"web-5d"}]},"spec":{"containers":[{"name":"web","image":"w"}]}})";
+constexpr std::string_view kPod =
+    R"({"kind":"Pod","metadata":{"generateName":"web-","ownerReferences":[{"kind":"ReplicaSet","name":"web-5d"}]},"spec":{"containers":[{"name":"web","image":"w"}]}})";
 
 class InjectorTest : public ::testing::Test {
  protected:
@@ -81,8 +85,8 @@ class InjectorTest : public ::testing::Test {
   }
   void start(WebhookPort::Options options = {}) {
     const auto certificate = [this] { return credentials_of(to_secret(state)).value_or(nullptr); };
-    port = std::make_unique<WebhookPort>(*loop, log::Logger(sink, "test"), webhook, certificate, drain, registry,
-                                         "injector", options);
+    port = std::make_unique<WebhookPort>(*loop, log::Logger(sink, "test"), webhook, certificate,
+                                         drain, registry, "injector", options);
     ASSERT_TRUE(port->listen(sockets, *net::SocketAddr::parse("127.0.0.1:0")));
     scope = std::make_unique<net::TaskScope>();
     scope->spawn(port->run());
@@ -107,14 +111,16 @@ class InjectorTest : public ::testing::Test {
     tls::CredentialsPtr trust = *tls::Credentials::make(
         {.anchors = *tls::Certificate::from_pem(ca), .own = {}, .alpn = std::move(alpn)});
     net::StreamPtr inner = *std::move(stream);
-    tls::ClientOptions options{.server_name = std::string(kHost), .identity = std::string(kHost), .alpn = true};
+    tls::ClientOptions options{
+        .server_name = std::string(kHost), .identity = std::string(kHost), .alpn = true};
     return run(tls::connect_tls(std::move(inner), std::move(trust), options, loop->after(5s)));
   }
   struct Reply {
     int status = 0;
     std::string body;
   };
-  Reply send(http::Client& client, std::string_view body, std::string_view path = "/", std::string_view method = "POST") {
+  Reply send(http::Client& client, std::string_view body, std::string_view path = "/",
+             std::string_view method = "POST") {
     http::Request request;
     request.method = method;
     request.scheme = "https";
@@ -184,15 +190,18 @@ TEST_F(InjectorTest, InjectsOverHttp2) {
   EXPECT_EQ(pod["spec"]["initContainers"].items()[1]["name"].string(), "linkerd-proxy");
   EXPECT_EQ(pod["metadata"]["labels"]["linkerd.io/proxy-deployment"].string(), "web");
   EXPECT_EQ(pod["metadata"]["labels"]["linkerd.io/workload-ns"].string(), "shop");
-  EXPECT_THAT(cluster.told, ElementsAre("shop deployment/web Injected: the proxy was put into the pod"));
+  EXPECT_THAT(cluster.told,
+              ElementsAre("shop deployment/web Injected: the proxy was put into the pod"));
   const std::string metrics = registry.scrape();
-  EXPECT_THAT(metrics, HasSubstr("proxy_inject_admission_requests_total{owner_kind=\"deployment\",namespace=\"shop\",annotation_at=\"namespace\""));
+  EXPECT_THAT(metrics, HasSubstr("proxy_inject_admission_requests_total{owner_kind=\"deployment\","
+                                 "namespace=\"shop\",annotation_at=\"namespace\""));
   EXPECT_THAT(metrics, HasSubstr("skip=\"false\",skip_reason=\"\"} 1"));
 }
 
 TEST_F(InjectorTest, InjectsOverHttp1OnAnyPath) {
   start();
-  for (const std::vector<std::string>& alpn : {std::vector<std::string>{"http/1.1"}, std::vector<std::string>{}}) {
+  for (const std::vector<std::string>& alpn :
+       {std::vector<std::string>{"http/1.1"}, std::vector<std::string>{}}) {
     auto session = connect(alpn, state.current.ca);
     ASSERT_TRUE(session);
     const auto client = http1::ClientConnection::make(*std::move(session));
@@ -211,12 +220,15 @@ TEST_F(InjectorTest, EchoesTheVersionOfTheReview) {
 
 TEST_F(InjectorTest, SaysWhyAPodIsSkipped) {
   start();
-  const std::string host = R"({"kind":"Pod","metadata":{"name":"exporter"},"spec":{"hostNetwork":true,"containers":[{"name":"a","image":"b"}]}})";
+  const std::string host =
+      R"({"kind":"Pod","metadata":{"name":"exporter"},"spec":{"hostNetwork":true,"containers":[{"name":"a","image":"b"}]}})";
   const Value response = response_of(post(review_of(host)));
   EXPECT_TRUE(response["allowed"].is_true());
   EXPECT_TRUE(response["patch"].is_null());
-  EXPECT_THAT(cluster.told, ElementsAre("shop pod/exporter InjectionSkipped: hostNetwork is enabled"));
-  EXPECT_THAT(registry.scrape(), HasSubstr("skip=\"true\",skip_reason=\"host_network_enabled\"} 1"));
+  EXPECT_THAT(cluster.told,
+              ElementsAre("shop pod/exporter InjectionSkipped: hostNetwork is enabled"));
+  EXPECT_THAT(registry.scrape(),
+              HasSubstr("skip=\"true\",skip_reason=\"host_network_enabled\"} 1"));
 }
 
 TEST_F(InjectorTest, LeavesThoseAloneWhoDidNotAsk) {
@@ -228,17 +240,20 @@ TEST_F(InjectorTest, LeavesThoseAloneWhoDidNotAsk) {
 
 TEST_F(InjectorTest, WarnsOfAnnotations) {
   start();
-  const std::string pod = R"({"kind":"Pod","metadata":{"name":"a","annotations":{"config.linkerd.io/admin-port":"x"}},"spec":{"containers":[{"name":"a","image":"b"}]}})";
+  const std::string pod =
+      R"({"kind":"Pod","metadata":{"name":"a","annotations":{"config.linkerd.io/admin-port":"x"}},"spec":{"containers":[{"name":"a","image":"b"}]}})";
   const Value response = response_of(post(review_of(pod)));
   ASSERT_EQ(response["warnings"].size(), 1U);
-  EXPECT_THAT(std::string(response["warnings"].items()[0].string()), HasSubstr("admin-port: is \"x\", expected a port"));
+  EXPECT_THAT(std::string(response["warnings"].items()[0].string()),
+              HasSubstr("admin-port: is \"x\", expected a port"));
   EXPECT_FALSE(response["patch"].is_null());
   EXPECT_EQ(cluster.told.size(), 2U);
 }
 
 TEST(Review, WarningsFitIntoAHeader) {
   Answer answer;
-  answer.warnings = {"line\none", std::string(300, 'x'), std::string(247, 'x') + "\xC3\xA4\xC3\xA4"};
+  answer.warnings = {"line\none", std::string(300, 'x'),
+                     std::string(247, 'x') + "\xC3\xA4\xC3\xA4"};
   const Value warnings = json(to_json(Review{}, answer))["response"]["warnings"];
   EXPECT_EQ(warnings.items()[0].string(), "line one");
   EXPECT_EQ(warnings.items()[1].string(), std::string(247, 'x') + "\xE2\x80\xA6");
@@ -247,10 +262,12 @@ TEST(Review, WarningsFitIntoAHeader) {
 
 TEST_F(InjectorTest, RefusesWhatMustNotStartUnmeshed) {
   start();
-  const std::string pod = R"({"kind":"Pod","metadata":{"name":"a","annotations":{"config.linkerd.io/proxy-log-http-headers":"on"}},"spec":{"containers":[{"name":"a","image":"b"}]}})";
+  const std::string pod =
+      R"({"kind":"Pod","metadata":{"name":"a","annotations":{"config.linkerd.io/proxy-log-http-headers":"on"}},"spec":{"containers":[{"name":"a","image":"b"}]}})";
   Value response = response_of(post(review_of(pod)));
   EXPECT_FALSE(response["allowed"].is_true());
-  EXPECT_THAT(std::string(response["status"]["message"].string()), HasSubstr("proxy-log-http-headers"));
+  EXPECT_THAT(std::string(response["status"]["message"].string()),
+              HasSubstr("proxy-log-http-headers"));
   cluster.namespaces.clear();
   response = response_of(post(review_of(kPod)));
   EXPECT_FALSE(response["allowed"].is_true());
@@ -263,17 +280,22 @@ TEST_F(InjectorTest, RefusesWhatMustNotStartUnmeshed) {
 
 TEST_F(InjectorTest, TellsNobodyOfDryRuns) {
   start();
-  EXPECT_FALSE(response_of(post(review_of(kPod, "Pod", "v1", R"(,"dryRun":true)")))["patch"].is_null());
+  EXPECT_FALSE(
+      response_of(post(review_of(kPod, "Pod", "v1", R"(,"dryRun":true)")))["patch"].is_null());
   EXPECT_TRUE(cluster.told.empty());
 }
 
 TEST_F(InjectorTest, GivesServicesTheirOpaquePorts) {
   start();
-  const Value response = response_of(post(review_of(R"({"kind":"Service","metadata":{"name":"db"},"spec":{"ports":[{"port":3306}]}})", "Service")));
+  const Value response = response_of(post(
+      review_of(R"({"kind":"Service","metadata":{"name":"db"},"spec":{"ports":[{"port":3306}]}})",
+                "Service")));
   const Value patch = json(*base64_decode(response["patch"].string()));
-  EXPECT_EQ(patch.items().back()["path"].string(), "/metadata/annotations/config.linkerd.io~1opaque-ports");
+  EXPECT_EQ(patch.items().back()["path"].string(),
+            "/metadata/annotations/config.linkerd.io~1opaque-ports");
   EXPECT_EQ(patch.items().back()["value"].string(), "3306");
-  EXPECT_TRUE(response_of(post(review_of(R"({"kind":"ConfigMap"})", "ConfigMap")))["allowed"].is_true());
+  EXPECT_TRUE(
+      response_of(post(review_of(R"({"kind":"ConfigMap"})", "ConfigMap")))["allowed"].is_true());
 }
 
 TEST_F(InjectorTest, AnswersBadReviewsClearly) {
@@ -281,8 +303,11 @@ TEST_F(InjectorTest, AnswersBadReviewsClearly) {
   EXPECT_EQ(post("").status, 200);
   EXPECT_EQ(post("{").status, 400);
   EXPECT_THAT(post("[]").body, HasSubstr("kind must be AdmissionReview"));
-  EXPECT_THAT(post(R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{}})").body, HasSubstr("uid is required"));
-  EXPECT_THAT(post(R"({"kind":"AdmissionReview","apiVersion":"v1","request":{}})").body, HasSubstr("admission.k8s.io"));
+  EXPECT_THAT(
+      post(R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{}})").body,
+      HasSubstr("uid is required"));
+  EXPECT_THAT(post(R"({"kind":"AdmissionReview","apiVersion":"v1","request":{}})").body,
+              HasSubstr("admission.k8s.io"));
   EXPECT_EQ(post(std::string(100'000, '[')).status, 400);
   EXPECT_EQ(post("", "/", "GET").status, 405);
 }
@@ -335,9 +360,12 @@ TEST_F(InjectorTest, AnswersWithinMilliseconds) {
   // Half of a typical pod in size comes from managed fields and environment.
   std::string env;
   for (int i = 0; i < 200; ++i) {
-    env += concat(i > 0 ? "," : "", R"({"name":"VARIABLE_)", std::to_string(i), R"(","value":"some value that is not short"})");
+    env += concat(i > 0 ? "," : "", R"({"name":"VARIABLE_)", std::to_string(i),
+                  R"(","value":"some value that is not short"})");
   }
-  const std::string pod = concat(R"({"kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"b","env":[)", env, "]}]}}");
+  const std::string pod = concat(
+      R"({"kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"b","env":[)",
+      env, "]}]}}");
   const std::string body = review_of(pod);
   EXPECT_EQ(send(*client, body).status, 200);
   std::vector<Duration> times;

@@ -63,7 +63,8 @@ class FakeStore final : public WebhookStore {
     EXPECT_TRUE(patch) << problem;
     for (const Value& op : patch->items()) {
       if (op["op"].string() == "test") continue;
-      EXPECT_TRUE(inject::apply_add(config, op["path"].string(), op["value"])) << op["path"].string();
+      EXPECT_TRUE(inject::apply_add(config, op["path"].string(), op["value"]))
+          << op["path"].string();
       // A list is replaced as a whole: apply_add of a member.
     }
     ++patches;
@@ -72,7 +73,8 @@ class FakeStore final : public WebhookStore {
   bool is_leader() const override { return leader; }
 
   std::string bundle() const {
-    return base64_decode(config["webhooks"].items()[0]["clientConfig"]["caBundle"].string()).value_or("");
+    return base64_decode(config["webhooks"].items()[0]["clientConfig"]["caBundle"].string())
+        .value_or("");
   }
 
   std::optional<Secret> secret;
@@ -95,9 +97,11 @@ class KeeperTest : public ::testing::Test {
             .external = external,
             .namespaces_entry = std::string(kNamespacesEntry)};
   }
-  std::unique_ptr<WebhookKeeper> keeper(FakeStore& store, bool external = false, WebhookKeeper::Options options = {}) {
-    return std::make_unique<WebhookKeeper>(loop, log::Logger(sink, "test"), store, webhook(external),
-                                           [this] { return namespaces; }, options);
+  std::unique_ptr<WebhookKeeper> keeper(FakeStore& store, bool external = false,
+                                        WebhookKeeper::Options options = {}) {
+    return std::make_unique<WebhookKeeper>(
+        loop, log::Logger(sink, "test"), store, webhook(external), [this] { return namespaces; },
+        options);
   }
   bool once(WebhookKeeper& keeper) { return loop.run(keeper.keep_once()).value_or(false); }
 
@@ -115,8 +119,10 @@ TEST_F(KeeperTest, MakesACertificateAndPublishesIt) {
   EXPECT_EQ(kept->credentials()->leaf().dns_names, std::vector<std::string>{std::string(kHost)});
   EXPECT_EQ(store.bundle(), store.secret->data.at("ca.crt"));
   const auto& entries = store.config["webhooks"].items();
-  EXPECT_EQ(entries[1]["clientConfig"]["caBundle"].text(), entries[0]["clientConfig"]["caBundle"].text());
-  EXPECT_EQ(entries[0]["namespaceSelector"]["matchExpressions"].items()[1]["values"].to_json(), R"(["shop"])");
+  EXPECT_EQ(entries[1]["clientConfig"]["caBundle"].text(),
+            entries[0]["clientConfig"]["caBundle"].text());
+  EXPECT_EQ(entries[0]["namespaceSelector"]["matchExpressions"].items()[1]["values"].to_json(),
+            R"(["shop"])");
   EXPECT_EQ(entries[1]["namespaceSelector"].kind(), Value::Kind::Null);
   EXPECT_EQ(store.patches, 1);
   // Nothing to do is nothing done.
@@ -148,7 +154,10 @@ TEST_F(KeeperTest, FollowsTheAnnotatedNamespaces) {
   const auto kept = keeper(store);
   EXPECT_TRUE(once(*kept));
   const auto names = [&] {
-    return store.config["webhooks"].items()[0]["namespaceSelector"]["matchExpressions"].items()[1]["values"].to_json();
+    return store.config["webhooks"]
+        .items()[0]["namespaceSelector"]["matchExpressions"]
+        .items()[1]["values"]
+        .to_json();
   };
   namespaces = {"b", "a"};
   EXPECT_TRUE(once(*kept));
@@ -168,11 +177,16 @@ TEST_F(KeeperTest, LeavesExternalCertificatesToTheirOwner) {
   ASSERT_NE(kept->credentials(), nullptr);
   EXPECT_EQ(store.secret->data.at("tls.crt"), before);
   EXPECT_EQ(store.config["webhooks"].items()[1]["clientConfig"]["caBundle"].string(), "b2xk");
-  EXPECT_EQ(store.config["webhooks"].items()[0]["namespaceSelector"]["matchExpressions"].items()[1]["values"].to_json(), R"(["shop"])");
+  EXPECT_EQ(store.config["webhooks"]
+                .items()[0]["namespaceSelector"]["matchExpressions"]
+                .items()[1]["values"]
+                .to_json(),
+            R"(["shop"])");
   // Renewed by its owner: served from the next look on.
   store.secret->data = to_secret(next_step(std::nullopt, kHost, Duration(0), wall_now(), {}).state);
   EXPECT_TRUE(once(*kept));
-  EXPECT_EQ(kept->credentials()->leaf().to_pem(), tls::Certificate::from_pem(store.secret->data.at("tls.crt"))->front().to_pem());
+  EXPECT_EQ(kept->credentials()->leaf().to_pem(),
+            tls::Certificate::from_pem(store.secret->data.at("tls.crt"))->front().to_pem());
 }
 
 TEST_F(KeeperTest, ReplacesWhatCannotServe) {
@@ -183,7 +197,8 @@ TEST_F(KeeperTest, ReplacesWhatCannotServe) {
   EXPECT_TRUE(once(*kept));
   EXPECT_NE(kept->credentials(), nullptr);
   // A certificate for another name is no use either.
-  store.secret->data = to_secret(next_step(std::nullopt, "other.linkerd.svc", Duration(0), wall_now(), {}).state);
+  store.secret->data =
+      to_secret(next_step(std::nullopt, "other.linkerd.svc", Duration(0), wall_now(), {}).state);
   EXPECT_TRUE(once(*kept));
   EXPECT_EQ(kept->credentials()->leaf().dns_names.front(), kHost);
 }
@@ -207,7 +222,8 @@ TEST_F(KeeperTest, LosesARaceQuietly) {
   EXPECT_TRUE(once(*kept));
 }
 
-// At no time may an API server that reads caBundle late, or a replica that serves late, fail a handshake.
+// At no time may an API server that reads caBundle late, or a replica that serves late, fail a
+// handshake.
 TEST_F(KeeperTest, RotatesInStages) {
   FakeStore store;
   WebhookKeeper::Options options;

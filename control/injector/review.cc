@@ -20,7 +20,8 @@ std::string for_header(std::string_view text) {
   }
   if (out.size() <= kMaxWarning) return out;
   std::size_t end = kMaxWarning - 3;
-  while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;  // whole characters
+  while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80)
+    --end;  // whole characters
   out.resize(end);
   return out + "…";
 }
@@ -37,7 +38,8 @@ std::optional<Review> parse_review(std::string_view body, std::string& problem) 
   Review review;
   review.api_version = (*value)["apiVersion"].string();
   if ((*value)["kind"].string() != "AdmissionReview") return fail("kind must be AdmissionReview");
-  if (!review.api_version.starts_with("admission.k8s.io/")) return fail("apiVersion must be of admission.k8s.io");
+  if (!review.api_version.starts_with("admission.k8s.io/"))
+    return fail("apiVersion must be of admission.k8s.io");
   const Value& request = (*value)["request"];
   if (!request.is_map()) return fail("request is required");
   review.uid = request["uid"].string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// admission.k8s.io AdmissionReview, v1 and v1beta1 alike: what the API server asks of a webhook, and
-// the answer. Text in and out; no sockets.
+// admission.k8s.io AdmissionReview, v1 and v1beta1 alike: what the API server asks of a webhook,
+// and the answer. Text in and out; no sockets.
 #pragma once
 
 #include <optional>

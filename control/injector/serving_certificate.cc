@@ -38,7 +38,9 @@ bool can_serve(const ServingPair& pair, std::string_view name) {
   if (!chain || !ca || !key || !chain->front().matches_key(*key)) return false;
   const auto& names = chain->front().dns_names;
   if (std::find(names.begin(), names.end(), name) == names.end()) return false;
-  return tls::verify_chain(chain->front(), {chain->begin() + 1, chain->end()}, *ca, tls::Usage::Server).has_value();
+  return tls::verify_chain(chain->front(), {chain->begin() + 1, chain->end()}, *ca,
+                           tls::Usage::Server)
+      .has_value();
 }
 
 bool is_due(const ServingPair& pair, WallTime now, const ServingOptions& options) {
@@ -52,9 +54,12 @@ bool is_due(const ServingPair& pair, WallTime now, const ServingOptions& options
 }  // namespace
 
 std::map<std::string, std::string> to_secret(const ServingState& state) {
-  std::map<std::string, std::string> out{
-      {"tls.crt", state.current.chain}, {"tls.key", state.current.key}, {"ca.crt", state.current.ca}};
-  const auto set = [&](std::string_view key, std::string value) { out[std::string(key)] = std::move(value); };
+  std::map<std::string, std::string> out{{"tls.crt", state.current.chain},
+                                         {"tls.key", state.current.key},
+                                         {"ca.crt", state.current.ca}};
+  const auto set = [&](std::string_view key, std::string value) {
+    out[std::string(key)] = std::move(value);
+  };
   if (state.next) {
     set(kNextChain, state.next->chain);
     set(kNextKey, state.next->key);
@@ -67,7 +72,8 @@ std::map<std::string, std::string> to_secret(const ServingState& state) {
   return out;
 }
 
-std::optional<ServingState> from_secret(const std::map<std::string, std::string>& data, std::string_view name) {
+std::optional<ServingState> from_secret(const std::map<std::string, std::string>& data,
+                                        std::string_view name) {
   const auto get = [&](std::string_view key) {
     const auto found = data.find(std::string(key));
     return found != data.end() ? found->second : std::string();
@@ -85,8 +91,8 @@ std::optional<ServingState> from_secret(const std::map<std::string, std::string>
   return state;
 }
 
-ServingStep next_step(std::optional<ServingState> state, std::string_view name, Duration published_for,
-                      WallTime now, const ServingOptions& options) {
+ServingStep next_step(std::optional<ServingState> state, std::string_view name,
+                      Duration published_for, WallTime now, const ServingOptions& options) {
   ServingStep step;
   if (!state || !can_serve(state->current, name)) {
     // Nothing serves: there is nothing to overlap with.
@@ -118,7 +124,8 @@ ServingStep next_step(std::optional<ServingState> state, std::string_view name, 
 Result<tls::CredentialsPtr> credentials_of(const std::map<std::string, std::string>& secret) {
   const auto chain_text = secret.find("tls.crt");
   const auto key_text = secret.find("tls.key");
-  if (chain_text == secret.end() || key_text == secret.end()) return Error{Errc::NotFound, "find tls.crt and tls.key"};
+  if (chain_text == secret.end() || key_text == secret.end())
+    return Error{Errc::NotFound, "find tls.crt and tls.key"};
   auto chain = tls::Certificate::from_pem(chain_text->second);
   if (!chain) return chain.error();
   auto key = tls::PrivateKey::from_pem(key_text->second);

@@ -18,8 +18,9 @@ using inject::Value;
 namespace {
 
 constexpr std::string_view kPolicyKinds[] = {
-    "AuthorizationPolicy",    "HTTPLocalRateLimitPolicy", "HTTPRoute",     "MeshTLSAuthentication",
-    "NetworkAuthentication",  "Server",                   "EgressNetwork", "ServerAuthorization"};
+    "AuthorizationPolicy",   "HTTPLocalRateLimitPolicy", "HTTPRoute",
+    "MeshTLSAuthentication", "NetworkAuthentication",    "Server",
+    "EgressNetwork",         "ServerAuthorization"};
 constexpr std::string_view kRouteKinds[] = {"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"};
 
 template <typename Words>
@@ -55,7 +56,8 @@ bool is_egress(const Value& ref) {
 
 void check_regex(Rules& rules, const Value& match, std::string_view path) {
   if (match["type"].string() != "RegularExpression") return;
-  rules.require(Regex::compile(match["value"].string()).has_value(), path, "is not a regular expression");
+  rules.require(Regex::compile(match["value"].string()).has_value(), path,
+                "is not a regular expression");
 }
 
 void check_match(Rules& rules, const Value& match, const std::string& path) {
@@ -64,7 +66,8 @@ void check_match(Rules& rules, const Value& match, const std::string& path) {
     check_regex(rules, by_path, path + ".path.value");
     const bool literal = by_path["type"].string() != "RegularExpression";
     if (literal && by_path["value"].is_string()) {
-      rules.require(by_path["value"].string().starts_with('/'), path + ".path.value", "must begin with /");
+      rules.require(by_path["value"].string().starts_with('/'), path + ".path.value",
+                    "must begin with /");
     }
   }
   for (const std::string_view list : {"headers", "queryParams"}) {
@@ -72,7 +75,9 @@ void check_match(Rules& rules, const Value& match, const std::string& path) {
       const Value& item = match[list].items()[i];
       const std::string where = concat(path, ".", list);
       check_regex(rules, item, at(where, i, "value"));
-      if (list == "headers") rules.require(http::is_token(item["name"].string()), at(where, i, "name"), "is not the name of a header");
+      if (list == "headers")
+        rules.require(http::is_token(item["name"].string()), at(where, i, "name"),
+                      "is not the name of a header");
     }
   }
   if (match["method"].is_string()) {
@@ -85,13 +90,15 @@ void check_filter(Rules& rules, const Value& filter, const std::string& path) {
   for (const std::string_view field : {"replaceFullPath", "replacePrefixMatch"}) {
     const Value& value = redirect["path"][field];
     if (value.is_string()) {
-      rules.require(value.string().starts_with('/'), concat(path, ".requestRedirect.path.", field), "must begin with /");
+      rules.require(value.string().starts_with('/'), concat(path, ".requestRedirect.path.", field),
+                    "must begin with /");
     }
   }
   for (const std::string_view kind : {"requestHeaderModifier", "responseHeaderModifier"}) {
     for (const std::string_view list : {"add", "set"}) {
       for (const Value& header : filter[kind][list].items()) {
-        rules.require(http::is_token(header["name"].string()) && http::is_field_value(header["value"].string()),
+        rules.require(http::is_token(header["name"].string()) &&
+                          http::is_field_value(header["value"].string()),
                       concat(path, ".", kind, ".", list), "has no usable header");
       }
     }
@@ -102,13 +109,15 @@ void check_timeouts(Rules& rules, const Value& timeouts, const std::string& path
   const auto read = [&](std::string_view field) -> std::optional<std::chrono::nanoseconds> {
     if (!timeouts[field].is_string()) return std::nullopt;
     const auto value = inject::parse_go_duration(timeouts[field].string());
-    rules.require(value.has_value(), concat(path, ".", field), "is not a duration such as 10s, 0 or more");
+    rules.require(value.has_value(), concat(path, ".", field),
+                  "is not a duration such as 10s, 0 or more");
     return value;
   };
   const auto request = read("request");
   const auto backend = read("backendRequest");
   if (request && backend && request->count() != 0) {
-    rules.require(*backend <= *request, path + ".backendRequest", "must not be longer than request");
+    rules.require(*backend <= *request, path + ".backendRequest",
+                  "must not be longer than request");
   }
 }
 
@@ -124,8 +133,8 @@ void check_route_annotations(Rules& rules, const Value& metadata, bool grpc) {
     rules.require(good, key, "is not a duration such as 500ms or 10s");
   }
   if (annotations["retry.linkerd.io/limit"].is_string()) {
-    rules.require(parse_number<std::uint16_t>(value("retry.linkerd.io/limit")).has_value(), "retry.linkerd.io/limit",
-                  "is not a number from 0 to 65535");
+    rules.require(parse_number<std::uint16_t>(value("retry.linkerd.io/limit")).has_value(),
+                  "retry.linkerd.io/limit", "is not a number from 0 to 65535");
   }
   const auto status = [](std::string_view text) {
     const auto code = parse_number<int>(text);
@@ -134,16 +143,20 @@ void check_route_annotations(Rules& rules, const Value& metadata, bool grpc) {
   if (!grpc && annotations["retry.linkerd.io/http"].is_string()) {
     for (const std::string_view item : split(value("retry.linkerd.io/http"), ',')) {
       const std::size_t dash = item.find('-');
-      const bool range = dash == 3 && status(item.substr(0, 3)) && status(item.substr(4)) && item.substr(0, 3) <= item.substr(4);
+      const bool range = dash == 3 && status(item.substr(0, 3)) && status(item.substr(4)) &&
+                         item.substr(0, 3) <= item.substr(4);
       rules.require(iequals(item, "5xx") || iequals(item, "gateway-error") || status(item) || range,
-                    "retry.linkerd.io/http", "is not a list of 5xx, gateway-error, codes and ranges of codes");
+                    "retry.linkerd.io/http",
+                    "is not a list of 5xx, gateway-error, codes and ranges of codes");
     }
   }
   if (grpc && annotations["retry.linkerd.io/grpc"].is_string()) {
-    constexpr std::string_view kCodes[] = {"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"};
+    constexpr std::string_view kCodes[] = {"cancelled", "deadline-exceeded", "internal",
+                                           "resource-exhausted", "unavailable"};
     for (const std::string_view item : split(value("retry.linkerd.io/grpc"), ',')) {
       rules.require(one_of(item, kCodes), "retry.linkerd.io/grpc",
-                    "is not a list of cancelled, deadline-exceeded, internal, resource-exhausted, unavailable");
+                    "is not a list of cancelled, deadline-exceeded, internal, resource-exhausted, "
+                    "unavailable");
     }
   }
 }
@@ -160,7 +173,8 @@ std::optional<std::string> route_problem(const Review& review) {
     const Value& parent = parents.items()[i];
     outbound |= is_egress(parent) || (parent["kind"].string() == "Service" && is_service(parent));
     if (is_egress(parent)) {
-      rules.require(parent["port"].integer().has_value(), at("spec.parentRefs", i, "port"), "is required for an EgressNetwork");
+      rules.require(parent["port"].integer().has_value(), at("spec.parentRefs", i, "port"),
+                    "is required for an EgressNetwork");
     }
   }
   const Value& list = spec["rules"];
@@ -172,16 +186,19 @@ std::optional<std::string> route_problem(const Review& review) {
     const Value& rule = list.items()[i];
     const std::string path = concat("spec.rules[", std::to_string(i), "]");
     for (std::size_t k = 0; k < rule["matches"].size() && !grpc; ++k) {
-      check_match(rules, rule["matches"].items()[k], concat(path, ".matches[", std::to_string(k), "]"));
+      check_match(rules, rule["matches"].items()[k],
+                  concat(path, ".matches[", std::to_string(k), "]"));
     }
     for (std::size_t k = 0; k < rule["filters"].size(); ++k) {
-      check_filter(rules, rule["filters"].items()[k], concat(path, ".filters[", std::to_string(k), "]"));
+      check_filter(rules, rule["filters"].items()[k],
+                   concat(path, ".filters[", std::to_string(k), "]"));
     }
     if (!gateway) check_timeouts(rules, rule["timeouts"], path + ".timeouts");
     for (std::size_t k = 0; k < rule["backendRefs"].size() && gateway; ++k) {
       const Value& backend = rule["backendRefs"].items()[k];
       if (is_service(backend)) {
-        rules.require(backend["port"].integer().has_value(), at(path + ".backendRefs", k, "port"), "is required for a Service");
+        rules.require(backend["port"].integer().has_value(), at(path + ".backendRefs", k, "port"),
+                      "is required for a Service");
       }
     }
   }
@@ -213,23 +230,27 @@ class ProfileRules {
  public:
   std::optional<std::string> check(const Value& profile) {
     known(profile, "", {"apiVersion", "kind", "metadata", "spec", "status"});
-    rules_.require(config::is_dns_name(profile["metadata"]["name"].string(), false), "metadata.name", "must be the DNS name of a Service");
+    rules_.require(config::is_dns_name(profile["metadata"]["name"].string(), false),
+                   "metadata.name", "must be the DNS name of a Service");
     const Value& spec = profile["spec"];
     known(spec, "spec", {"routes", "retryBudget", "dstOverrides", "opaquePorts"});
-    for (std::size_t i = 0; i < spec["routes"].size(); ++i) route(spec["routes"].items()[i], concat("spec.routes[", std::to_string(i), "]"));
+    for (std::size_t i = 0; i < spec["routes"].size(); ++i)
+      route(spec["routes"].items()[i], concat("spec.routes[", std::to_string(i), "]"));
     if (!spec["retryBudget"].is_null()) budget(spec["retryBudget"]);
     for (std::size_t i = 0; i < spec["dstOverrides"].size(); ++i) {
       const Value& item = spec["dstOverrides"].items()[i];
       const std::string path = concat("spec.dstOverrides[", std::to_string(i), "]");
       known(item, path, {"authority", "weight"});
       rules_.require(!item["authority"].string().empty(), path + ".authority", "is required");
-      rules_.require(inject::parse_quantity(item["weight"].text()).has_value(), path + ".weight", "must be a quantity such as 500m");
+      rules_.require(inject::parse_quantity(item["weight"].text()).has_value(), path + ".weight",
+                     "must be a quantity such as 500m");
     }
     return rules_.take();
   }
 
  private:
-  void known(const Value& value, std::string_view path, std::initializer_list<std::string_view> fields) {
+  void known(const Value& value, std::string_view path,
+             std::initializer_list<std::string_view> fields) {
     if (!value.is_map()) return rules_.require(value.is_null(), path, "must be an object");
     for (const std::string& key : value.keys()) {
       const bool found = std::find(fields.begin(), fields.end(), key) != fields.end();
@@ -242,7 +263,8 @@ class ProfileRules {
     rules_.require(route["condition"].is_map(), path + ".condition", "is required");
     request(route["condition"], path + ".condition", 0);
     if (!route["timeout"].is_null() && !route["timeout"].text().empty()) {
-      rules_.require(inject::parse_go_duration(route["timeout"].string()).has_value(), path + ".timeout", "is not a duration such as 10s");
+      rules_.require(inject::parse_go_duration(route["timeout"].string()).has_value(),
+                     path + ".timeout", "is not a duration such as 10s");
     }
     const Value& classes = route["responseClasses"];
     for (std::size_t i = 0; i < classes.size(); ++i) {
@@ -270,10 +292,12 @@ class ProfileRules {
     known(match, path, {"pathRegex", "method", "all", "any", "not"});
     rules_.require(!match.empty(), path, "must say something: pathRegex, method, all, any or not");
     if (match["pathRegex"].is_string()) {
-      rules_.require(Regex::compile(match["pathRegex"].string()).has_value(), path + ".pathRegex", "is not a regular expression");
+      rules_.require(Regex::compile(match["pathRegex"].string()).has_value(), path + ".pathRegex",
+                     "is not a regular expression");
     }
     if (depth > 32) return rules_.require(false, path, "is nested too deeply");
-    nested(match, path, [&](const Value& inner, const std::string& where) { request(inner, where, depth + 1); });
+    nested(match, path,
+           [&](const Value& inner, const std::string& where) { request(inner, where, depth + 1); });
   }
   void response(const Value& match, const std::string& path, int depth) {
     known(match, path, {"status", "all", "any", "not"});
@@ -284,23 +308,30 @@ class ProfileRules {
       const auto code = [&](std::string_view field) {
         const auto value = status[field].integer();
         if (!status[field].is_null()) {
-          rules_.require(value && *value >= 100 && *value <= 599, concat(path, ".status.", field), "must be from 100 to 599");
+          rules_.require(value && *value >= 100 && *value <= 599, concat(path, ".status.", field),
+                         "must be from 100 to 599");
         }
         return value;
       };
       const auto least = code("min");
       const auto most = code("max");
       rules_.require(!status.empty(), path + ".status", "must have min or max");
-      rules_.require(!least || !most || *least <= *most, path + ".status", "min must not be above max");
+      rules_.require(!least || !most || *least <= *most, path + ".status",
+                     "min must not be above max");
     }
     if (depth > 32) return rules_.require(false, path, "is nested too deeply");
-    nested(match, path, [&](const Value& inner, const std::string& where) { response(inner, where, depth + 1); });
+    nested(match, path, [&](const Value& inner, const std::string& where) {
+      response(inner, where, depth + 1);
+    });
   }
   void budget(const Value& budget) {
     const std::string path = "spec.retryBudget";
     known(budget, path, {"retryRatio", "minRetriesPerSecond", "ttl"});
-    rules_.require(budget["retryRatio"].is_number() && !budget["retryRatio"].text().starts_with('-'), path + ".retryRatio", "must be a number of 0 or more");
-    rules_.require(budget["minRetriesPerSecond"].integer().value_or(-1) >= 0, path + ".minRetriesPerSecond", "must be a whole number of 0 or more");
+    rules_.require(
+        budget["retryRatio"].is_number() && !budget["retryRatio"].text().starts_with('-'),
+        path + ".retryRatio", "must be a number of 0 or more");
+    rules_.require(budget["minRetriesPerSecond"].integer().value_or(-1) >= 0,
+                   path + ".minRetriesPerSecond", "must be a whole number of 0 or more");
     const auto ttl = inject::parse_go_duration(budget["ttl"].string());
     rules_.require(ttl.has_value(), path + ".ttl", "must be a duration such as 10s");
   }
@@ -311,15 +342,20 @@ class ProfileRules {
 }  // namespace
 
 std::optional<std::string> policy_problem(const Review& review) {
-  const bool policy = iequals(review.group, "policy.linkerd.io") && one_of(review.kind, kPolicyKinds);
-  const bool route = (policy && iequals(review.kind, "HTTPRoute")) ||
-                     (iequals(review.group, "gateway.networking.k8s.io") && one_of(review.kind, kRouteKinds));
+  const bool policy =
+      iequals(review.group, "policy.linkerd.io") && one_of(review.kind, kPolicyKinds);
+  const bool route =
+      (policy && iequals(review.kind, "HTTPRoute")) ||
+      (iequals(review.group, "gateway.networking.k8s.io") && one_of(review.kind, kRouteKinds));
   if (route) return route_problem(review);
-  if (!policy) return concat("this webhook does not know the kind ", review.kind, " of ", review.group);
+  if (!policy)
+    return concat("this webhook does not know the kind ", review.kind, " of ", review.group);
   return typed_problem(review);
 }
 
-std::optional<std::string> profile_problem(const Value& profile) { return ProfileRules().check(profile); }
+std::optional<std::string> profile_problem(const Value& profile) {
+  return ProfileRules().check(profile);
+}
 
 net::Task<Answer> PolicyWebhook::answer(Review review) {
   std::optional<std::string> problem;

@@ -21,7 +21,8 @@ std::string problem_of(std::string_view group, std::string_view kind, std::strin
   Review review;
   review.group = group;
   review.kind = kind;
-  review.object = yaml(concat("apiVersion: ", group, "/v1\nkind: ", kind, "\nmetadata: {name: a, namespace: shop}\n", rest));
+  review.object = yaml(concat("apiVersion: ", group, "/v1\nkind: ", kind,
+                              "\nmetadata: {name: a, namespace: shop}\n", rest));
   return policy_problem(review).value_or("");
 }
 std::string policy(std::string_view kind, std::string_view spec) {
@@ -33,46 +34,93 @@ std::string gateway(std::string_view kind, std::string_view spec) {
 
 TEST(Policies, AreCheckedField) {
   EXPECT_EQ(policy("Server", "{podSelector: {}, port: 80, accessPolicy: deny}"), "");
-  EXPECT_THAT(policy("Server", "{podSelector: {}, port: 80, accessPolicy: maybe}"), testing::HasSubstr("accessPolicy"));
+  EXPECT_THAT(policy("Server", "{podSelector: {}, port: 80, accessPolicy: maybe}"),
+              testing::HasSubstr("accessPolicy"));
   EXPECT_THAT(policy("Server", "{podSelector: {}, port: {}}"), testing::HasSubstr("spec.port"));
-  EXPECT_EQ(policy("NetworkAuthentication", "{networks: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}"), "");
-  EXPECT_THAT(policy("NetworkAuthentication", "{networks: [{cidr: 10.0.0.0/8, except: [11.0.0.0/16]}]}"), testing::HasSubstr("outside"));
-  EXPECT_THAT(policy("NetworkAuthentication", "{networks: [{cidr: 10.0.0.0/8, except: [10.0.0.0/8]}]}"), testing::HasSubstr("whole"));
-  EXPECT_THAT(policy("AuthorizationPolicy", "{targetRef: {group: core, kind: Namespace, name: other}, requiredAuthenticationRefs: []}"), testing::HasSubstr("own namespace"));
-  EXPECT_THAT(policy("MeshTLSAuthentication", "{identities: ['Not An Identity']}"), testing::HasSubstr("identity"));
-  EXPECT_EQ(policy("MeshTLSAuthentication", "{identities: ['*.shop.serviceaccount.identity.linkerd.cluster.local', 'spiffe://root.org/a/b']}"), "");
-  EXPECT_THAT(policy("HTTPLocalRateLimitPolicy", "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, total: {requestsPerSecond: 0}}"), testing::HasSubstr("total"));
-  EXPECT_THAT(policy("ServerAuthorization", "{server: {name: s}, client: {unauthenticated: true, meshTLS: {identities: ['*']}}}"), testing::HasSubstr("unauthenticated"));
+  EXPECT_EQ(
+      policy("NetworkAuthentication", "{networks: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}"),
+      "");
+  EXPECT_THAT(
+      policy("NetworkAuthentication", "{networks: [{cidr: 10.0.0.0/8, except: [11.0.0.0/16]}]}"),
+      testing::HasSubstr("outside"));
+  EXPECT_THAT(
+      policy("NetworkAuthentication", "{networks: [{cidr: 10.0.0.0/8, except: [10.0.0.0/8]}]}"),
+      testing::HasSubstr("whole"));
+  EXPECT_THAT(policy("AuthorizationPolicy",
+                     "{targetRef: {group: core, kind: Namespace, name: other}, "
+                     "requiredAuthenticationRefs: []}"),
+              testing::HasSubstr("own namespace"));
+  EXPECT_THAT(policy("MeshTLSAuthentication", "{identities: ['Not An Identity']}"),
+              testing::HasSubstr("identity"));
+  EXPECT_EQ(policy("MeshTLSAuthentication",
+                   "{identities: ['*.shop.serviceaccount.identity.linkerd.cluster.local', "
+                   "'spiffe://root.org/a/b']}"),
+            "");
+  EXPECT_THAT(policy("HTTPLocalRateLimitPolicy",
+                     "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, total: "
+                     "{requestsPerSecond: 0}}"),
+              testing::HasSubstr("total"));
+  EXPECT_THAT(
+      policy("ServerAuthorization",
+             "{server: {name: s}, client: {unauthenticated: true, meshTLS: {identities: ['*']}}}"),
+      testing::HasSubstr("unauthenticated"));
   EXPECT_THAT(policy("Surprise", "{}"), testing::HasSubstr("does not know the kind"));
-  EXPECT_THAT(problem_of("example.com", "Server", "spec: {}"), testing::HasSubstr("does not know the kind"));
+  EXPECT_THAT(problem_of("example.com", "Server", "spec: {}"),
+              testing::HasSubstr("does not know the kind"));
 }
 
 TEST(Routes, AreCheckedField) {
-  EXPECT_EQ(policy("HTTPRoute", "{rules: [{matches: [{path: {value: /a}}], timeouts: {request: 10s, backendRequest: 1s}}]}"), "");
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{path: {value: a}}]}]}"), testing::HasSubstr("must begin with /"));
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{path: {type: RegularExpression, value: '('}}]}]}"), testing::HasSubstr("regular expression"));
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{headers: [{name: 'a b', value: c}]}]}]}"), testing::HasSubstr("header"));
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{method: 'G T'}]}]}"), testing::HasSubstr("method"));
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{timeouts: {request: 1s, backendRequest: 2s}}]}"), testing::HasSubstr("longer"));
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{timeouts: {request: -1s}}]}"), testing::HasSubstr("timeouts.request"));
-  EXPECT_THAT(policy("HTTPRoute", "{rules: [{filters: [{requestRedirect: {path: {replaceFullPath: x}}}]}]}"), testing::HasSubstr("requestRedirect"));
-  EXPECT_THAT(policy("HTTPRoute", "{parentRefs: [{group: policy.linkerd.io, kind: EgressNetwork, name: e}], rules: []}"), testing::HasSubstr("port"));
-  EXPECT_THAT(gateway("HTTPRoute", "{rules: [{backendRefs: [{name: b}]}]}"), testing::HasSubstr("backendRefs[0].port"));
-  EXPECT_EQ(gateway("HTTPRoute", "{rules: [{backendRefs: [{name: b, port: 80}], timeouts: {request: 1s, backendRequest: 2s}}]}"), "");
-  EXPECT_EQ(gateway("GRPCRoute", "{rules: [{matches: [{method: {service: a.B, method: C}}], backendRefs: [{name: b, port: 80}]}]}"), "");
+  EXPECT_EQ(policy("HTTPRoute",
+                   "{rules: [{matches: [{path: {value: /a}}], timeouts: {request: 10s, "
+                   "backendRequest: 1s}}]}"),
+            "");
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{path: {value: a}}]}]}"),
+              testing::HasSubstr("must begin with /"));
+  EXPECT_THAT(
+      policy("HTTPRoute", "{rules: [{matches: [{path: {type: RegularExpression, value: '('}}]}]}"),
+      testing::HasSubstr("regular expression"));
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{headers: [{name: 'a b', value: c}]}]}]}"),
+              testing::HasSubstr("header"));
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{method: 'G T'}]}]}"),
+              testing::HasSubstr("method"));
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [{timeouts: {request: 1s, backendRequest: 2s}}]}"),
+              testing::HasSubstr("longer"));
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [{timeouts: {request: -1s}}]}"),
+              testing::HasSubstr("timeouts.request"));
+  EXPECT_THAT(policy("HTTPRoute",
+                     "{rules: [{filters: [{requestRedirect: {path: {replaceFullPath: x}}}]}]}"),
+              testing::HasSubstr("requestRedirect"));
+  EXPECT_THAT(
+      policy("HTTPRoute",
+             "{parentRefs: [{group: policy.linkerd.io, kind: EgressNetwork, name: e}], rules: []}"),
+      testing::HasSubstr("port"));
+  EXPECT_THAT(gateway("HTTPRoute", "{rules: [{backendRefs: [{name: b}]}]}"),
+              testing::HasSubstr("backendRefs[0].port"));
+  EXPECT_EQ(gateway("HTTPRoute",
+                    "{rules: [{backendRefs: [{name: b, port: 80}], timeouts: {request: 1s, "
+                    "backendRequest: 2s}}]}"),
+            "");
+  EXPECT_EQ(gateway("GRPCRoute",
+                    "{rules: [{matches: [{method: {service: a.B, method: C}}], backendRefs: "
+                    "[{name: b, port: 80}]}]}"),
+            "");
   EXPECT_THAT(gateway("TLSRoute", "{rules: []}"), testing::HasSubstr("exactly one"));
   EXPECT_EQ(gateway("TCPRoute", "{rules: [{}]}"), "");
 }
 
 TEST(Routes, AnnotationsCountForOutboundParents) {
-  const auto with = [](std::string_view kind, std::string_view parent, std::string_view annotation) {
+  const auto with = [](std::string_view kind, std::string_view parent,
+                       std::string_view annotation) {
     Review review;
     review.group = "gateway.networking.k8s.io";
     review.kind = kind;
-    review.object = yaml(concat("metadata: {name: a, annotations: {", annotation, "}}\nspec: {parentRefs: [{group: core, kind: ", parent, ", name: s}], rules: []}"));
+    review.object = yaml(concat("metadata: {name: a, annotations: {", annotation,
+                                "}}\nspec: {parentRefs: [{group: core, kind: ", parent,
+                                ", name: s}], rules: []}"));
     return policy_problem(review).value_or("");
   };
-  EXPECT_EQ(with("HTTPRoute", "Service", "retry.linkerd.io/http: '5XX,gateway-error,429,500-504'"), "");
+  EXPECT_EQ(with("HTTPRoute", "Service", "retry.linkerd.io/http: '5XX,gateway-error,429,500-504'"),
+            "");
   EXPECT_NE(with("HTTPRoute", "Service", "retry.linkerd.io/http: '5xx, 429'"), "");
   EXPECT_NE(with("HTTPRoute", "Service", "retry.linkerd.io/http: '600'"), "");
   EXPECT_NE(with("HTTPRoute", "Service", "timeout.linkerd.io/request: 1.5s"), "");
@@ -82,26 +130,44 @@ TEST(Routes, AnnotationsCountForOutboundParents) {
 }
 
 std::string profile(std::string_view spec, std::string_view name = "web.shop.svc.cluster.local") {
-  return profile_problem(yaml(concat("apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: ", name, "}\nspec: ", spec))).value_or("");
+  return profile_problem(
+             yaml(concat("apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: ",
+                         name, "}\nspec: ", spec)))
+      .value_or("");
 }
 
 TEST(Profiles, AreReadStrictly) {
-  EXPECT_EQ(profile("{routes: [{name: GET /, condition: {method: GET, pathRegex: '/a[^/]*'}, timeout: 300ms, isRetryable: true, "
-                    "responseClasses: [{condition: {status: {min: 500, max: 599}}, isFailure: true}]}], "
-                    "retryBudget: {retryRatio: 0.2, minRetriesPerSecond: 10, ttl: 10s}, dstOverrides: [{authority: a.b, weight: 500m}]}"),
+  EXPECT_EQ(
+      profile("{routes: [{name: GET /, condition: {method: GET, pathRegex: '/a[^/]*'}, timeout: "
+              "300ms, isRetryable: true, "
+              "responseClasses: [{condition: {status: {min: 500, max: 599}}, isFailure: true}]}], "
+              "retryBudget: {retryRatio: 0.2, minRetriesPerSecond: 10, ttl: 10s}, dstOverrides: "
+              "[{authority: a.b, weight: 500m}]}"),
+      "");
+  EXPECT_EQ(profile("{routes: [{name: a, condition: {not: {method: GET}}}, {name: b, condition: "
+                    "{not: [{method: GET}]}}]}"),
             "");
-  EXPECT_EQ(profile("{routes: [{name: a, condition: {not: {method: GET}}}, {name: b, condition: {not: [{method: GET}]}}]}"), "");
   EXPECT_THAT(profile("{routes: []}", "'Web!'"), testing::HasSubstr("metadata.name"));
   EXPECT_THAT(profile("{routs: []}"), testing::HasSubstr("spec.routs: there is no such field"));
-  EXPECT_THAT(profile("{routes: [{condition: {method: GET}}]}"), testing::HasSubstr("routes[0].name"));
+  EXPECT_THAT(profile("{routes: [{condition: {method: GET}}]}"),
+              testing::HasSubstr("routes[0].name"));
   EXPECT_THAT(profile("{routes: [{name: a}]}"), testing::HasSubstr("condition: is required"));
-  EXPECT_THAT(profile("{routes: [{name: a, condition: {}}]}"), testing::HasSubstr("must say something"));
-  EXPECT_THAT(profile("{routes: [{name: a, condition: {pathRegex: '('}}]}"), testing::HasSubstr("regular expression"));
-  EXPECT_THAT(profile("{routes: [{name: a, condition: {method: GET}, timeout: 5}]}"), testing::HasSubstr("timeout"));
-  EXPECT_THAT(profile("{routes: [{name: a, condition: {method: GET}, responseClasses: [{condition: {status: {min: 600}}}]}]}"), testing::HasSubstr("100 to 599"));
-  EXPECT_THAT(profile("{routes: [{name: a, condition: {method: GET}, responseClasses: [{condition: {status: {min: 500, max: 400}}}]}]}"), testing::HasSubstr("above"));
-  EXPECT_THAT(profile("{retryBudget: {retryRatio: -1, minRetriesPerSecond: 1, ttl: 1s}}"), testing::HasSubstr("retryRatio"));
-  EXPECT_THAT(profile("{retryBudget: {retryRatio: 1, minRetriesPerSecond: 1, ttl: ''}}"), testing::HasSubstr("ttl"));
+  EXPECT_THAT(profile("{routes: [{name: a, condition: {}}]}"),
+              testing::HasSubstr("must say something"));
+  EXPECT_THAT(profile("{routes: [{name: a, condition: {pathRegex: '('}}]}"),
+              testing::HasSubstr("regular expression"));
+  EXPECT_THAT(profile("{routes: [{name: a, condition: {method: GET}, timeout: 5}]}"),
+              testing::HasSubstr("timeout"));
+  EXPECT_THAT(profile("{routes: [{name: a, condition: {method: GET}, responseClasses: [{condition: "
+                      "{status: {min: 600}}}]}]}"),
+              testing::HasSubstr("100 to 599"));
+  EXPECT_THAT(profile("{routes: [{name: a, condition: {method: GET}, responseClasses: [{condition: "
+                      "{status: {min: 500, max: 400}}}]}]}"),
+              testing::HasSubstr("above"));
+  EXPECT_THAT(profile("{retryBudget: {retryRatio: -1, minRetriesPerSecond: 1, ttl: 1s}}"),
+              testing::HasSubstr("retryRatio"));
+  EXPECT_THAT(profile("{retryBudget: {retryRatio: 1, minRetriesPerSecond: 1, ttl: ''}}"),
+              testing::HasSubstr("ttl"));
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps what webhooks need in the cluster as it should be: the Secret with the serving certificate, and in
-// the WebhookConfiguration the caBundle and which namespaces are annotated. Charts leave these to us, so
-// that they render the same text each time. Every replica serves from the Secret; the leader writes.
+// Keeps what webhooks need in the cluster as it should be: the Secret with the serving certificate,
+// and in the WebhookConfiguration the caBundle and which namespaces are annotated. Charts leave
+// these to us, so that they render the same text each time. Every replica serves from the Secret;
+// the leader writes.
 #pragma once
 
 #include <functional>
@@ -31,10 +32,13 @@ class WebhookStore {
   virtual net::Task<Result<Secret>> read_secret(std::string name) = 0;
   // Of type kubernetes.io/tls. With version "" it is created. Refused if somebody wrote meanwhile.
   virtual net::Task<Result<void>> write_secret(std::string name, Secret secret) = 0;
-  // A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, whole. NotFound if there is none.
-  virtual net::Task<Result<inject::Value>> read_configuration(std::string kind, std::string name) = 0;
+  // A MutatingWebhookConfiguration or ValidatingWebhookConfiguration, whole. NotFound if there is
+  // none.
+  virtual net::Task<Result<inject::Value>> read_configuration(std::string kind,
+                                                              std::string name) = 0;
   // `patch` is a JSON Patch (RFC 6902) that begins with a test of the resourceVersion.
-  virtual net::Task<Result<void>> patch_configuration(std::string kind, std::string name, std::string patch) = 0;
+  virtual net::Task<Result<void>> patch_configuration(std::string kind, std::string name,
+                                                      std::string patch) = 0;
   // Only one replica writes.
   virtual bool is_leader() const = 0;
 
@@ -43,10 +47,10 @@ class WebhookStore {
 };
 
 struct KeptWebhook {
-  std::string secret;                // linkerd-proxy-injector-k8s-tls
-  std::string host;                  // linkerd-proxy-injector.linkerd.svc
-  std::string kind;                  // MutatingWebhookConfiguration
-  std::string configuration;         // linkerd-proxy-injector-webhook-config
+  std::string secret;         // linkerd-proxy-injector-k8s-tls
+  std::string host;           // linkerd-proxy-injector.linkerd.svc
+  std::string kind;           // MutatingWebhookConfiguration
+  std::string configuration;  // linkerd-proxy-injector-webhook-config
   // Others write the Secret and caBundle (`externalSecret`): it is only read.
   bool external = false;
   // The entry of this name selects these namespaces by name; "" if there is none.
@@ -56,10 +60,11 @@ struct KeptWebhook {
 // The entry for annotated namespaces among those of the injector.
 inline constexpr std::string_view kNamespacesEntry = "namespaces.linkerd-proxy-injector.linkerd.io";
 
-// What makes the configuration right: caBundle in every entry (left alone if it is ""), the names in the
-// one for namespaces. Null if it is right already.
-inject::Value configuration_patch(const inject::Value& configuration, std::string_view ca_bundle_pem,
-                                  std::string_view namespaces_entry, const std::set<std::string>& namespaces);
+// What makes the configuration right: caBundle in every entry (left alone if it is ""), the names
+// in the one for namespaces. Null if it is right already.
+inject::Value configuration_patch(const inject::Value& configuration,
+                                  std::string_view ca_bundle_pem, std::string_view namespaces_entry,
+                                  const std::set<std::string>& namespaces);
 
 class WebhookKeeper {
  public:

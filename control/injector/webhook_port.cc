@@ -42,10 +42,12 @@ WebhookPort::WebhookPort(net::Loop& loop, const log::Logger& log, Webhook& webho
       drain_(drain),
       name_(name),
       options_(options),
-      answers_(metrics.counter("tulle_control_webhook_answers", "Answers of the webhooks by HTTP status",
+      answers_(metrics.counter("tulle_control_webhook_answers",
+                               "Answers of the webhooks by HTTP status",
                                metrics::Format::OpenMetrics)),
       latency_(metrics
-                   .histogram("tulle_control_webhook_seconds", "From the request's head to the answer", kSeconds,
+                   .histogram("tulle_control_webhook_seconds",
+                              "From the request's head to the answer", kSeconds,
                               metrics::Format::OpenMetrics)
                    .get({{"webhook", name}})) {}
 
@@ -81,7 +83,8 @@ net::Task<void> WebhookPort::serve(std::unique_ptr<net::TcpStream> stream) {
   const tls::ServerOptions options{.alpn = true, .request_client = false};
   const Deadline by = loop_.after(options_.handshake_timeout);
   net::StreamPtr inner = std::move(stream);
-  tls::TlsResult session = co_await tls::accept_tls(std::move(inner), std::move(credentials), options, by);
+  tls::TlsResult session =
+      co_await tls::accept_tls(std::move(inner), std::move(credentials), options, by);
   if (!session) {
     log_.debug("a handshake has failed", {{"webhook", name_}, {"reason", session.error().where}});
     co_return;
@@ -109,7 +112,8 @@ net::Task<Result<http::Response>> WebhookPort::Handler::handle(http::Request req
   const TimePoint begun = monotonic_now();
   Result<http::Response> response = co_await port_.respond(std::move(request));
   if (response) {
-    port_.answers_.get({{"webhook", port_.name_}, {"status", std::to_string(response->status)}})->add();
+    port_.answers_.get({{"webhook", port_.name_}, {"status", std::to_string(response->status)}})
+        ->add();
   }
   port_.latency_->observe(std::chrono::duration<double>(monotonic_now() - begun).count());
   co_return response;
@@ -118,7 +122,8 @@ net::Task<Result<http::Response>> WebhookPort::Handler::handle(http::Request req
 net::Task<Result<http::Response>> WebhookPort::respond(http::Request request) {
   const std::string_view path = request.path;
   if (request.method != "POST") co_return refuse(405, "only POST is answered here");
-  if (!options_.any_path && path.substr(0, path.find('?')) != "/") co_return refuse(404, "only / is answered here");
+  if (!options_.any_path && path.substr(0, path.find('?')) != "/")
+    co_return refuse(404, "only / is answered here");
   if (request.body_length && *request.body_length > options_.max_body) {
     co_return refuse(413, "the review is too large");
   }
@@ -133,8 +138,10 @@ net::Task<Result<http::Response>> WebhookPort::respond(http::Request request) {
       if (!in_time) co_return refuse(408, "the review did not come in time");
       continue;
     }
-    if (body.size() + data.size() > options_.max_body) co_return refuse(413, "the review is too large");
-    if (held_ + data.size() > options_.max_bodies) co_return refuse(503, "too many reviews at a time");
+    if (body.size() + data.size() > options_.max_body)
+      co_return refuse(413, "the review is too large");
+    if (held_ + data.size() > options_.max_bodies)
+      co_return refuse(503, "too many reviews at a time");
     held.add(data.size());
     body += as_text(data);
     request.body.consume(data.size());
@@ -157,7 +164,8 @@ net::Task<Result<http::Response>> WebhookPort::respond(http::Request request) {
   co_return http::make_text_response(loop_, 200, to_json(head, answer), "application/json");
 }
 
-Result<tls::CredentialsPtr> serving_credentials(std::vector<tls::Certificate> chain, tls::PrivateKey key) {
+Result<tls::CredentialsPtr> serving_credentials(std::vector<tls::Certificate> chain,
+                                                tls::PrivateKey key) {
   tls::Credentials::Options options;
   options.own = tls::Credentials::Own{std::move(key), std::move(chain)};
   options.alpn = {"h2", "http/1.1"};

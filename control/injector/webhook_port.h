@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTPS port that the API server calls: TLS 1.3, HTTP/2 or HTTP/1.1, reviews in JSON. The API server
-// shows no certificate, so anybody in the cluster may ask: everything is bounded.
+// One HTTPS port that the API server calls: TLS 1.3, HTTP/2 or HTTP/1.1, reviews in JSON. The API
+// server shows no certificate, so anybody in the cluster may ask: everything is bounded.
 #pragma once
 
 #include <functional>
@@ -20,9 +20,9 @@ namespace tulle::control {
 class WebhookPort {
  public:
   struct Options {
-    bool any_path = true;                                        // false: only POST /
-    std::size_t max_body = std::size_t{10} * 1024 * 1024;        // of one review; 413 beyond
-    std::size_t max_bodies = std::size_t{32} * 1024 * 1024;      // of all reviews under way; 503 beyond
+    bool any_path = true;                                    // false: only POST /
+    std::size_t max_body = std::size_t{10} * 1024 * 1024;    // of one review; 413 beyond
+    std::size_t max_bodies = std::size_t{32} * 1024 * 1024;  // of all reviews under way; 503 beyond
     std::size_t max_connections = 256;
     Duration handshake_timeout = 10s;
     Duration body_timeout = 10s;
@@ -68,6 +68,7 @@ class WebhookPort {
 };
 
 // Serving credentials of a certificate with its key: no client certificate is asked for.
-Result<tls::CredentialsPtr> serving_credentials(std::vector<tls::Certificate> chain, tls::PrivateKey key);
+Result<tls::CredentialsPtr> serving_credentials(std::vector<tls::Certificate> chain,
+                                                tls::PrivateKey key);
 
 }  // namespace tulle::control

@@ -126,7 +126,8 @@ TEST(Text, IgnoresTheCaseOfLettersOnly) {
           std::string right(size, 'X');
           left[at] = static_cast<char>(a);
           right[at] = static_cast<char>(b);
-          EXPECT_EQ(iequals(left, right), ascii_lower(left[at]) == ascii_lower(right[at])) << size << ' ' << at << ' ' << a << ' ' << b;
+          EXPECT_EQ(iequals(left, right), ascii_lower(left[at]) == ascii_lower(right[at]))
+              << size << ' ' << at << ' ' << a << ' ' << b;
         }
       }
     }

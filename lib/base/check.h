@@ -8,9 +8,9 @@ namespace tulle {
 }  // namespace tulle
 
 // A corrupt invariant or no memory: ends the process, in every build.
-#define TULLE_CHECK(condition)                                             \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]]                                         \
+#define TULLE_CHECK(condition)                                                \
+  do {                                                                        \
+    if (!(condition)) [[unlikely]]                                            \
       ::tulle::check_failed("check failed: " #condition, __FILE__, __LINE__); \
   } while (false)
 

@@ -38,8 +38,8 @@ void check_failed(const char* what, const char* file, int line) noexcept {
   char text[512];
   const int n = std::snprintf(text, sizeof text, "%s:%d: %s\n", file, line, what);
   if (n > 0) {
-    const auto size = static_cast<std::size_t>(n) < sizeof text ? static_cast<std::size_t>(n)
-                                                                : sizeof text - 1;
+    const auto size =
+        static_cast<std::size_t>(n) < sizeof text ? static_cast<std::size_t>(n) : sizeof text - 1;
     [[maybe_unused]] const ssize_t written = ::write(2, text, size);
   }
   std::abort();

@@ -42,8 +42,8 @@ std::string_view to_string(Errc code) noexcept;
 // Cheap enough for the data path: nothing here allocates.
 struct Error {
   Errc code;
-  std::string_view where;  // a string literal: the step that failed, e.g. "read request head"
-  int os_errno = 0;        // 0 unless a system call failed
+  std::string_view where;    // a string literal: the step that failed, e.g. "read request head"
+  int os_errno = 0;          // 0 unless a system call failed
   std::uint32_t detail = 0;  // protocol code where one exists: HTTP/2 error, TLS alert, gRPC status
 };
 
@@ -52,8 +52,9 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
-  Result(Error error) : state_(std::in_place_index<1>, error) {}         // NOLINT: implicit on purpose
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}       // NOLINT: implicit on purpose
+  Result(Error error) : state_(std::in_place_index<1>, error) {}  // NOLINT: implicit on purpose
 
   explicit operator bool() const noexcept { return state_.index() == 0; }
   bool has_value() const noexcept { return state_.index() == 0; }

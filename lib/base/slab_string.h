@@ -15,7 +15,8 @@ class SlabString {
  public:
   SlabString() = default;
   SlabString(std::string_view text) { assign(text); }  // NOLINT: implicit on purpose
-  SlabString(const char* text) : SlabString(std::string_view(text)) {}  // NOLINT: implicit on purpose
+  SlabString(const char* text)
+      : SlabString(std::string_view(text)) {}  // NOLINT: implicit on purpose
   SlabString(const SlabString& other) { assign(other.view()); }
   SlabString(SlabString&& other) noexcept { swap(other); }
   SlabString& operator=(const SlabString& other) {

@@ -51,8 +51,8 @@ std::string concat(const Parts&... parts) {
   return out;
 }
 
-std::string hex(Bytes bytes);  // lower case
-std::string base64_encode(Bytes bytes);  // RFC 4648 §4, padded
+std::string hex(Bytes bytes);               // lower case
+std::string base64_encode(Bytes bytes);     // RFC 4648 §4, padded
 std::string base64url_encode(Bytes bytes);  // RFC 4648 §5, no padding
 // Accepts both alphabets, with or without padding; nullopt for anything else.
 std::optional<std::string> base64_decode(std::string_view text);

@@ -50,8 +50,9 @@ TimePoint monotonic_now() noexcept {
 WallTime wall_now() noexcept {
   timespec ts{};
   ::clock_gettime(CLOCK_REALTIME, &ts);
-  return WallTime{std::chrono::seconds{ts.tv_sec + wall_offset_seconds()} +
-                  std::chrono::nanoseconds{ts.tv_nsec + test_shift.load(std::memory_order_relaxed)}};
+  return WallTime{
+      std::chrono::seconds{ts.tv_sec + wall_offset_seconds()} +
+      std::chrono::nanoseconds{ts.tv_nsec + test_shift.load(std::memory_order_relaxed)}};
 }
 
 std::string format_rfc3339(WallTime time, bool with_fraction) {
@@ -63,8 +64,8 @@ std::string format_rfc3339(WallTime time, bool with_fraction) {
   std::size_t n = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
   if (with_fraction) {
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time - seconds);
-    n += static_cast<std::size_t>(
-        std::snprintf(text + n, sizeof text - n, ".%06lld", static_cast<long long>(micros.count())));
+    n += static_cast<std::size_t>(std::snprintf(text + n, sizeof text - n, ".%06lld",
+                                                static_cast<long long>(micros.count())));
   }
   text[n++] = 'Z';
   return std::string(text, n);

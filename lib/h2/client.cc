@@ -19,8 +19,12 @@ struct DeadTag;
 
 class ClientConnection::Impl final : public Pump, public SessionEvents {
  public:
-  // One request and its answer. Lives until both the stream is over and nobody uses its response body.
-  class ClientStream final : public Outgoing, public http::BodyProducer, public ListHook<DeadTag>, public SlabAllocated {
+  // One request and its answer. Lives until both the stream is over and nobody uses its response
+  // body.
+  class ClientStream final : public Outgoing,
+                             public http::BodyProducer,
+                             public ListHook<DeadTag>,
+                             public SlabAllocated {
    public:
     explicit ClientStream(Impl& c) : connection(c) {}
     void on_body_changed() override { connection.wake(*this); }
@@ -101,14 +105,16 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
     if (ended) stream->response_body.finish();
   }
   void on_trailers(StreamState& state, http::HeaderMap trailers) override {
-    if (auto* const stream = static_cast<ClientStream*>(state.user)) stream->response_body.finish(std::move(trailers));
+    if (auto* const stream = static_cast<ClientStream*>(state.user))
+      stream->response_body.finish(std::move(trailers));
   }
   void on_reset(StreamState& state, Code code, bool by_peer) override {
     auto* const stream = static_cast<ClientStream*>(state.user);
     if (stream == nullptr) return;
     const bool refused = by_peer && code == Code::RefusedStream;
     if (stream->response_body && by_peer && code == Code::NoError && state.remote_closed) return;
-    const Error error{refused ? Errc::Refused : Errc::Reset, refused ? "the stream was refused" : "the stream was reset", 0,
+    const Error error{refused ? Errc::Refused : Errc::Reset,
+                      refused ? "the stream was refused" : "the stream was reset", 0,
                       static_cast<std::uint32_t>(by_peer ? code : Code::ProtocolError)};
     stream->response_body.fail(error);
     stream->answered(error);
@@ -209,7 +215,8 @@ class Answer final : public net::TimedWaiter {
 
 }  // namespace
 
-net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request& request, Deadline by) {
+net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request& request,
+                                                                   Deadline by) {
   if (available() == 0) co_return Error{Errc::Refused, "begin a stream"};
   const bool end = !request.body.has_value();
   StreamState* const state = session().send_request(request, end);
@@ -250,8 +257,10 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
 
 ClientConnection::ClientConnection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ClientConnection::~ClientConnection() = default;
-std::unique_ptr<ClientConnection> ClientConnection::make(net::StreamPtr stream, ClientOptions options) {
-  return std::unique_ptr<ClientConnection>(new ClientConnection(std::make_unique<Impl>(std::move(stream), options)));
+std::unique_ptr<ClientConnection> ClientConnection::make(net::StreamPtr stream,
+                                                         ClientOptions options) {
+  return std::unique_ptr<ClientConnection>(
+      new ClientConnection(std::make_unique<Impl>(std::move(stream), options)));
 }
 net::Task<Result<http::Response>> ClientConnection::send(http::Request request, Deadline by) {
   co_return co_await impl_->exchange(request, by);
@@ -267,6 +276,8 @@ std::size_t ClientConnection::active() const noexcept { return impl_->active(); 
 bool ClientConnection::accepting() const noexcept { return impl_->accepting(); }
 bool ClientConnection::stalled() const noexcept { return impl_->stalled(); }
 bool ClientConnection::failed() const noexcept { return impl_->failed(); }
-void ClientConnection::on_closed(std::function<void()> callback) { impl_->set_on_closed(std::move(callback)); }
+void ClientConnection::on_closed(std::function<void()> callback) {
+  impl_->set_on_closed(std::move(callback));
+}
 
 }  // namespace tulle::h2

@@ -10,25 +10,26 @@
 namespace tulle::h2 {
 namespace {
 
-// RFC 7541 Appendix B: the code is canonical, so lengths alone tell it (codes of one length are consecutive
-// in the order of their symbols). The end-of-string symbol is thirty ones.
+// RFC 7541 Appendix B: the code is canonical, so lengths alone tell it (codes of one length are
+// consecutive in the order of their symbols). The end-of-string symbol is thirty ones.
 constexpr std::array<std::uint8_t, 256> kLengths = {
-    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28,
-    28, 28, 28, 28, 28, 28, 6,  10, 10, 12, 13, 6,  8,  11, 10, 10, 8,  11, 8,  6,  6,  6,  5,  5,  5,  6,
-    6,  6,  6,  6,  6,  6,  7,  8,  15, 6,  12, 10, 13, 6,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,
-    7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  8,  7,  8,  13, 19, 13, 14, 6,  15, 5,  6,  5,  6,  5,  6,  6,
-    6,  5,  7,  7,  6,  6,  6,  5,  6,  7,  6,  5,  5,  6,  7,  7,  7,  7,  7,  15, 11, 14, 13, 28, 20, 22,
-    20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23, 24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23,
-    22, 23, 23, 24, 22, 21, 20, 22, 22, 23, 23, 21, 23, 22, 22, 24, 21, 22, 23, 23, 21, 21, 22, 21, 23, 22,
-    23, 23, 20, 22, 22, 22, 23, 22, 22, 23, 26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25,
-    19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22,
-    25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26};
+    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28,
+    28, 28, 28, 28, 28, 28, 28, 28, 6,  10, 10, 12, 13, 6,  8,  11, 10, 10, 8,  11, 8,  6,  6,  6,
+    5,  5,  5,  6,  6,  6,  6,  6,  6,  6,  7,  8,  15, 6,  12, 10, 13, 6,  7,  7,  7,  7,  7,  7,
+    7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  8,  7,  8,  13, 19, 13, 14, 6,
+    15, 5,  6,  5,  6,  5,  6,  6,  6,  5,  7,  7,  6,  6,  6,  5,  6,  7,  6,  5,  5,  6,  7,  7,
+    7,  7,  7,  15, 11, 14, 13, 28, 20, 22, 20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23,
+    24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24, 22, 21, 20, 22, 22, 23, 23, 21,
+    23, 22, 22, 24, 21, 22, 23, 23, 21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23,
+    26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25, 19, 21, 26, 27, 27, 26, 27, 24,
+    21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23,
+    26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26};
 constexpr unsigned kMaxBits = 30;
 
 struct Huffman {
   std::array<std::uint32_t, 256> codes{};
-  std::array<std::uint8_t, 256> symbols{};                  // in canonical order
-  std::array<std::uint32_t, kMaxBits + 2> first_code{};      // of each length
+  std::array<std::uint8_t, 256> symbols{};               // in canonical order
+  std::array<std::uint32_t, kMaxBits + 2> first_code{};  // of each length
   std::array<std::uint16_t, kMaxBits + 2> first_symbol{};
   std::array<std::uint16_t, kMaxBits + 2> count{};
   std::array<std::uint16_t, 256> quick{};  // by the next 8 bits: symbol << 4 | length, 0 if longer
@@ -66,19 +67,67 @@ struct StaticEntry {
   std::string_view value;
 };
 constexpr std::array<StaticEntry, 61> kStatic = {{
-    {":authority", ""}, {":method", "GET"}, {":method", "POST"}, {":path", "/"}, {":path", "/index.html"},
-    {":scheme", "http"}, {":scheme", "https"}, {":status", "200"}, {":status", "204"}, {":status", "206"},
-    {":status", "304"}, {":status", "400"}, {":status", "404"}, {":status", "500"}, {"accept-charset", ""},
-    {"accept-encoding", "gzip, deflate"}, {"accept-language", ""}, {"accept-ranges", ""}, {"accept", ""},
-    {"access-control-allow-origin", ""}, {"age", ""}, {"allow", ""}, {"authorization", ""}, {"cache-control", ""},
-    {"content-disposition", ""}, {"content-encoding", ""}, {"content-language", ""}, {"content-length", ""},
-    {"content-location", ""}, {"content-range", ""}, {"content-type", ""}, {"cookie", ""}, {"date", ""},
-    {"etag", ""}, {"expect", ""}, {"expires", ""}, {"from", ""}, {"host", ""}, {"if-match", ""},
-    {"if-modified-since", ""}, {"if-none-match", ""}, {"if-range", ""}, {"if-unmodified-since", ""},
-    {"last-modified", ""}, {"link", ""}, {"location", ""}, {"max-forwards", ""}, {"proxy-authenticate", ""},
-    {"proxy-authorization", ""}, {"range", ""}, {"referer", ""}, {"refresh", ""}, {"retry-after", ""},
-    {"server", ""}, {"set-cookie", ""}, {"strict-transport-security", ""}, {"transfer-encoding", ""},
-    {"user-agent", ""}, {"vary", ""}, {"via", ""}, {"www-authenticate", ""},
+    {":authority", ""},
+    {":method", "GET"},
+    {":method", "POST"},
+    {":path", "/"},
+    {":path", "/index.html"},
+    {":scheme", "http"},
+    {":scheme", "https"},
+    {":status", "200"},
+    {":status", "204"},
+    {":status", "206"},
+    {":status", "304"},
+    {":status", "400"},
+    {":status", "404"},
+    {":status", "500"},
+    {"accept-charset", ""},
+    {"accept-encoding", "gzip, deflate"},
+    {"accept-language", ""},
+    {"accept-ranges", ""},
+    {"accept", ""},
+    {"access-control-allow-origin", ""},
+    {"age", ""},
+    {"allow", ""},
+    {"authorization", ""},
+    {"cache-control", ""},
+    {"content-disposition", ""},
+    {"content-encoding", ""},
+    {"content-language", ""},
+    {"content-length", ""},
+    {"content-location", ""},
+    {"content-range", ""},
+    {"content-type", ""},
+    {"cookie", ""},
+    {"date", ""},
+    {"etag", ""},
+    {"expect", ""},
+    {"expires", ""},
+    {"from", ""},
+    {"host", ""},
+    {"if-match", ""},
+    {"if-modified-since", ""},
+    {"if-none-match", ""},
+    {"if-range", ""},
+    {"if-unmodified-since", ""},
+    {"last-modified", ""},
+    {"link", ""},
+    {"location", ""},
+    {"max-forwards", ""},
+    {"proxy-authenticate", ""},
+    {"proxy-authorization", ""},
+    {"range", ""},
+    {"referer", ""},
+    {"refresh", ""},
+    {"retry-after", ""},
+    {"server", ""},
+    {"set-cookie", ""},
+    {"strict-transport-security", ""},
+    {"transfer-encoding", ""},
+    {"user-agent", ""},
+    {"vary", ""},
+    {"via", ""},
+    {"www-authenticate", ""},
 }};
 
 // Eight bytes a step. It only picks candidates: the texts are compared then.
@@ -175,11 +224,13 @@ void put_string(std::string_view text, ByteQueue& out) {
 
 enum class Indexing : std::uint8_t { Yes, No, Never };
 
-// By the name's first static index. What differs from message to message is not indexed: an entry would only push others out.
+// By the name's first static index. What differs from message to message is not indexed: an entry
+// would only push others out.
 constexpr std::array<Indexing, kStatic.size() + 1> make_indexing() {
   std::array<Indexing, kStatic.size() + 1> out{};
   for (std::size_t i = 0; i < kStatic.size(); ++i) {
-    for (const std::string_view name : {":path", "content-length", "date", "etag", "if-none-match", "last-modified", "if-modified-since", "location"}) {
+    for (const std::string_view name : {":path", "content-length", "date", "etag", "if-none-match",
+                                        "last-modified", "if-modified-since", "location"}) {
       if (kStatic[i].name == name) out[i + 1] = Indexing::No;
     }
     for (const std::string_view name : {"authorization", "proxy-authorization", "set-cookie"}) {
@@ -196,7 +247,9 @@ Indexing indexing_for(std::size_t name_index, std::string_view name, std::string
   if (name_index == kCookie && value.size() < 20) return Indexing::Never;
   if (kIndexing[name_index] != Indexing::Yes) return kIndexing[name_index];
   if (value.size() > 512) return Indexing::No;
-  if (name_index == 0 && (name == "x-request-id" || name == "traceparent" || name == "grpc-timeout")) return Indexing::No;
+  if (name_index == 0 &&
+      (name == "x-request-id" || name == "traceparent" || name == "grpc-timeout"))
+    return Indexing::No;
   return Indexing::Yes;
 }
 
@@ -260,8 +313,11 @@ Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out) {
     }
     unsigned length = 1;
     for (; length <= kMaxBits && length <= bits; ++length) {
-      const auto code = static_cast<std::uint32_t>(window >> (bits - length) & ((std::uint64_t{1} << length) - 1));
-      if (code < kHuffman.first_code[length] || code - kHuffman.first_code[length] >= kHuffman.count[length]) continue;
+      const auto code = static_cast<std::uint32_t>(window >> (bits - length) &
+                                                   ((std::uint64_t{1} << length) - 1));
+      if (code < kHuffman.first_code[length] ||
+          code - kHuffman.first_code[length] >= kHuffman.count[length])
+        continue;
       break;
     }
     if (length <= kMaxBits && length <= bits) {
@@ -269,8 +325,10 @@ Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out) {
         cut();
         return Error{Errc::TooLarge, "read a Huffman string"};
       }
-      const auto code = static_cast<std::uint32_t>(window >> (bits - length) & ((std::uint64_t{1} << length) - 1));
-      *at++ = static_cast<char>(kHuffman.symbols[kHuffman.first_symbol[length] + code - kHuffman.first_code[length]]);
+      const auto code = static_cast<std::uint32_t>(window >> (bits - length) &
+                                                   ((std::uint64_t{1} << length) - 1));
+      *at++ = static_cast<char>(
+          kHuffman.symbols[kHuffman.first_symbol[length] + code - kHuffman.first_code[length]]);
       bits -= length;
       continue;
     }
@@ -298,14 +356,16 @@ void DynamicTable::evict(std::size_t room) {
   if (first_ == last_) first_ = last_ = text_end_ = 0;
 }
 
-// Room for one more entry with that much text: what was dropped at the front is used again before more is taken.
+// Room for one more entry with that much text: what was dropped at the front is used again before
+// more is taken.
 void DynamicTable::make_room(std::size_t text) {
   const std::uint32_t live = last_ - first_;
   if (last_ == slot_capacity_) {
     Slot* to = slots_;
     std::uint32_t capacity = slot_capacity_;
     if (first_ * 2 <= slot_capacity_) {
-      const std::size_t bytes = slab_capacity(std::max<std::size_t>(std::size_t{slot_capacity_} * 2, 8) * sizeof(Slot));
+      const std::size_t bytes =
+          slab_capacity(std::max<std::size_t>(std::size_t{slot_capacity_} * 2, 8) * sizeof(Slot));
       capacity = static_cast<std::uint32_t>(bytes / sizeof(Slot));
       to = static_cast<Slot*>(slab_alloc(capacity * sizeof(Slot)));
     }
@@ -322,7 +382,8 @@ void DynamicTable::make_room(std::size_t text) {
   char* to = text_;
   std::size_t capacity = text_capacity_;
   // Grown while moving would be frequent; the table's bound is always enough.
-  if (kept + text > text_capacity_ || (text_capacity_ < max_size_ && kept + text > text_capacity_ - text_capacity_ / 4)) {
+  if (kept + text > text_capacity_ ||
+      (text_capacity_ < max_size_ && kept + text > text_capacity_ - text_capacity_ / 4)) {
     const std::size_t twice = std::max<std::size_t>(std::size_t{text_capacity_} * 2, 256);
     capacity = slab_capacity(std::max(kept + text, std::min(twice, max_size_)));
     to = static_cast<char*>(slab_alloc(capacity));
@@ -340,7 +401,8 @@ void DynamicTable::add(std::string_view name, std::string_view value, std::uint3
   evict(text + 32);
   if (text + 32 > max_size_) return;  // RFC 7541 §4.4: it empties the table
   make_room(text);
-  slots_[last_++] = {text_end_, static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size()), hash};
+  slots_[last_++] = {text_end_, static_cast<std::uint32_t>(name.size()),
+                     static_cast<std::uint32_t>(value.size()), hash};
   if (!name.empty()) std::memcpy(text_ + text_end_, name.data(), name.size());
   if (!value.empty()) std::memcpy(text_ + text_end_ + name.size(), value.data(), value.size());
   text_end_ += static_cast<std::uint32_t>(text);
@@ -371,7 +433,8 @@ Result<std::string_view> HpackDecoder::read_string(Bytes& in, std::string& scrat
 }
 
 Result<std::string_view> HpackDecoder::name_at(std::uint64_t index, std::string& scratch) const {
-  if (index >= 1 && index <= kStatic.size()) return kStatic[static_cast<std::size_t>(index) - 1].name;
+  if (index >= 1 && index <= kStatic.size())
+    return kStatic[static_cast<std::size_t>(index) - 1].name;
   const std::uint64_t dynamic = index - kStatic.size() - 1;
   if (index == 0 || dynamic >= table_.count()) return Error{Errc::Protocol, "use an HPACK index"};
   scratch = table_.at(static_cast<std::size_t>(dynamic)).name;
@@ -394,7 +457,8 @@ Result<void> HpackDecoder::decode(Bytes block, HpackSink& sink) {
         continue;
       }
       const std::uint64_t dynamic = *index - kStatic.size() - 1;
-      if (*index == 0 || dynamic >= table_.count()) return Error{Errc::Protocol, "use an HPACK index"};
+      if (*index == 0 || dynamic >= table_.count())
+        return Error{Errc::Protocol, "use an HPACK index"};
       const DynamicTable::Entry entry = table_.at(static_cast<std::size_t>(dynamic));
       sink.on_field(entry.name, entry.value);
       continue;
@@ -402,7 +466,8 @@ Result<void> HpackDecoder::decode(Bytes block, HpackSink& sink) {
     if ((first & 0xE0) == 0x20) {  // table size update
       const Result<std::uint64_t> size = take_integer(block, 5);
       if (!size) return size.error();
-      if (fields_seen || *size > table_limit_) return Error{Errc::Protocol, "change the HPACK table size"};
+      if (fields_seen || *size > table_limit_)
+        return Error{Errc::Protocol, "change the HPACK table size"};
       table_.set_max_size(static_cast<std::size_t>(*size));
       continue;
     }
@@ -439,7 +504,8 @@ void HpackEncoder::begin(ByteQueue& out) {
 void HpackEncoder::encode(std::string_view name, std::string_view value, ByteQueue& out) {
   const std::uint32_t name_hash = hash_of(name);
   std::size_t name_index = static_name(name, name_hash);
-  for (std::size_t i = name_index; i != 0 && i <= kStatic.size() && kStatic[i - 1].name == name; ++i) {
+  for (std::size_t i = name_index; i != 0 && i <= kStatic.size() && kStatic[i - 1].name == name;
+       ++i) {
     if (!kStatic[i - 1].value.empty() && kStatic[i - 1].value == value) {
       put_integer(0x80, 7, i, out);
       return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Header compression of HTTP/2 (RFC 7541). Dynamic tables take memory only once something is in them.
+// Header compression of HTTP/2 (RFC 7541). Dynamic tables take memory only once something is in
+// them.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,9 @@ std::size_t huffman_size(std::string_view text) noexcept;
 // Appends the decoded text; Protocol for bad padding or EOS, TooLarge beyond `limit` bytes.
 Result<void> huffman_decode(Bytes bytes, std::size_t limit, std::string& out);
 
-// The entries that either side may refer to. Their texts lie one behind the other in one block: taking an entry and
-// dropping an old one moves nothing and allocates nothing once the table has its size.
+// The entries that either side may refer to. Their texts lie one behind the other in one block:
+// taking an entry and dropping an old one moves nothing and allocates nothing once the table has
+// its size.
 class DynamicTable {
  public:
   struct Entry {
@@ -64,7 +66,8 @@ class DynamicTable {
 // Takes header blocks apart. Views given to the sink are valid during the call.
 class HpackSink {
  public:
-  // An error ends the decoding (the rest of the block must still be decoded: return success and note it).
+  // An error ends the decoding (the rest of the block must still be decoded: return success and
+  // note it).
   virtual void on_field(std::string_view name, std::string_view value) = 0;
 
  protected:
@@ -74,7 +77,8 @@ class HpackSink {
 class HpackDecoder {
  public:
   // `table_limit`: our SETTINGS_HEADER_TABLE_SIZE. `string_limit`: longest name or value taken.
-  explicit HpackDecoder(std::size_t table_limit = 4096, std::size_t string_limit = std::size_t{64} * 1024)
+  explicit HpackDecoder(std::size_t table_limit = 4096,
+                        std::size_t string_limit = std::size_t{64} * 1024)
       : table_(table_limit), table_limit_(table_limit), string_limit_(string_limit) {}
   // A whole header block. Any error is a COMPRESSION_ERROR of the connection.
   Result<void> decode(Bytes block, HpackSink& sink);
@@ -89,13 +93,13 @@ class HpackDecoder {
 
 class HpackEncoder {
  public:
-  // The peer's SETTINGS_HEADER_TABLE_SIZE; at most 4096 of it is used. The next block begins with what changed,
-  // the smallest size since the last block first (RFC 7541 §4.2).
+  // The peer's SETTINGS_HEADER_TABLE_SIZE; at most 4096 of it is used. The next block begins with
+  // what changed, the smallest size since the last block first (RFC 7541 §4.2).
   void set_table_limit(std::size_t size);
   // Call before the first field of each block.
   void begin(ByteQueue& out);
-  // `name` must be lower case. Values that differ from request to request are not indexed, sensitive ones
-  // never (RFC 7541 §7.1.3).
+  // `name` must be lower case. Values that differ from request to request are not indexed,
+  // sensitive ones never (RFC 7541 §7.1.3).
   void encode(std::string_view name, std::string_view value, ByteQueue& out);
 
  private:

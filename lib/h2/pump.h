@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What server and client connections share: reading, flushing once a turn, and sending bodies fairly.
+// What server and client connections share: reading, flushing once a turn, and sending bodies
+// fairly.
 #pragma once
 
 #include <algorithm>
@@ -106,8 +107,8 @@ class Pump : public net::FlushHook {
  protected:
   static constexpr std::size_t kEnough = std::size_t{64} * 1024;  // on its way at once
   ~Pump() = default;
-  // Reads nothing more while that many bytes wait to be sent. Only one side of a connection may do so, or both
-  // could wait for each other.
+  // Reads nothing more while that many bytes wait to be sent. Only one side of a connection may do
+  // so, or both could wait for each other.
   void hold_reading_at(std::size_t size) noexcept { hold_at_ = size; }
   virtual void after_flush() {}
   virtual void after_receive() {}
@@ -131,7 +132,8 @@ class Pump : public net::FlushHook {
     const Bytes data = body.data();
     if (data.empty()) {
       if (body.failure() != nullptr) {
-        const std::uint32_t detail = body.failure()->code == Errc::Reset ? body.failure()->detail : 0;
+        const std::uint32_t detail =
+            body.failure()->code == Errc::Reset ? body.failure()->detail : 0;
         session_.reset(*stream, detail != 0 ? static_cast<Code>(detail) : Code::InternalError);
         return false;
       }

@@ -42,7 +42,8 @@ class ServerStream final : public Outgoing,
 
 class Server final : public Pump, public SessionEvents, net::DrainListener {
  public:
-  Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
+  Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
+         net::Drain& drain)
       : Pump(std::move(stream), true, session_options(options), *this),
         handler_(handler),
         most_unsent_(options.send_buffer),
@@ -101,7 +102,8 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
     if (ended && stream != nullptr) stream->request_body.finish();
   }
   void on_trailers(StreamState& state, http::HeaderMap trailers) override {
-    if (auto* const stream = static_cast<ServerStream*>(state.user)) stream->request_body.finish(std::move(trailers));
+    if (auto* const stream = static_cast<ServerStream*>(state.user))
+      stream->request_body.finish(std::move(trailers));
   }
   void on_reset(StreamState& state, Code code, bool /*by_peer*/) override {
     if (auto* const stream = static_cast<ServerStream*>(state.user)) {
@@ -135,7 +137,8 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
     if (stream.stream == nullptr) co_return;
     if (!response) {
       const std::uint32_t detail = response.error().detail;
-      session().reset(*stream.stream, detail != 0 ? static_cast<Code>(detail) : Code::InternalError);
+      session().reset(*stream.stream,
+                      detail != 0 ? static_cast<Code>(detail) : Code::InternalError);
       flush_soon();
       co_return;
     }
@@ -210,14 +213,16 @@ void ServerStream::on_abandoned() {
 }
 void ServerStream::on_informational(http::ResponseHead head) {
   if (stream == nullptr || head.status == 101) return;
-  if (server.session().output().size() > server.most_unsent()) return;  // the client does not read, and may do without
+  if (server.session().output().size() > server.most_unsent())
+    return;  // the client does not read, and may do without
   server.session().send_response(*stream, head, false);
   server.flush_soon();
 }
 
 }  // namespace
 
-net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options, net::Drain& drain) {
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options,
+                      net::Drain& drain) {
   Server server(std::move(stream), handler, options, drain);
   co_await server.run();
 }

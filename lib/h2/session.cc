@@ -15,7 +15,8 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // The budget for frames that carry nothing: that many at once, refilled at kAbuseRate a second.
 constexpr double kAbuseBurst = 2000;
 constexpr double kAbuseRate = 500;
-// What a frame of ours is worth: window updates of the stream and the connection, a PING that measures, and some.
+// What a frame of ours is worth: window updates of the stream and the connection, a PING that
+// measures, and some.
 constexpr double kEarnedByFrame = 5;
 constexpr double kMostEarned = 2000;
 constexpr unsigned kMaxContinuations = 16;
@@ -25,12 +26,13 @@ constexpr std::uint32_t kLeastUpdate = 4096;  // smaller window updates cost mor
 constexpr std::int64_t kMaxWindow = 0x7FFFFFFF;
 
 bool connection_specific(std::string_view name) {
-  return name == "connection" || name == "keep-alive" || name == "proxy-connection" || name == "transfer-encoding" ||
-         name == "upgrade";
+  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
+         name == "transfer-encoding" || name == "upgrade";
 }
 
 bool is_lower_token(std::string_view name) {
-  return http::is_token(name) && std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  return http::is_token(name) &&
+         std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
 // A header block that is far larger than any list we take is an attack.
@@ -50,8 +52,8 @@ Session::Session(bool server, const SessionOptions& options, SessionEvents& even
     : server_(server),
       options_(options),
       events_(events),
-      // A field too large for us is decoded all the same, so that its request can be answered with 431: no text
-      // is longer than twice the block it came in (five bits are the shortest code).
+      // A field too large for us is decoded all the same, so that its request can be answered with
+      // 431: no text is longer than twice the block it came in (five bits are the shortest code).
       decoder_(4096, max_block(options) * 2) {
   if (!server_) output_.append(kPreface);
   struct Setting {
@@ -60,9 +62,12 @@ Session::Session(bool server, const SessionOptions& options, SessionEvents& even
   };
   std::vector<Setting> settings;
   if (!server_) settings.push_back({setting::kEnablePush, 0});
-  if (options.stream_window != 65'535) settings.push_back({setting::kInitialWindow, options.stream_window});
-  if (options.max_frame_size != 16'384) settings.push_back({setting::kMaxFrame, options.max_frame_size});
-  if (options.max_concurrent_streams != 0) settings.push_back({setting::kMaxStreams, options.max_concurrent_streams});
+  if (options.stream_window != 65'535)
+    settings.push_back({setting::kInitialWindow, options.stream_window});
+  if (options.max_frame_size != 16'384)
+    settings.push_back({setting::kMaxFrame, options.max_frame_size});
+  if (options.max_concurrent_streams != 0)
+    settings.push_back({setting::kMaxStreams, options.max_concurrent_streams});
   settings.push_back({setting::kMaxHeaderList, options.max_header_list});
   header(static_cast<std::uint32_t>(settings.size() * 6), frame::kSettings, 0, 0);
   for (const Setting& one : settings) {
@@ -77,9 +82,11 @@ Session::~Session() {
   for (StreamState* const stream : table_) delete stream;
 }
 
-// --- output -------------------------------------------------------------------------------------------------
+// --- output
+// -------------------------------------------------------------------------------------------------
 
-void Session::header(std::uint32_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream) {
+void Session::header(std::uint32_t length, std::uint8_t type, std::uint8_t flags,
+                     std::uint32_t stream) {
   const MutableBytes room = output_.prepare(9);
   write_header(room.data(), length, type, flags, stream);
   output_.commit(9);
@@ -124,7 +131,8 @@ void Session::send_goaway(bool final_goaway) {
 void Session::begin_block(std::uint32_t stream, bool end) {
   earn();
   block_start_ = output_.size();
-  header(0, frame::kHeaders, static_cast<std::uint8_t>(flag::kEndHeaders | (end ? flag::kEndStream : 0)), stream);
+  header(0, frame::kHeaders,
+         static_cast<std::uint8_t>(flag::kEndHeaders | (end ? flag::kEndStream : 0)), stream);
   encoder_.begin(output_);
 }
 
@@ -148,7 +156,8 @@ void Session::end_block() {
     const bool last = done + n == block.size();
     std::uint8_t now = last ? flag::kEndHeaders : 0;
     if (first) now |= flags & flag::kEndStream;
-    header(static_cast<std::uint32_t>(n), first ? frame::kHeaders : frame::kContinuation, now, stream);
+    header(static_cast<std::uint32_t>(n), first ? frame::kHeaders : frame::kContinuation, now,
+           stream);
     output_.append(std::string_view(block).substr(done, n));
     done += n;
   }
@@ -202,7 +211,8 @@ StreamState* Session::send_request(const http::Request& request, bool end) {
 void Session::send_response(StreamState& stream, const http::ResponseHead& response, bool end) {
   if (stream.local_closed) return;
   begin_block(stream.id, end);
-  char digits[3] = {static_cast<char>('0' + response.status / 100 % 10), static_cast<char>('0' + response.status / 10 % 10),
+  char digits[3] = {static_cast<char>('0' + response.status / 100 % 10),
+                    static_cast<char>('0' + response.status / 10 % 10),
                     static_cast<char>('0' + response.status % 10)};
   encoder_.encode(":status", std::string_view(digits, 3), output_);
   put_headers(response.headers, false);
@@ -239,10 +249,12 @@ void Session::reset(StreamState& stream, Code code) {
   close(stream);
 }
 
-// Gives the connection's credit back in few pieces, but in smaller ones the less the peer has left: slow streams must not
-// keep what others have consumed.
+// Gives the connection's credit back in few pieces, but in smaller ones the less the peer has left:
+// slow streams must not keep what others have consumed.
 void Session::announce() {
-  if (to_announce_ < options_.connection_window / 2 && (to_announce_ < kLeastUpdate || to_announce_ < recv_window_)) return;
+  if (to_announce_ < options_.connection_window / 2 &&
+      (to_announce_ < kLeastUpdate || to_announce_ < recv_window_))
+    return;
   recv_window_ += to_announce_;
   window_update(0, to_announce_);
   to_announce_ = 0;
@@ -263,7 +275,8 @@ void Session::consumed(StreamState& stream, std::size_t n) {
   }
 }
 
-// --- streams ------------------------------------------------------------------------------------------------
+// --- streams
+// ------------------------------------------------------------------------------------------------
 
 StreamState* Session::find(std::uint32_t id) const noexcept {
   if (table_.empty()) return nullptr;
@@ -351,7 +364,8 @@ void Session::stream_error(StreamState& stream, Code code) {
   close(stream);
 }
 
-// --- input --------------------------------------------------------------------------------------------------
+// --- input
+// --------------------------------------------------------------------------------------------------
 
 void Session::earn() noexcept { earned_ = std::min(kMostEarned, earned_ + kEarnedByFrame); }
 
@@ -400,19 +414,23 @@ Result<void> Session::receive(Bytes bytes, TimePoint now) {
 Result<std::size_t> Session::take_frame(Bytes bytes) {
   if (server_ && !preface_done_) {
     const std::size_t n = std::min(bytes.size(), kPreface.size());
-    if (as_text(bytes.first(n)) != kPreface.substr(0, n)) return fail(Code::ProtocolError, "read the HTTP/2 preface");
+    if (as_text(bytes.first(n)) != kPreface.substr(0, n))
+      return fail(Code::ProtocolError, "read the HTTP/2 preface");
     if (n < kPreface.size()) return std::size_t{0};
     preface_done_ = true;
     return kPreface.size();
   }
   if (bytes.size() < 9) return std::size_t{0};
   Frame frame{};
-  frame.length = static_cast<std::uint32_t>(bytes[0]) << 16 | static_cast<std::uint32_t>(bytes[1]) << 8 | bytes[2];
+  frame.length = static_cast<std::uint32_t>(bytes[0]) << 16 |
+                 static_cast<std::uint32_t>(bytes[1]) << 8 | bytes[2];
   frame.type = bytes[3];
   frame.flags = bytes[4];
   frame.stream = read32(bytes.data() + 5) & 0x7FFFFFFF;
-  if (frame.length > options_.max_frame_size) return fail(Code::FrameSizeError, "read a frame that is too large");
-  if (!settings_received_ && frame.type != frame::kSettings) return fail(Code::ProtocolError, "read the first SETTINGS");
+  if (frame.length > options_.max_frame_size)
+    return fail(Code::FrameSizeError, "read a frame that is too large");
+  if (!settings_received_ && frame.type != frame::kSettings)
+    return fail(Code::ProtocolError, "read the first SETTINGS");
   if (bytes.size() < 9 + std::size_t{frame.length}) return std::size_t{0};
   const Result<void> handled = on_frame(frame, bytes.subspan(9, frame.length));
   if (!handled) return handled.error();
@@ -462,7 +480,8 @@ Result<void> Session::on_frame(const Frame& frame, Bytes payload) {
 Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
   if (frame.stream == 0) return fail(Code::ProtocolError, "DATA of no stream");
   const std::uint32_t flow = frame.length;
-  if (static_cast<std::int64_t>(flow) > recv_window_) return fail(Code::FlowControlError, "more DATA than the window");
+  if (static_cast<std::int64_t>(flow) > recv_window_)
+    return fail(Code::FlowControlError, "more DATA than the window");
   recv_window_ -= flow;
   StreamState* const stream = find(frame.stream);
   const auto give_back = [&](std::uint32_t n) {  // bytes that no reader will ever consume
@@ -470,13 +489,16 @@ Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
     announce();
   };
   if ((frame.flags & flag::kPadded) != 0) {
-    if (payload.empty() || payload[0] >= payload.size()) return fail(Code::ProtocolError, "DATA with too much padding");
+    if (payload.empty() || payload[0] >= payload.size())
+      return fail(Code::ProtocolError, "DATA with too much padding");
     payload = payload.subspan(1, payload.size() - 1 - payload[0]);
   }
   const bool end = (frame.flags & flag::kEndStream) != 0;
-  if (payload.empty() && !end && count_abuse(2)) return fail(Code::EnhanceYourCalm, "too many empty DATA frames");
+  if (payload.empty() && !end && count_abuse(2))
+    return fail(Code::EnhanceYourCalm, "too many empty DATA frames");
   if (stream == nullptr) {
-    const bool idle = is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
+    const bool idle =
+        is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
     if (idle) return fail(Code::ProtocolError, "DATA of an idle stream");
     give_back(flow);
     if (server_ || !is_ours(frame.stream)) {
@@ -531,7 +553,8 @@ Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
   }
   if ((frame.flags & flag::kPriority) != 0) {
     if (payload.size() < 5) return fail(Code::FrameSizeError, "HEADERS too short");
-    if ((read32(payload.data()) & 0x7FFFFFFF) == frame.stream) return fail(Code::ProtocolError, "a stream that depends on itself");
+    if ((read32(payload.data()) & 0x7FFFFFFF) == frame.stream)
+      return fail(Code::ProtocolError, "a stream that depends on itself");
     payload = payload.subspan(5);
   }
   if (padding > payload.size()) return fail(Code::ProtocolError, "HEADERS with too much padding");
@@ -579,23 +602,27 @@ void Session::on_field(std::string_view name, std::string_view value) {
     parsing.too_large = true;
     return;
   }
-  if (!http::is_field_value(value) || (!value.empty() && (value.front() == ' ' || value.front() == '\t' ||
-                                                          value.back() == ' ' || value.back() == '\t'))) {
+  if (!http::is_field_value(value) ||
+      (!value.empty() && (value.front() == ' ' || value.front() == '\t' || value.back() == ' ' ||
+                          value.back() == '\t'))) {
     parsing.bad = true;
     return;
   }
   if (!name.empty() && name.front() == ':') {
     struct Pseudo {
       std::string_view name;
-      std::string Parsing::* field;
+      std::string Parsing::*field;
     };
-    static constexpr Pseudo kPseudo[] = {{":method", &Parsing::method}, {":scheme", &Parsing::scheme},
-                                         {":authority", &Parsing::authority}, {":path", &Parsing::path},
+    static constexpr Pseudo kPseudo[] = {{":method", &Parsing::method},
+                                         {":scheme", &Parsing::scheme},
+                                         {":authority", &Parsing::authority},
+                                         {":path", &Parsing::path},
                                          {":status", &Parsing::status}};
     for (unsigned i = 0; i < std::size(kPseudo); ++i) {
       if (name != kPseudo[i].name) continue;
       const bool for_requests = i < 4;
-      if (parsing.regular_seen || (parsing.pseudo & 1U << i) != 0 || for_requests != server_) parsing.bad = true;
+      if (parsing.regular_seen || (parsing.pseudo & 1U << i) != 0 || for_requests != server_)
+        parsing.bad = true;
       parsing.pseudo |= 1U << i;
       parsing.*kPseudo[i].field = value;
       return;
@@ -651,7 +678,8 @@ std::optional<std::int64_t> body_length(const http::HeaderMap& headers) {
   for (const auto field : headers) {
     if (field.name != "content-length") continue;
     const auto value = parse_number<std::int64_t>(field.value);
-    if (!value || !std::all_of(field.value.begin(), field.value.end(), ascii_digit)) return std::nullopt;
+    if (!value || !std::all_of(field.value.begin(), field.value.end(), ascii_digit))
+      return std::nullopt;
     if (length >= 0 && length != *value) return std::nullopt;
     length = *value;
   }
@@ -665,7 +693,8 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   Parsing& parsing = *parsing_;
   last_peer_stream_ = id;
   if (goaway_final_) return {};  // the client was told; it goes elsewhere
-  const std::size_t most = options_.max_concurrent_streams != 0 ? options_.max_concurrent_streams : kMostStreams;
+  const std::size_t most =
+      options_.max_concurrent_streams != 0 ? options_.max_concurrent_streams : kMostStreams;
   if (peer_streams_ >= most) {
     rst(id, Code::RefusedStream);
     // A client that has not seen our SETTINGS yet means no harm.
@@ -675,19 +704,23 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   StreamState& stream = add(id);
   ++peer_streams_;
   const bool connect = parsing.method == "CONNECT";
-  const unsigned want = connect ? 0b00101U : 0b01011U;  // method and authority; method, scheme and path
+  const unsigned want =
+      connect ? 0b00101U : 0b01011U;  // method and authority; method, scheme and path
   // Each must also be fit for a request line and a Host field: somebody behind us may speak HTTP/1.
-  const bool pseudo_ok =
-      connect ? (parsing.pseudo & 0b11111U) == want && !parsing.authority.empty()
-              : (parsing.pseudo & 0b01011U) == want && http::is_target(parsing.path) &&
-                    (parsing.path.front() == '/' || (parsing.path == "*" && parsing.method == "OPTIONS")) &&
-                    http::is_scheme(parsing.scheme);
+  const bool pseudo_ok = connect ? (parsing.pseudo & 0b11111U) == want && !parsing.authority.empty()
+                                 : (parsing.pseudo & 0b01011U) == want &&
+                                       http::is_target(parsing.path) &&
+                                       (parsing.path.front() == '/' ||
+                                        (parsing.path == "*" && parsing.method == "OPTIONS")) &&
+                                       http::is_scheme(parsing.scheme);
   const auto length = body_length(parsing.headers);
   const auto host = parsing.headers.get("host");
-  const bool host_ok = http::is_authority(parsing.authority) &&
-                       (!host || (http::is_authority(*host) && count_of(parsing.headers, "host") == 1 &&
-                                  (parsing.authority.empty() || iequals(*host, parsing.authority))));
-  if (!parsing.too_large && (parsing.bad || !pseudo_ok || !http::is_token(parsing.method) || !length || !host_ok)) {
+  const bool host_ok =
+      http::is_authority(parsing.authority) &&
+      (!host || (http::is_authority(*host) && count_of(parsing.headers, "host") == 1 &&
+                 (parsing.authority.empty() || iequals(*host, parsing.authority))));
+  if (!parsing.too_large &&
+      (parsing.bad || !pseudo_ok || !http::is_token(parsing.method) || !length || !host_ok)) {
     rst(id, Code::ProtocolError);
     close(stream);
     if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many malformed requests");
@@ -712,10 +745,12 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   request.version = http::Version::Http2;
   request.method = parsing.method;
   request.scheme = parsing.scheme;
-  request.authority = parsing.authority.empty() && host ? *host : std::string_view(parsing.authority);
+  request.authority =
+      parsing.authority.empty() && host ? *host : std::string_view(parsing.authority);
   request.path = parsing.path;
-  request.form = connect ? http::TargetForm::Authority
-                         : (parsing.path == "*" ? http::TargetForm::Asterisk : http::TargetForm::Origin);
+  request.form =
+      connect ? http::TargetForm::Authority
+              : (parsing.path == "*" ? http::TargetForm::Asterisk : http::TargetForm::Origin);
   request.headers = std::move(parsing.headers);
   if (*length >= 0) request.body_length = static_cast<std::uint64_t>(*length);
   stream.head_request = request.method == "HEAD";
@@ -728,8 +763,8 @@ Result<void> Session::finish_response(StreamState& stream) {
   Parsing& parsing = *parsing_;
   const auto status = parse_number<std::uint16_t>(parsing.status);
   const auto length = body_length(parsing.headers);
-  if (parsing.too_large || parsing.bad || parsing.pseudo != 0b10000U || parsing.status.size() != 3 || !status ||
-      *status < 100 || !length || *status == 101) {
+  if (parsing.too_large || parsing.bad || parsing.pseudo != 0b10000U ||
+      parsing.status.size() != 3 || !status || *status < 100 || !length || *status == 101) {
     stream_error(stream, Code::ProtocolError);
     return {};
   }
@@ -767,7 +802,8 @@ Result<void> Session::finish_response(StreamState& stream) {
 
 Result<void> Session::finish_trailers(StreamState& stream) {
   Parsing& parsing = *parsing_;
-  if (!block_end_stream_ || parsing.bad || parsing.too_large || parsing.pseudo != 0 || stream.expected_body > 0) {
+  if (!block_end_stream_ || parsing.bad || parsing.too_large || parsing.pseudo != 0 ||
+      stream.expected_body > 0) {
     stream_error(stream, Code::ProtocolError);
     return {};
   }
@@ -796,7 +832,8 @@ Result<void> Session::on_settings(const Frame& frame, Bytes payload) {
     switch (id) {
       case setting::kTableSize: encoder_.set_table_limit(value); break;
       case setting::kEnablePush:
-        if (value > 1 || (!server_ && value != 0)) return fail(Code::ProtocolError, "a bad ENABLE_PUSH");
+        if (value > 1 || (!server_ && value != 0))
+          return fail(Code::ProtocolError, "a bad ENABLE_PUSH");
         break;
       case setting::kMaxStreams: peer_max_streams_ = value; break;
       case setting::kInitialWindow: {
@@ -813,7 +850,8 @@ Result<void> Session::on_settings(const Frame& frame, Bytes payload) {
         break;
       }
       case setting::kMaxFrame:
-        if (value < 16'384 || value > 16'777'215) return fail(Code::ProtocolError, "a bad MAX_FRAME_SIZE");
+        if (value < 16'384 || value > 16'777'215)
+          return fail(Code::ProtocolError, "a bad MAX_FRAME_SIZE");
         peer_max_frame_ = std::min<std::uint32_t>(value, 65'536);
         break;
       default: break;
@@ -830,14 +868,16 @@ Result<void> Session::on_window_update(const Frame& frame, Bytes payload) {
   if (n < 64 && count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many WINDOW_UPDATEs");
   if (frame.stream == 0) {
     if (n == 0) return fail(Code::ProtocolError, "WINDOW_UPDATE of nothing");
-    if (send_window_ + n > kMaxWindow) return fail(Code::FlowControlError, "a window beyond its limit");
+    if (send_window_ + n > kMaxWindow)
+      return fail(Code::FlowControlError, "a window beyond its limit");
     send_window_ += n;
     events_.on_window(nullptr);
     return {};
   }
   StreamState* const stream = find(frame.stream);
   if (stream == nullptr) {
-    const bool idle = is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
+    const bool idle =
+        is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
     if (idle) return fail(Code::ProtocolError, "WINDOW_UPDATE of an idle stream");
     return {};
   }
@@ -859,14 +899,16 @@ Result<void> Session::on_rst_stream(const Frame& frame, Bytes payload) {
   if (frame.stream == 0) return fail(Code::ProtocolError, "RST_STREAM of no stream");
   StreamState* const stream = find(frame.stream);
   if (stream == nullptr) {
-    const bool idle = is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
+    const bool idle =
+        is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
     if (idle) return fail(Code::ProtocolError, "RST_STREAM of an idle stream");
     return {};
   }
   const auto code = static_cast<Code>(read32(payload.data()));
   if (server_) {
-    // Rapid reset: streams begun only to be cancelled cost us, not the client. Cancelled in the turn in which they
-    // began they are most likely that; many young ones at once may be a crowd that left; old ones are ordinary life.
+    // Rapid reset: streams begun only to be cancelled cost us, not the client. Cancelled in the
+    // turn in which they began they are most likely that; many young ones at once may be a crowd
+    // that left; old ones are ordinary life.
     double weight = 0.2;
     if (!stream->local_closed && now_ == stream->began) {
       weight = kAbuseBurst / (5.0 * std::max<std::uint32_t>(options_.max_pending_resets, 1));

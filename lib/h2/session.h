@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One side of an HTTP/2 connection as a codec (RFC 9113): bytes in, events out; calls in, bytes into
-// output(). Holds no socket and waits for nothing. Flow control is the caller's consumption: credit goes
-// back to the sender only as consumed() is called. Everything a peer can make us keep or do is bounded.
+// One side of an HTTP/2 connection as a codec (RFC 9113): bytes in, events out; calls in, bytes
+// into output(). Holds no socket and waits for nothing. Flow control is the caller's consumption:
+// credit goes back to the sender only as consumed() is called. Everything a peer can make us keep
+// or do is bounded.
 #pragma once
 
 #include <cstdint>
@@ -35,13 +36,13 @@ enum class Code : std::uint32_t {  // RFC 9113 §7
 };
 
 struct SessionOptions {
-  std::uint32_t stream_window = 65'535;          // what we let a peer send ahead, a stream
-  std::uint32_t connection_window = 1'048'576;   // and in all
+  std::uint32_t stream_window = 65'535;         // what we let a peer send ahead, a stream
+  std::uint32_t connection_window = 1'048'576;  // and in all
   std::uint32_t max_frame_size = 16'384;
   std::uint32_t max_header_list = 16'384;
-  std::uint32_t max_concurrent_streams = 0;      // server: 0 = no limit announced
-  // server: a fifth of the streams that a client may reset at once as soon as they have begun, before that is
-  // taken for an attack
+  std::uint32_t max_concurrent_streams = 0;  // server: 0 = no limit announced
+  // server: a fifth of the streams that a client may reset at once as soon as they have begun,
+  // before that is taken for an attack
   std::uint32_t max_pending_resets = 20;
 };
 
@@ -49,15 +50,15 @@ struct SessionOptions {
 struct StreamState : SlabAllocated {
   std::uint32_t id = 0;
   std::int32_t send_window = 0;
-  std::int32_t recv_window = 0;      // what the peer may still send
-  std::uint32_t unconsumed = 0;      // received, not yet consumed
-  std::uint32_t to_announce = 0;     // consumed, not yet given back
-  std::int64_t expected_body = -1;   // content-length still to come; -1: not told
+  std::int32_t recv_window = 0;     // what the peer may still send
+  std::uint32_t unconsumed = 0;     // received, not yet consumed
+  std::uint32_t to_announce = 0;    // consumed, not yet given back
+  std::int64_t expected_body = -1;  // content-length still to come; -1: not told
   TimePoint began{};
   bool local_closed = false;
   bool remote_closed = false;
-  bool got_head = false;             // the final head of the message
-  bool no_body = false;              // an answer to HEAD, 204, 304
+  bool got_head = false;  // the final head of the message
+  bool no_body = false;   // an answer to HEAD, 204, 304
   bool head_request = false;
   void* user = nullptr;
 };
@@ -103,15 +104,16 @@ class Session final : HpackSink {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Takes all of the bytes. An error ends the connection: GOAWAY with error.detail is in output() already.
+  // Takes all of the bytes. An error ends the connection: GOAWAY with error.detail is in output()
+  // already.
   Result<void> receive(Bytes bytes, TimePoint now);
   ByteQueue& output() noexcept { return output_; }
 
   // Client: begins a stream. Null when none can be begun (GOAWAY, limit, ids used up).
   StreamState* send_request(const http::Request& request, bool end);
   void send_response(StreamState& stream, const http::ResponseHead& response, bool end);
-  // Sends a prefix of `data` as the windows allow (and at most one frame) and returns its length; `end` takes
-  // effect if all of it was sent.
+  // Sends a prefix of `data` as the windows allow (and at most one frame) and returns its length;
+  // `end` takes effect if all of it was sent.
   std::size_t send_data(StreamState& stream, Bytes data, bool end);
   void send_trailers(StreamState& stream, const http::HeaderMap& trailers);
   void reset(StreamState& stream, Code code);
@@ -121,9 +123,11 @@ class Session final : HpackSink {
   void send_goaway(bool final_goaway);
 
   std::size_t open_streams() const noexcept { return table_count_; }
-  // Streams whose readers or whose peer's readers are slow hold the connection's window: what else goes over it must wait.
+  // Streams whose readers or whose peer's readers are slow hold the connection's window: what else
+  // goes over it must wait.
   bool stalled() const noexcept {
-    return unconsumed_ >= static_cast<std::int64_t>(options_.connection_window) / 2 || (send_window_ <= 0 && table_count_ != 0);
+    return unconsumed_ >= static_cast<std::int64_t>(options_.connection_window) / 2 ||
+           (send_window_ <= 0 && table_count_ != 0);
   }
   // Client: streams that may be begun now.
   std::size_t available() const noexcept;
@@ -185,7 +189,7 @@ class Session final : HpackSink {
   const bool server_;
   const SessionOptions options_;
   SessionEvents& events_;
-  ByteQueue input_;   // an incomplete frame
+  ByteQueue input_;  // an incomplete frame
   ByteQueue output_;
   HpackDecoder decoder_;
   HpackEncoder encoder_;
@@ -222,8 +226,8 @@ class Session final : HpackSink {
   bool failed_ = false;
   std::uint32_t goaway_last_ = 0x7FFFFFFF;
 
-  // Frames that cost us and carry nothing: a budget that refills with time, and with what we send, since a peer
-  // may answer each of our frames with some of its own.
+  // Frames that cost us and carry nothing: a budget that refills with time, and with what we send,
+  // since a peer may answer each of our frames with some of its own.
   TimePoint now_{};
   TimePoint abuse_at_{};
   double abuse_ = 0;

@@ -9,15 +9,17 @@
 namespace tulle::h2 {
 
 namespace frame {
-inline constexpr std::uint8_t kData = 0, kHeaders = 1, kPriority = 2, kRstStream = 3, kSettings = 4, kPushPromise = 5,
-                              kPing = 6, kGoaway = 7, kWindowUpdate = 8, kContinuation = 9;
+inline constexpr std::uint8_t kData = 0, kHeaders = 1, kPriority = 2, kRstStream = 3, kSettings = 4,
+                              kPushPromise = 5, kPing = 6, kGoaway = 7, kWindowUpdate = 8,
+                              kContinuation = 9;
 }
 namespace flag {
-inline constexpr std::uint8_t kEndStream = 1, kAck = 1, kEndHeaders = 4, kPadded = 8, kPriority = 0x20;
+inline constexpr std::uint8_t kEndStream = 1, kAck = 1, kEndHeaders = 4, kPadded = 8,
+                              kPriority = 0x20;
 }
 namespace setting {
-inline constexpr std::uint16_t kTableSize = 1, kEnablePush = 2, kMaxStreams = 3, kInitialWindow = 4, kMaxFrame = 5,
-                               kMaxHeaderList = 6;
+inline constexpr std::uint16_t kTableSize = 1, kEnablePush = 2, kMaxStreams = 3, kInitialWindow = 4,
+                               kMaxFrame = 5, kMaxHeaderList = 6;
 }
 
 inline std::uint32_t read32(const std::uint8_t* at) noexcept {
@@ -32,8 +34,8 @@ inline void put32(ByteQueue& out, std::uint32_t value) {
   put16(out, static_cast<std::uint16_t>(value >> 16));
   put16(out, static_cast<std::uint16_t>(value));
 }
-inline void write_header(std::uint8_t* at, std::uint32_t length, std::uint8_t type, std::uint8_t flags,
-                         std::uint32_t stream) noexcept {
+inline void write_header(std::uint8_t* at, std::uint32_t length, std::uint8_t type,
+                         std::uint8_t flags, std::uint32_t stream) noexcept {
   at[0] = static_cast<std::uint8_t>(length >> 16);
   at[1] = static_cast<std::uint8_t>(length >> 8);
   at[2] = static_cast<std::uint8_t>(length);

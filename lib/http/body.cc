@@ -39,7 +39,8 @@ void BodyReader::reset() noexcept {
   }
   state->bytes.clear();
   // A body that is over owes its reader nothing.
-  if (!state->ended && !state->failed && state->producer != nullptr) state->producer->on_abandoned();
+  if (!state->ended && !state->failed && state->producer != nullptr)
+    state->producer->on_abandoned();
 }
 
 void BodyReader::observe(std::unique_ptr<BodyObserver> observer) {

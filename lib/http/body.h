@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The body of a message as a stream of bytes between two sides on one loop: whoever receives it from
-// a connection writes, whoever sends it on reads. Consuming gives credit back to the producer, so a
-// slow reader stops the sender and no more than a window is ever held.
+// The body of a message as a stream of bytes between two sides on one loop: whoever receives it
+// from a connection writes, whoever sends it on reads. Consuming gives credit back to the producer,
+// so a slow reader stops the sender and no more than a window is ever held.
 //   auto [writer, reader] = make_body(loop);
 // Either side may go first: a dropped reader tells the producer (on_abandoned), a writer dropped
 // before finish() or fail() is a failure with Errc::Cancelled.
@@ -19,8 +19,8 @@
 
 namespace tulle::http {
 
-// How the producer hears of the reader. Methods may be called from within any reader call; they must
-// not destroy the body's writer from inside on_consumed.
+// How the producer hears of the reader. Methods may be called from within any reader call; they
+// must not destroy the body's writer from inside on_consumed.
 class BodyProducer {
  public:
   virtual void on_consumed(std::size_t n) = 0;  // the reader took n more bytes
@@ -39,8 +39,9 @@ class BodyListener {
   ~BodyListener() = default;
 };
 
-// Watches a body go by, to account for it. Owned by the body; on_end is called exactly once: when the
-// producer finished (no error), failed, or the reader was dropped before either (Errc::Cancelled).
+// Watches a body go by, to account for it. Owned by the body; on_end is called exactly once: when
+// the producer finished (no error), failed, or the reader was dropped before either
+// (Errc::Cancelled).
 class BodyObserver : public SlabAllocated {
  public:
   virtual ~BodyObserver() = default;
@@ -94,16 +95,16 @@ class BodyReader {
     return !state_ || !state_->bytes.empty() || state_->ended || state_->failed;
   }
   net::Signal::Wait changed(Deadline by = {}) { return state_->changed.wait(by); }
-  // At most one; nullptr to stop. Called besides waking coroutines. The listener must not destroy the
-  // reader from inside the call.
+  // At most one; nullptr to stop. Called besides waking coroutines. The listener must not destroy
+  // the reader from inside the call.
   void listen(BodyListener* listener) noexcept {
     if (state_) state_->listener = listener;
   }
-  // Adds an observer (one per body). Bytes and an end that are already there are reported at once. On a
-  // message without a body the observer hears its end at once and goes.
+  // Adds an observer (one per body). Bytes and an end that are already there are reported at once.
+  // On a message without a body the observer hears its end at once and goes.
   void observe(std::unique_ptr<BodyObserver> observer);
-  // From here on a failure is an end with the trailers that `rescue` makes of it, for protocols that say in
-  // trailers how a stream ended. Observers still hear the failure.
+  // From here on a failure is an end with the trailers that `rescue` makes of it, for protocols
+  // that say in trailers how a stream ended. Observers still hear the failure.
   using Rescue = HeaderMap (*)(const Error& error);
   void rescue_with(Rescue rescue);
   // Drops the reader: the producer hears on_abandoned().

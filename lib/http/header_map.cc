@@ -55,7 +55,8 @@ std::uint32_t HeaderMap::store(std::string_view name, std::string_view value) {
     auto* const text = static_cast<char*>(slab_alloc(capacity));
     if (text_size_ != 0) std::memcpy(text, text_, text_size_);
     char* const old = std::exchange(text_, text);
-    const std::size_t old_capacity = std::exchange(text_capacity_, static_cast<std::uint32_t>(capacity));
+    const std::size_t old_capacity =
+        std::exchange(text_capacity_, static_cast<std::uint32_t>(capacity));
     // The new field may be a view into the old block: copy before it goes.
     const std::uint32_t offset = text_size_;
     if (!name.empty()) std::memcpy(text_ + offset, name.data(), name.size());

@@ -35,8 +35,8 @@ class HeaderMap {
     if (entries_ != nullptr || text_ != nullptr) clear();
   }
 
-  // Appends; the name keeps its spelling. Views handed out before are invalid afterwards, but `name`
-  // and `value` may point into this map.
+  // Appends; the name keeps its spelling. Views handed out before are invalid afterwards, but
+  // `name` and `value` may point into this map.
   void add(std::string_view name, std::string_view value);
   // Replaces the first field of that name (keeping its place and spelling), removes the others;
   // appends if there was none.

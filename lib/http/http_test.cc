@@ -102,7 +102,8 @@ TEST(Message, ChecksNamesAndValues) {
       for (int byte = 0; byte < 256; ++byte) {
         std::string text(size, byte % 2 == 0 ? '!' : '\xFF');
         text[at] = static_cast<char>(byte);
-        EXPECT_EQ(is_field_value(text), (byte >= 0x20 && byte != 0x7F) || byte == '\t') << size << ' ' << at << ' ' << byte;
+        EXPECT_EQ(is_field_value(text), (byte >= 0x20 && byte != 0x7F) || byte == '\t')
+            << size << ' ' << at << ' ' << byte;
       }
     }
   }

@@ -80,7 +80,8 @@ Response make_text_response(net::Loop& loop, std::uint16_t status, std::string_v
   response.headers.add("content-type", content_type);
   char digits[24];
   const auto end = std::to_chars(digits, digits + sizeof digits, text.size()).ptr;
-  response.headers.add("content-length", std::string_view(digits, static_cast<std::size_t>(end - digits)));
+  response.headers.add("content-length",
+                       std::string_view(digits, static_cast<std::size_t>(end - digits)));
   response.body = make_full_body(loop, as_bytes(text));
   response.body_length = text.size();
   return response;
@@ -92,7 +93,8 @@ bool is_token(std::string_view text) noexcept {
     for (char c = '0'; c <= '9'; ++c) table[static_cast<std::uint8_t>(c)] = true;
     for (char c = 'a'; c <= 'z'; ++c) table[static_cast<std::uint8_t>(c)] = true;
     for (char c = 'A'; c <= 'Z'; ++c) table[static_cast<std::uint8_t>(c)] = true;
-    for (const char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<std::uint8_t>(c)] = true;
+    for (const char c : std::string_view("!#$%&'*+-.^_`|~"))
+      table[static_cast<std::uint8_t>(c)] = true;
     return table;
   }();
   if (text.empty()) return false;
@@ -110,14 +112,16 @@ bool is_target(std::string_view text) noexcept {
 }
 
 bool is_authority(std::string_view text) noexcept {
-  return text.empty() || (is_target(text) && text.find_first_of("/?#,@\\") == std::string_view::npos);
+  return text.empty() ||
+         (is_target(text) && text.find_first_of("/?#,@\\") == std::string_view::npos);
 }
 
 bool is_scheme(std::string_view text) noexcept {
   const auto letter = [](char c) { return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z'; };
-  return !text.empty() && letter(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
-    return letter(c) || ascii_digit(c) || c == '+' || c == '-' || c == '.';
-  });
+  return !text.empty() && letter(text.front()) &&
+         std::all_of(text.begin(), text.end(), [&](char c) {
+           return letter(c) || ascii_digit(c) || c == '+' || c == '-' || c == '.';
+         });
 }
 
 bool is_field_value(std::string_view text) noexcept {

@@ -27,13 +27,14 @@ enum class TargetForm : std::uint8_t { Origin, Absolute, Authority, Asterisk };
 struct RequestHead {
   SlabString method;     // as sent, case-sensitive
   SlabString scheme;     // "http" or "https"; for HTTP/1 origin-form: empty
-  SlabString authority;  // HTTP/2 :authority; HTTP/1: of the absolute-form or authority-form target, else the Host
-                         // header's value; may be empty
+  SlabString authority;  // HTTP/2 :authority; HTTP/1: of the absolute-form or authority-form
+                         // target, else the Host header's value; may be empty
   SlabString path;       // path and query as sent ("/a?b"), "*" for Asterisk, empty for Authority
   TargetForm form = TargetForm::Origin;
   Version version = Version::Http11;
-  HeaderMap headers;     // HTTP/1: including Host, as it came. Framing (content-length, transfer-encoding) is
-                         // in here as it came too; encoders re-frame from body_length when they must
+  // HTTP/1: including Host, as it came. Framing (content-length, transfer-encoding)
+  // is in here as it came too; encoders re-frame from body_length when they must
+  HeaderMap headers;
 };
 
 struct ResponseHead {
@@ -63,15 +64,18 @@ struct Request : RequestHead {
 struct Response : ResponseHead {
   BodyReader body;
   std::optional<std::uint64_t> body_length;
-  // 101, or 2xx to an HTTP/1.1 CONNECT: the duplex stream behind the response. The server connection
-  // that sends this response joins its client to it, byte for byte, until both sides end.
+  // 101, or 2xx to an HTTP/1.1 CONNECT: the duplex stream behind the response. The server
+  // connection that sends this response joins its client to it, byte for byte, until both sides
+  // end.
   net::StreamPtr upgraded;
-  // The server connection ends after this response: `connection: close` on HTTP/1.1, GOAWAY on HTTP/2.
+  // The server connection ends after this response: `connection: close` on HTTP/1.1, GOAWAY on
+  // HTTP/2.
   bool close_connection = false;
 };
 
 // Answers requests. An error resets the stream (HTTP/2: RST_STREAM with code error.detail, or
-// INTERNAL_ERROR when that is 0) or cuts the connection (HTTP/1). May be destroyed while suspended (the client went away).
+// INTERNAL_ERROR when that is 0) or cuts the connection (HTTP/1). May be destroyed while suspended
+// (the client went away).
 class Handler {
  public:
   virtual net::Task<Result<Response>> handle(Request request) = 0;
@@ -80,11 +84,11 @@ class Handler {
   ~Handler() = default;
 };
 
-// Sends requests. The result comes with the response head; the body follows in its reader. Destroying the
-// task cancels the request. Errors: Refused = nothing was processed, safe to send elsewhere (refused
-// connect, REFUSED_STREAM, GOAWAY below the stream, a pooled connection that closed before an answer and
-// whose request had no body: RFC 9110 §9.2.2 does not apply, nothing was answered); Reset with detail = HTTP/2
-// error code; Timeout; Eof/Io: the connection broke.
+// Sends requests. The result comes with the response head; the body follows in its reader.
+// Destroying the task cancels the request. Errors: Refused = nothing was processed, safe to send
+// elsewhere (refused connect, REFUSED_STREAM, GOAWAY below the stream, a pooled connection that
+// closed before an answer and whose request had no body: RFC 9110 §9.2.2 does not apply, nothing
+// was answered); Reset with detail = HTTP/2 error code; Timeout; Eof/Io: the connection broke.
 class Client {
  public:
   virtual net::Task<Result<Response>> send(Request request, Deadline by) = 0;
@@ -104,8 +108,9 @@ bool is_token(std::string_view text) noexcept;
 bool is_field_value(std::string_view text) noexcept;
 // A request target as it may stand in a request line: not empty, no blanks, no controls.
 bool is_target(std::string_view text) noexcept;
-// What may stand as host and port in a Host field, an :authority or a target: nothing that would end it there
-// (blanks, controls, "/", "?", "#") or make it mean two hosts (",", "@", "\\"). May be empty.
+// What may stand as host and port in a Host field, an :authority or a target: nothing that would
+// end it there (blanks, controls, "/", "?", "#") or make it mean two hosts (",", "@", "\\"). May be
+// empty.
 bool is_authority(std::string_view text) noexcept;
 // RFC 3986 §3.1.
 bool is_scheme(std::string_view text) noexcept;

@@ -43,8 +43,8 @@ class ClientConnection::Impl final : public SlabAllocated, public http::BodyProd
   net::Task<Result<void>> flush(Deadline by);
   net::Task<void> send_body(http::BodyReader body, Framing framing);
   Result<bool> put_ready_body(http::BodyReader& body, Framing framing);
-  net::Task<Result<http::Response>> read_response(std::string method, http::InformationalSink* sink, bool wants_upgrade,
-                                                  Deadline by);
+  net::Task<Result<http::Response>> read_response(std::string method, http::InformationalSink* sink,
+                                                  bool wants_upgrade, Deadline by);
   Result<void> feed(Bytes bytes);
   net::Task<void> read_body();
   void done() {
@@ -161,7 +161,8 @@ net::Task<void> ClientConnection::Impl::read_body() {
       co_await net::readable(stream_->io());
       continue;
     }
-    Result<void> fed = n ? (*n == 0 ? decoder_.end() : feed(Bytes(room.data(), *n))) : Result<void>(n.error());
+    Result<void> fed =
+        n ? (*n == 0 ? decoder_.end() : feed(Bytes(room.data(), *n))) : Result<void>(n.error());
     if (!fed) {
       broken_ = true;
       body_.fail(fed.error());
@@ -174,9 +175,8 @@ net::Task<void> ClientConnection::Impl::read_body() {
   done();
 }
 
-net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::string method,
-                                                                        http::InformationalSink* sink,
-                                                                        bool wants_upgrade, Deadline by) {
+net::Task<Result<http::Response>> ClientConnection::Impl::read_response(
+    std::string method, http::InformationalSink* sink, bool wants_upgrade, Deadline by) {
   ByteQueue held;
   std::size_t searched = 0;
   unsigned informational = 0;
@@ -199,15 +199,19 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::str
     }
     for (;;) {
       std::size_t consumed = 0;
-      Result<std::optional<ParsedResponse>> parsed = parse_response(bytes, limits_, method, searched, consumed);
+      Result<std::optional<ParsedResponse>> parsed =
+          parse_response(bytes, limits_, method, searched, consumed);
       if (!parsed) co_return parsed.error();
       if (!*parsed) break;
       http::Response& response = (*parsed)->response;
       const Bytes rest = bytes.subspan(consumed);
-      const bool upgraded = wants_upgrade && (response.status == 101 || (method == "CONNECT" && response.status / 100 == 2));
+      const bool upgraded = wants_upgrade && (response.status == 101 ||
+                                              (method == "CONNECT" && response.status / 100 == 2));
       if (response.status < 200 && !upgraded) {
-        if (response.status == 101) co_return Error{Errc::Protocol, "an upgrade that nobody asked for"};
-        if (++informational > kMaxInformational) co_return Error{Errc::Protocol, "too many informational responses"};
+        if (response.status == 101)
+          co_return Error{Errc::Protocol, "an upgrade that nobody asked for"};
+        if (++informational > kMaxInformational)
+          co_return Error{Errc::Protocol, "too many informational responses"};
         if (sink != nullptr) sink->on_informational(std::move(response));
         bytes = rest;
         searched = 0;
@@ -217,7 +221,8 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::str
         broken_ = true;
         ByteQueue first;
         first.append(rest);
-        response.upgraded = std::make_unique<net::ReplayStream>(std::move(stream_), std::move(first));
+        response.upgraded =
+            std::make_unique<net::ReplayStream>(std::move(stream_), std::move(first));
         co_return std::move(response);
       }
       keep_alive_ = (*parsed)->keep_alive;
@@ -242,7 +247,8 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(std::str
   }
 }
 
-net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request& request, Deadline by) {
+net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request& request,
+                                                                   Deadline by) {
   TULLE_ASSERT(!busy_);
   if (broken_) co_return Error{Errc::Refused, "use a closed connection"};
   busy_ = true;
@@ -286,7 +292,8 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
     const Errc code = response.error().code;
     const bool closed = code == Errc::Eof || code == Errc::Reset || code == Errc::Io;
     if (reused && closed && !got_bytes_ && !has_body) {
-      co_return Error{Errc::Refused, "a kept connection had been closed", response.error().os_errno};
+      co_return Error{Errc::Refused, "a kept connection had been closed",
+                      response.error().os_errno};
     }
     co_return response;
   }
@@ -304,11 +311,15 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
   co_return response;
 }
 
-ClientConnection::ClientConnection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) { impl_->self = this; }
+ClientConnection::ClientConnection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
+  impl_->self = this;
+}
 ClientConnection::~ClientConnection() = default;
 
-std::unique_ptr<ClientConnection> ClientConnection::make(net::StreamPtr stream, Limits limits, ClientOwner* owner) {
-  return std::unique_ptr<ClientConnection>(new ClientConnection(std::make_unique<Impl>(std::move(stream), limits, owner)));
+std::unique_ptr<ClientConnection> ClientConnection::make(net::StreamPtr stream, Limits limits,
+                                                         ClientOwner* owner) {
+  return std::unique_ptr<ClientConnection>(
+      new ClientConnection(std::make_unique<Impl>(std::move(stream), limits, owner)));
 }
 net::Task<Result<http::Response>> ClientConnection::send(http::Request request, Deadline by) {
   co_return co_await impl_->exchange(request, by);

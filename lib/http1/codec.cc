@@ -12,8 +12,8 @@ namespace {
 
 Error invalid(std::string_view what) { return {Errc::Invalid, what}; }
 
-// Length of the head up to and with its empty line; 0: not complete. A bare LF or CR is found later, line
-// by line; here only the end matters.
+// Length of the head up to and with its empty line; 0: not complete. A bare LF or CR is found
+// later, line by line; here only the end matters.
 std::size_t head_end(Bytes bytes, std::size_t& searched) {
   const std::string_view text = as_text(bytes);
   const std::size_t from = searched > 3 ? searched - 3 : 0;
@@ -22,8 +22,8 @@ std::size_t head_end(Bytes bytes, std::size_t& searched) {
   return at == std::string_view::npos ? 0 : at + 4;
 }
 
-// The next line without its CRLF. A lone CR is refused here, a lone LF by whoever reads the line: no part of one may hold
-// a control byte.
+// The next line without its CRLF. A lone CR is refused here, a lone LF by whoever reads the line:
+// no part of one may hold a control byte.
 Result<std::string_view> next_line(std::string_view& text) {
   const auto end = text.find('\r');
   if (end == std::string_view::npos || end + 1 >= text.size() || text[end + 1] != '\n') {
@@ -77,21 +77,26 @@ Result<Length> parse_framing(const http::HeaderMap& headers, http::Version versi
         const auto comma = rest.find(',');
         const std::string_view item = trim_blanks(rest.substr(0, comma));
         const auto value = item.empty() || !std::all_of(item.begin(), item.end(), ascii_digit)
-                               ? std::nullopt : parse_number<std::uint64_t>(item);
+                               ? std::nullopt
+                               : parse_number<std::uint64_t>(item);
         if (!value || *value > INT64_MAX) return invalid("a malformed content-length");
-        if (length.content_length && *length.content_length != *value) return invalid("different content-lengths");
+        if (length.content_length && *length.content_length != *value)
+          return invalid("different content-lengths");
         length.content_length = *value;
         if (comma == std::string_view::npos) break;
         rest.remove_prefix(comma + 1);
       }
     } else if (iequals(field.name, "transfer-encoding")) {
       // Anything but exactly one "chunked" has more than one reading.
-      if (has_transfer || !iequals(field.value, "chunked")) return invalid("an unusable transfer-encoding");
+      if (has_transfer || !iequals(field.value, "chunked"))
+        return invalid("an unusable transfer-encoding");
       has_transfer = length.chunked = true;
     }
   }
-  if (length.chunked && length.content_length) return invalid("content-length with transfer-encoding");
-  if (length.chunked && version == http::Version::Http10) return invalid("transfer-encoding in HTTP/1.0");
+  if (length.chunked && length.content_length)
+    return invalid("content-length with transfer-encoding");
+  if (length.chunked && version == http::Version::Http10)
+    return invalid("transfer-encoding in HTTP/1.0");
   return length;
 }
 
@@ -171,7 +176,8 @@ void put_field(std::string_view name, std::string_view value, ByteQueue& out) {
   out.commit(room.size());
 }
 
-void put_fields(const http::HeaderMap& headers, Framing framing, std::optional<std::uint64_t> length, ByteQueue& out) {
+void put_fields(const http::HeaderMap& headers, Framing framing,
+                std::optional<std::uint64_t> length, ByteQueue& out) {
   bool has_length = false;
   bool has_transfer = false;
   for (const auto field : headers) {
@@ -205,17 +211,20 @@ void put_fields(const http::HeaderMap& headers, Framing framing, std::optional<s
 
 }  // namespace
 
-Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& limits, std::size_t& searched,
-                                                   std::size_t& consumed) {
+Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& limits,
+                                                   std::size_t& searched, std::size_t& consumed) {
   // RFC 9112 §2.2: an empty line before the request line is skipped.
   std::size_t skipped = 0;
-  while (bytes.size() >= skipped + 2 && bytes[skipped] == '\r' && bytes[skipped + 1] == '\n' && skipped < 8) skipped += 2;
+  while (bytes.size() >= skipped + 2 && bytes[skipped] == '\r' && bytes[skipped + 1] == '\n' &&
+         skipped < 8)
+    skipped += 2;
   const Bytes head = bytes.subspan(skipped);
   std::size_t from = searched > skipped ? searched - skipped : 0;
   const std::size_t size = head_end(head, from);
   searched = bytes.size();
   if (size == 0) {
-    if (head.size() > limits.max_head) return Error{Errc::TooLarge, "the request head is too large"};
+    if (head.size() > limits.max_head)
+      return Error{Errc::TooLarge, "the request head is too large"};
     return std::optional<ParsedRequest>{};
   }
   if (size > limits.max_head) return Error{Errc::TooLarge, "the request head is too large"};
@@ -233,10 +242,12 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
   const auto version = parse_version(line->substr(last + 1));
   if (!version) return invalid("an unknown HTTP version");
   request.version = *version;
-  if (const Result<void> target = parse_target(line->substr(first + 1, last - first - 1), request); !target) {
+  if (const Result<void> target = parse_target(line->substr(first + 1, last - first - 1), request);
+      !target) {
     return target.error();
   }
-  if (const Result<void> fields = parse_fields(text, limits, request.headers); !fields) return fields.error();
+  if (const Result<void> fields = parse_fields(text, limits, request.headers); !fields)
+    return fields.error();
   const Result<Length> length = parse_framing(request.headers, request.version);
   if (!length) return length.error();
 
@@ -249,7 +260,8 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
   }
   if (hosts > 1) return invalid("more than one Host");
   if (!http::is_authority(host)) return invalid("a malformed Host");
-  if (request.form == http::TargetForm::Origin || request.form == http::TargetForm::Asterisk) request.authority = host;
+  if (request.form == http::TargetForm::Origin || request.form == http::TargetForm::Asterisk)
+    request.authority = host;
 
   if (length->chunked) {
     parsed.framing = Framing::Chunked;
@@ -261,19 +273,22 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
     if (parsed.framing != Framing::None) return invalid("CONNECT with a body");
   } else if (request.version == http::Version::Http11 && request.headers.contains("upgrade") &&
              request.headers.has_token("connection", "upgrade")) {
-    // h2c by upgrade is not spoken, and where a body comes first nobody agrees when the new protocol begins: such a
-    // request is answered as it stands.
-    request.wants_upgrade = parsed.framing == Framing::None && !request.headers.has_token("upgrade", "h2c");
+    // h2c by upgrade is not spoken, and where a body comes first nobody agrees when the new
+    // protocol begins: such a request is answered as it stands.
+    request.wants_upgrade =
+        parsed.framing == Framing::None && !request.headers.has_token("upgrade", "h2c");
   }
   parsed.keep_alive = keeps_alive(request.headers, request.version);
   return std::optional<ParsedRequest>{std::move(parsed)};
 }
 
-Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& limits, std::string_view method,
-                                                     std::size_t& searched, std::size_t& consumed) {
+Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& limits,
+                                                     std::string_view method, std::size_t& searched,
+                                                     std::size_t& consumed) {
   const std::size_t size = head_end(bytes, searched);
   if (size == 0) {
-    if (bytes.size() > limits.max_head) return Error{Errc::TooLarge, "the response head is too large"};
+    if (bytes.size() > limits.max_head)
+      return Error{Errc::TooLarge, "the response head is too large"};
     return std::optional<ParsedResponse>{};
   }
   if (size > limits.max_head) return Error{Errc::TooLarge, "the response head is too large"};
@@ -295,7 +310,8 @@ Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& 
   if (!http::is_field_value(after)) return invalid("a control byte in a reason");
   response.status = *code;
   if (after.size() > 1) response.reason = after.substr(1);
-  if (const Result<void> fields = parse_fields(text, limits, response.headers); !fields) return fields.error();
+  if (const Result<void> fields = parse_fields(text, limits, response.headers); !fields)
+    return fields.error();
   const Result<Length> length = parse_framing(response.headers, response.version);
   if (!length) return length.error();
   parsed.keep_alive = keeps_alive(response.headers, response.version);
@@ -365,7 +381,8 @@ Result<BodyDecoder::Step> BodyDecoder::decode_chunked(Bytes bytes) {
       std::string_view digits = text.substr(0, extension);
       if (extension != std::string_view::npos) digits = trim_blanks(digits);
       if (!http::is_field_value(text)) return invalid("a control byte in a chunk extension");
-      if (digits.empty() || digits.size() > 15 || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
+      if (digits.empty() || digits.size() > 15 ||
+          digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
         return invalid("a malformed chunk size");
       }
       left_ = *parse_number<std::uint64_t>(digits, 16);
@@ -415,12 +432,14 @@ void encode_request(const http::Request& request, Framing framing, ByteQueue& ou
   out.append("\r\n");
 }
 
-void encode_response(const http::ResponseHead& response, Framing framing, std::optional<std::uint64_t> length,
-                     bool close, bool keep_alive_10, ByteQueue& out) {
+void encode_response(const http::ResponseHead& response, Framing framing,
+                     std::optional<std::uint64_t> length, bool close, bool keep_alive_10,
+                     ByteQueue& out) {
   out.append(response.version == http::Version::Http10 ? "HTTP/1.0 " : "HTTP/1.1 ");
   put_number(response.status, 10, out);
   out.push_back(' ');
-  out.append(response.reason.empty() ? http::reason_phrase(response.status) : response.reason.view());
+  out.append(response.reason.empty() ? http::reason_phrase(response.status)
+                                     : response.reason.view());
   out.append("\r\n");
   put_fields(response.headers, framing, length, out);
   if (close && !response.headers.has_token("connection", "close")) {
@@ -442,8 +461,11 @@ void encode_chunk(Bytes data, ByteQueue& out) {
 void encode_last_chunk(const http::HeaderMap& trailers, ByteQueue& out) {
   out.append("0\r\n");
   for (const auto field : trailers) {
-    // Whoever merges trailers into the headers must not find framing or routing there (RFC 9110 §6.5.1).
-    if (iequals(field.name, "content-length") || iequals(field.name, "transfer-encoding") || iequals(field.name, "host")) continue;
+    // Whoever merges trailers into the headers must not find framing or routing there (RFC 9110
+    // §6.5.1).
+    if (iequals(field.name, "content-length") || iequals(field.name, "transfer-encoding") ||
+        iequals(field.name, "host"))
+      continue;
     put_field(field.name, field.value, out);
   }
   out.append("\r\n");

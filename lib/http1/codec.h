@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1 on the wire (RFC 9112): heads and bodies out of bytes, and back. Strict: what two parsers could
-// read differently is refused. Holds no sockets; the same events for every split of the input.
+// HTTP/1 on the wire (RFC 9112): heads and bodies out of bytes, and back. Strict: what two parsers
+// could read differently is refused. Holds no sockets; the same events for every split of the
+// input.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ namespace tulle::http1 {
 struct Limits {
   std::size_t max_head = std::size_t{64} * 1024;  // request line or status line and fields
   std::size_t max_fields = 100;
-  std::size_t max_chunk_line = 1024;              // chunk size with extensions
+  std::size_t max_chunk_line = 1024;  // chunk size with extensions
 };
 
 // How a body ends (RFC 9112 §6.3).
@@ -33,26 +34,31 @@ struct ParsedResponse {
   bool keep_alive = true;
 };
 
-// Finds and parses one head at the front of `bytes`. nullopt: not complete yet. On success `consumed` is
-// the size of the head. Errors: Invalid (400) or TooLarge (431); `where` says what is wrong.
-// `searched` lets repeated calls on a growing buffer not search again what was searched; start at 0.
-Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& limits, std::size_t& searched,
-                                                   std::size_t& consumed);
+// Finds and parses one head at the front of `bytes`. nullopt: not complete yet. On success
+// `consumed` is the size of the head. Errors: Invalid (400) or TooLarge (431); `where` says what is
+// wrong. `searched` lets repeated calls on a growing buffer not search again what was searched;
+// start at 0.
+Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& limits,
+                                                   std::size_t& searched, std::size_t& consumed);
 // `method` is that of the request it answers.
-Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& limits, std::string_view method,
-                                                     std::size_t& searched, std::size_t& consumed);
+Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& limits,
+                                                     std::string_view method, std::size_t& searched,
+                                                     std::size_t& consumed);
 
 // Takes a body apart.
 class BodyDecoder {
  public:
   BodyDecoder() = default;
   BodyDecoder(Framing framing, std::uint64_t length, const Limits& limits)
-      : framing_(framing), left_(framing == Framing::Length ? length : 0), limits_(limits),
+      : framing_(framing),
+        left_(framing == Framing::Length ? length : 0),
+        limits_(limits),
         done_(framing == Framing::None || (framing == Framing::Length && length == 0)) {}
 
   bool done() const noexcept { return done_; }
-  // The next piece of body in `bytes` (may be empty) and how many bytes of input were used; call again
-  // while input is left and not done(). After done(), trailers() holds those of a chunked body.
+  // The next piece of body in `bytes` (may be empty) and how many bytes of input were used; call
+  // again while input is left and not done(). After done(), trailers() holds those of a chunked
+  // body.
   struct Step {
     Bytes data;
     std::size_t used = 0;
@@ -75,13 +81,15 @@ class BodyDecoder {
 };
 
 // Heads as bytes. Framing fields are written as the body needs them: with `framing` Chunked a
-// transfer-encoding is added and content-length dropped, with Length the content-length is written if it
-// is not there, with None and UntilClose fields pass as they are.
+// transfer-encoding is added and content-length dropped, with Length the content-length is written
+// if it is not there, with None and UntilClose fields pass as they are.
 void encode_request(const http::Request& request, Framing framing, ByteQueue& out);
-void encode_response(const http::ResponseHead& response, Framing framing, std::optional<std::uint64_t> length,
-                     bool close, bool keep_alive_10, ByteQueue& out);
+void encode_response(const http::ResponseHead& response, Framing framing,
+                     std::optional<std::uint64_t> length, bool close, bool keep_alive_10,
+                     ByteQueue& out);
 void encode_chunk(Bytes data, ByteQueue& out);
-// Trailers that would frame or route a message (content-length, transfer-encoding, host) are left out.
+// Trailers that would frame or route a message (content-length, transfer-encoding, host) are left
+// out.
 void encode_last_chunk(const http::HeaderMap& trailers, ByteQueue& out);
 
 }  // namespace tulle::http1

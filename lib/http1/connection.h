@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1 connections: a server that calls a handler for one request after the other, and a client that
-// carries one request at a time. Idle connections hold no buffer.
+// HTTP/1 connections: a server that calls a handler for one request after the other, and a client
+// that carries one request at a time. Idle connections hold no buffer.
 #pragma once
 
 #include <memory>
@@ -18,11 +18,12 @@ struct ServerOptions {
   std::size_t body_window = std::size_t{64} * 1024;  // request bytes held for a slow handler
 };
 
-// Serves the connection until either side ends it. A client that is reset while its request is handled
-// cancels the handler; one that only ends its own side still gets its answer. Malformed requests are
-// answered with 400 or 431, then the connection closes. Draining: an idle connection closes at once, a
-// busy one after the exchange under way.
-net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options, net::Drain& drain);
+// Serves the connection until either side ends it. A client that is reset while its request is
+// handled cancels the handler; one that only ends its own side still gets its answer. Malformed
+// requests are answered with 400 or 431, then the connection closes. Draining: an idle connection
+// closes at once, a busy one after the exchange under way.
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options,
+                      net::Drain& drain);
 
 class ClientConnection;
 
@@ -38,18 +39,20 @@ class ClientOwner {
 
 class ClientConnection final : public http::Client, public SlabAllocated {
  public:
-  static std::unique_ptr<ClientConnection> make(net::StreamPtr stream, Limits limits = {}, ClientOwner* owner = nullptr);
+  static std::unique_ptr<ClientConnection> make(net::StreamPtr stream, Limits limits = {},
+                                                ClientOwner* owner = nullptr);
   ~ClientConnection() override;
 
   // One at a time: only while idle(). See http::Client for the errors.
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
-  // As send(), with a request that the caller keeps: its head is left as it is, its body is taken. So a request without a body
-  // can be sent elsewhere after Refused.
+  // As send(), with a request that the caller keeps: its head is left as it is, its body is taken.
+  // So a request without a body can be sent elsewhere after Refused.
   net::Task<Result<http::Response>> exchange(http::Request& request, Deadline by);
 
   // Nothing is under way.
   bool idle() const noexcept;
-  // Idle, kept alive by both sides, and the peer has neither closed nor spoken since. Looks at the socket.
+  // Idle, kept alive by both sides, and the peer has neither closed nor spoken since. Looks at the
+  // socket.
   bool reusable();
   // For the owner's lists.
   std::uint64_t tag = 0;

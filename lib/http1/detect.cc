@@ -17,7 +17,8 @@ constexpr std::size_t kMaxLine = 8000;
 Detected detect(Bytes bytes) noexcept {
   std::string_view text = as_text(bytes);
   if (text.empty()) return Detected::NeedMore;
-  // So many bytes tell the preface from every request of HTTP/1; the rest is the session's to check.
+  // So many bytes tell the preface from every request of HTTP/1; the rest is the session's to
+  // check.
   constexpr std::size_t kTelling = 14;
   const std::size_t same = std::min(text.size(), kTelling);
   if (text.substr(0, same) == kPreface.substr(0, same)) {

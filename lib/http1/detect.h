@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Do these first bytes begin HTTP/1, HTTP/2 or neither? Decided as early as it can be: bytes that no method
-// and no preface begins with are NotHttp at once, at any length.
+// Do these first bytes begin HTTP/1, HTTP/2 or neither? Decided as early as it can be: bytes that
+// no method and no preface begins with are NotHttp at once, at any length.
 #pragma once
 
 #include <cstdint>

@@ -19,7 +19,9 @@ void strip_hop_headers(http::HeaderMap& headers, bool keep_upgrade) {
         rest.remove_prefix(std::min(rest.find(','), rest.size() - 1) + 1);
         if (name.empty() || iequals(name, "close") || iequals(name, "keep-alive")) continue;
         // Framing and routing are never removed on a client's word.
-        if (iequals(name, "host") || iequals(name, "content-length") || iequals(name, "transfer-encoding")) continue;
+        if (iequals(name, "host") || iequals(name, "content-length") ||
+            iequals(name, "transfer-encoding"))
+          continue;
         if (keep_upgrade && iequals(name, "upgrade")) continue;
         named.emplace_back(name);
       }
@@ -29,7 +31,8 @@ void strip_hop_headers(http::HeaderMap& headers, bool keep_upgrade) {
   }
   headers.remove("keep-alive");
   headers.remove("proxy-connection");
-  if (const auto te = headers.get("te"); te && !iequals(trim(*te), "trailers")) headers.remove("te");
+  if (const auto te = headers.get("te"); te && !iequals(trim(*te), "trailers"))
+    headers.remove("te");
   if (!keep_upgrade) {
     headers.remove("upgrade");
     headers.remove("http2-settings");

@@ -6,8 +6,9 @@
 
 namespace tulle::http1 {
 
-// Removes connection and every field it names, keep-alive, proxy-connection, upgrade, and te other than
-// trailers. `keep_upgrade` keeps an upgrade that is to be passed on (connection is then just "upgrade").
+// Removes connection and every field it names, keep-alive, proxy-connection, upgrade, and te other
+// than trailers. `keep_upgrade` keeps an upgrade that is to be passed on (connection is then just
+// "upgrade").
 void strip_hop_headers(http::HeaderMap& headers, bool keep_upgrade);
 
 }  // namespace tulle::http1

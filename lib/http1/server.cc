@@ -9,11 +9,13 @@ namespace tulle::http1 {
 namespace {
 
 constexpr std::size_t kFlushAt = std::size_t{64} * 1024;
-constexpr std::size_t kDrainMost = std::size_t{64} * 1024;  // rest of an unread body we still read to keep the connection
+constexpr std::size_t kDrainMost =
+    std::size_t{64} * 1024;  // rest of an unread body we still read to keep the connection
 
 class Server final : net::DrainListener, http::BodyProducer, http::InformationalSink {
  public:
-  Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options, net::Drain& drain)
+  Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
+         net::Drain& drain)
       : stream_(std::move(stream)),
         handler_(handler),
         options_(options),
@@ -28,7 +30,9 @@ class Server final : net::DrainListener, http::BodyProducer, http::Informational
   struct Answered final : net::Waiter {
     explicit Answered(Server& s) : server(s) {}
     ~Answered() { leave(); }
-    bool await_ready() const noexcept { return server.response_.has_value() || server.stream_->io().failed; }
+    bool await_ready() const noexcept {
+      return server.response_.has_value() || server.stream_->io().failed;
+    }
     void await_suspend(std::coroutine_handle<> caller) noexcept {
       handle = caller;
       server.waiting_ = this;
@@ -56,7 +60,7 @@ class Server final : net::DrainListener, http::BodyProducer, http::Informational
   }
   void on_informational(http::ResponseHead head) override {
     if (version_ == http::Version::Http10) return;  // RFC 9110 §15.2
-    if (out_.size() > kFlushAt) return;  // the client does not read, and may do without
+    if (out_.size() > kFlushAt) return;             // the client does not read, and may do without
     head.version = http::Version::Http11;
     encode_response(head, Framing::None, std::nullopt, false, false, out_);
     [[maybe_unused]] const Result<void> sent = try_send();
@@ -124,7 +128,8 @@ net::Task<Result<std::optional<ParsedRequest>>> Server::read_head() {
   for (;;) {
     std::size_t consumed = 0;
     if (!in_.empty()) {
-      Result<std::optional<ParsedRequest>> parsed = parse_request(in_.data(), options_.limits, searched, consumed);
+      Result<std::optional<ParsedRequest>> parsed =
+          parse_request(in_.data(), options_.limits, searched, consumed);
       if (!parsed || *parsed) {
         if (parsed) in_.consume(consumed);
         co_return parsed;
@@ -150,7 +155,8 @@ net::Task<Result<std::optional<ParsedRequest>>> Server::read_head() {
       continue;
     }
     // The usual case: a whole head in one read, parsed where it lies.
-    Result<std::optional<ParsedRequest>> parsed = parse_request(got, options_.limits, searched, consumed);
+    Result<std::optional<ParsedRequest>> parsed =
+        parse_request(got, options_.limits, searched, consumed);
     if (!parsed) co_return parsed;
     in_.append(got.subspan(*parsed ? consumed : 0));
     if (*parsed) co_return parsed;
@@ -183,7 +189,8 @@ net::Task<void> Server::read_body() {
       continue;
     }
     const MutableBytes scratch = stream_->loop().scratch();
-    const MutableBytes room = scratch.first(std::min(scratch.size(), options_.body_window - body_.buffered()));
+    const MutableBytes room =
+        scratch.first(std::min(scratch.size(), options_.body_window - body_.buffered()));
     const Result<std::size_t> n = stream_->try_read(room);
     if (!n && n.error().code == Errc::WouldBlock) {
       // The reader slot may be held by who waits for the answer: that one only looks for failures.
@@ -227,7 +234,8 @@ net::Task<bool> Server::finish_body() {
 net::Task<Result<void>> Server::send_response(http::Response& response) {
   if (version_ == http::Version::Http10) response.version = http::Version::Http10;
   if (response.version == http::Version::Http2) response.version = http::Version::Http11;
-  const bool bodyless = head_request_ || response.status == 204 || response.status == 304 || response.status < 200;
+  const bool bodyless =
+      head_request_ || response.status == 204 || response.status == 304 || response.status < 200;
   Framing framing = Framing::None;
   std::optional<std::uint64_t> length = response.body_length;
   if (!bodyless) {
@@ -236,7 +244,8 @@ net::Task<Result<void>> Server::send_response(http::Response& response) {
       length = 0;
     } else if (length) {
       framing = Framing::Length;
-    } else if (response.body.complete() && response.body.failure() == nullptr && response.body.trailers().empty() &&
+    } else if (response.body.complete() && response.body.failure() == nullptr &&
+               response.body.trailers().empty() &&
                !response.headers.contains("transfer-encoding")) {
       framing = Framing::Length;  // all of it is here already, and nobody asked for chunks
       length = response.body.data().size();
@@ -244,7 +253,8 @@ net::Task<Result<void>> Server::send_response(http::Response& response) {
       framing = response.version == http::Version::Http10 ? Framing::UntilClose : Framing::Chunked;
     }
   }
-  if (framing == Framing::UntilClose || response.close_connection || closing_ || drain_.started()) keep_alive_ = false;
+  if (framing == Framing::UntilClose || response.close_connection || closing_ || drain_.started())
+    keep_alive_ = false;
   if (!decoder_.done() && body_dropped_ && !keep_alive_) response.body_length.reset();
   const bool announce_10 = version_ == http::Version::Http10 && keep_alive_;
   encode_response(response, framing, length, !keep_alive_, announce_10, out_);
@@ -255,7 +265,8 @@ net::Task<Result<void>> Server::send_response(http::Response& response) {
     if (!data.empty()) {
       const Bytes piece = data.first(std::min(data.size(), kFlushAt));
       sent += piece.size();
-      if (framing == Framing::Length && sent > *length) co_return Error{Errc::Protocol, "send a body longer than it said"};
+      if (framing == Framing::Length && sent > *length)
+        co_return Error{Errc::Protocol, "send a body longer than it said"};
       if (framing == Framing::Chunked) {
         encode_chunk(piece, out_);
       } else {
@@ -356,7 +367,8 @@ net::Task<void> Server::run() {
     }
     exchange_.cancel();
     body_ = http::BodyWriter{};
-    // A client that asked for the end sends nothing more: there is nothing to wait for (RFC 9112 §9.6).
+    // A client that asked for the end sends nothing more: there is nothing to wait for (RFC 9112
+    // §9.6).
     asked_to_end_ = !parsed.keep_alive && decoder_.done() && in_.empty();
     if (!keep_alive_) break;
     const bool whole = co_await finish_body();
@@ -364,7 +376,8 @@ net::Task<void> Server::run() {
   }
   exchange_.cancel();
   if (asked_to_end_ && stream_->plain_tcp() != nullptr) co_return;  // closing tells our end too
-  // Our end first; then a moment for the client to take it, so that a reset does not destroy the answer.
+  // Our end first; then a moment for the client to take it, so that a reset does not destroy the
+  // answer.
   Result<void> ended = co_await net::shutdown_write(*stream_, stream_->loop().after(1s));
   if (asked_to_end_) co_return;
   const Deadline linger = stream_->loop().after(500ms);
@@ -379,7 +392,8 @@ net::Task<void> Server::run() {
 
 }  // namespace
 
-net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options, net::Drain& drain) {
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options,
+                      net::Drain& drain) {
   Server server(std::move(stream), handler, options, drain);
   co_await server.run();
 }

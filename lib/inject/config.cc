@@ -9,7 +9,8 @@ namespace {
 
 class Fields {
  public:
-  Fields(const Value& root, std::vector<ConfigProblem>& problems) : root_(root), problems_(problems) {}
+  Fields(const Value& root, std::vector<ConfigProblem>& problems)
+      : root_(root), problems_(problems) {}
 
   // Null if it is absent.
   const Value& at(std::string_view path) const {
@@ -163,7 +164,8 @@ std::string Config::reference(const Image& image) const {
 
 std::string_view Config::pull_policy(const Image& image) const noexcept {
   if (!image.pull_policy.empty()) return image.pull_policy;
-  return image_pull_policy.empty() ? std::string_view("IfNotPresent") : std::string_view(image_pull_policy);
+  return image_pull_policy.empty() ? std::string_view("IfNotPresent")
+                                   : std::string_view(image_pull_policy);
 }
 
 Config read_config(const Value& values, std::vector<ConfigProblem>& problems) {
@@ -215,8 +217,10 @@ Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& probl
     return {};
   }
   for (const UnknownValue& unknown : unknown_values(*values)) {
-    problems.push_back({unknown.path, unknown.near.empty() ? "there is no such value"
-                                                           : concat("there is no such value; did you mean ", unknown.near, "?")});
+    problems.push_back(
+        {unknown.path, unknown.near.empty()
+                           ? "there is no such value"
+                           : concat("there is no such value; did you mean ", unknown.near, "?")});
   }
   return read_config(*values, problems);
 }

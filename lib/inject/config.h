@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the operator has decided about proxies: the part of the Helm values (control-plane.md §3.2)
-// that injection uses, as the ConfigMap `linkerd-config` holds it under the key `values`. Plain values;
-// annotations change a copy of it for one pod (overrides.h).
+// that injection uses, as the ConfigMap `linkerd-config` holds it under the key `values`. Plain
+// values; annotations change a copy of it for one pod (overrides.h).
 #pragma once
 
 #include <cstdint>
@@ -62,7 +62,7 @@ struct ProxyConfig {
   std::optional<std::int64_t> workers_maximum;
   std::string workers_maximum_ratio;
   std::int64_t uid = 2102;
-  std::int64_t gid = -1;  // < 0: not set
+  std::int64_t gid = -1;   // < 0: not set
   Value security_context;  // not empty: verbatim
   std::string log_level = "warn,linkerd=info,hickory=error";
   std::string log_format = "plain";
@@ -89,7 +89,7 @@ struct ProxyConfig {
   ProbeTimes readiness{2, 1};
   ProbeTimes startup{0, 1, 1, 120};
   Tracing tracing;
-  Value inbound;   // generic parameters, e.g. server.http2.keepAliveInterval
+  Value inbound;  // generic parameters, e.g. server.http2.keepAliveInterval
   Value outbound;
   std::vector<Value> additional_env;  // EnvVars
   std::vector<Value> experimental_env;
@@ -137,7 +137,9 @@ struct Config {
   ValidatorConfig validator;
   Image debug_image{"tulle/debug", "", ""};
 
-  std::string_view trust() const noexcept { return trust_domain.empty() ? cluster_domain : trust_domain; }
+  std::string_view trust() const noexcept {
+    return trust_domain.empty() ? cluster_domain : trust_domain;
+  }
   // "name:version".
   std::string reference(const Image& image) const;
   std::string_view pull_policy(const Image& image) const noexcept;
@@ -148,10 +150,11 @@ struct ConfigProblem {
   std::string reason;
 };
 
-// Reads the values; what they do not say has its default. A value of the wrong type is a problem and
-// keeps its default; the caller decides whether to go on.
+// Reads the values; what they do not say has its default. A value of the wrong type is a problem
+// and keeps its default; the caller decides whether to go on.
 Config read_config(const Value& values, std::vector<ConfigProblem>& problems);
-// The same from the text of the ConfigMap's key; values that the chart does not know are problems, too.
+// The same from the text of the ConfigMap's key; values that the chart does not know are problems,
+// too.
 Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& problems);
 
 }  // namespace tulle::inject

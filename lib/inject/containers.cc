@@ -99,10 +99,12 @@ class ControlPlane {
  public:
   explicit ControlPlane(const Config& config) : config_(config) {}
   std::string address(std::string_view service, std::string_view port) const {
-    return concat(service, ".", config_.control_namespace, ".svc.", config_.cluster_domain, ".:", port);
+    return concat(service, ".", config_.control_namespace, ".svc.", config_.cluster_domain,
+                  ".:", port);
   }
   std::string identity(std::string_view account, std::string_view ns) const {
-    return concat(account, ".", ns, ".serviceaccount.identity.", config_.control_namespace, ".", config_.trust());
+    return concat(account, ".", ns, ".serviceaccount.identity.", config_.control_namespace, ".",
+                  config_.trust());
   }
   std::string own_identity(std::string_view account) const {
     return identity(account, config_.control_namespace);
@@ -134,7 +136,9 @@ void control_plane(Env& env, const Config& config, const ControlPlane& control) 
 }
 
 void listeners(Env& env, const Config& config) {
-  const auto at = [](std::string_view ip, std::uint16_t port) { return concat(ip, ":", std::to_string(port)); };
+  const auto at = [](std::string_view ip, std::uint16_t port) {
+    return concat(ip, ":", std::to_string(port));
+  };
   const std::string_view any = config.disable_ipv6 ? "0.0.0.0" : "[::]";
   const ProxyConfig& proxy = config.proxy;
   env.set("CONTROL_LISTEN_ADDR", at(any, proxy.control_port));
@@ -165,8 +169,9 @@ void identity(Env& env, const Config& config, const ControlPlane& control) {
   env.plain("_l5d_trustdomain", config.trust());
   env.set("IDENTITY_DIR", kIdentityDir);
   env.set("IDENTITY_TRUST_ANCHORS", config.trust_anchors);
-  env.set("IDENTITY_TOKEN_FILE", config.token_projection ? concat(kTokenDir, "/linkerd-identity-token")
-                                                         : concat(kAccountMount, "/token"));
+  env.set("IDENTITY_TOKEN_FILE", config.token_projection
+                                     ? concat(kTokenDir, "/linkerd-identity-token")
+                                     : concat(kAccountMount, "/token"));
   env.set("IDENTITY_SVC_ADDR", control.address("linkerd-identity-headless", "8080"));
   env.set("IDENTITY_LOCAL_NAME", control.identity("$(_pod_sa)", "$(_pod_ns)"));
   env.set("IDENTITY_SVC_NAME", control.own_identity("linkerd-identity"));
@@ -205,7 +210,8 @@ Value environment(const Settings& settings, const Value& spec) {
   env.set("INBOUND_PORTS", settings.inbound_ports ? *settings.inbound_ports : inbound_ports(spec));
   if (settings.gateway) env.set("INBOUND_GATEWAY_SUFFIXES", suffix);
   if (settings.ingress) env.flag("INGRESS_MODE", true);
-  env.set("DESTINATION_PROFILE_SUFFIXES", proxy.enable_external_profiles ? std::string_view(".") : suffix);
+  env.set("DESTINATION_PROFILE_SUFFIXES",
+          proxy.enable_external_profiles ? std::string_view(".") : suffix);
   env.set("INBOUND_ACCEPT_KEEPALIVE", "10000ms");
   env.set("OUTBOUND_CONNECT_KEEPALIVE", "10000ms");
   env.set("INBOUND_ACCEPT_USER_TIMEOUT", "30s");
@@ -215,7 +221,8 @@ Value environment(const Settings& settings, const Value& spec) {
   generic_parameters(env, "INBOUND", proxy.inbound);
   generic_parameters(env, "OUTBOUND", proxy.outbound);
   env.set_if("INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION", proxy.opaque_ports);
-  env.set("DESTINATION_CONTEXT", "{\"ns\":\"$(_pod_ns)\", \"nodeName\":\"$(_pod_nodeName)\", \"pod\":\"$(_pod_name)\"}\n");
+  env.set("DESTINATION_CONTEXT",
+          "{\"ns\":\"$(_pod_ns)\", \"nodeName\":\"$(_pod_nodeName)\", \"pod\":\"$(_pod_name)\"}\n");
   identity(env, config, control);
   env.set_if("ACCESS_LOG", proxy.access_log);
   env.set_if("SHUTDOWN_GRACE_PERIOD", proxy.shutdown_grace_period);
@@ -292,8 +299,10 @@ Value proxy_container(const Settings& settings, const Placement& placement, cons
   const Config& config = settings.config;
   const ProxyConfig& proxy = config.proxy;
   Value out = base(config, proxy.image, kProxyContainer);
-  out.set("ports", Value::list({Value::map({{"name", "linkerd-proxy"}, {"containerPort", proxy.inbound_port}}),
-                                Value::map({{"name", "linkerd-admin"}, {"containerPort", proxy.admin_port}})}));
+  out.set(
+      "ports",
+      Value::list({Value::map({{"name", "linkerd-proxy"}, {"containerPort", proxy.inbound_port}}),
+                   Value::map({{"name", "linkerd-admin"}, {"containerPort", proxy.admin_port}})}));
   out.set("env", environment(settings, spec));
   out.set("livenessProbe", probe("/live", proxy.admin_port, proxy.liveness));
   out.set("readinessProbe", probe("/ready", proxy.admin_port, proxy.readiness));
@@ -311,7 +320,8 @@ Value proxy_container(const Settings& settings, const Placement& placement, cons
     }
     if (!lifecycle.empty()) out.set("lifecycle", std::move(lifecycle));
   }
-  if (Value wanted = resources(proxy.resources); !wanted.empty()) out.set("resources", std::move(wanted));
+  if (Value wanted = resources(proxy.resources); !wanted.empty())
+    out.set("resources", std::move(wanted));
   out.set("securityContext", !proxy.security_context.empty() ? proxy.security_context
                                                              : unprivileged(proxy.uid, proxy.gid));
   Value mounts = Value::list({mount(kIdentityVolume, kIdentityDir)});
@@ -346,20 +356,23 @@ Value init_container(const Settings& settings) {
   flag("--outgoing-proxy-port", std::to_string(proxy.outbound_port));
   flag("--proxy-uid", std::to_string(proxy.uid));
   if (proxy.gid >= 0) flag("--proxy-gid", std::to_string(proxy.gid));
-  std::string ignored = concat(std::to_string(proxy.control_port), ",", std::to_string(proxy.admin_port));
+  std::string ignored =
+      concat(std::to_string(proxy.control_port), ",", std::to_string(proxy.admin_port));
   if (!init.ignore_inbound_ports.empty()) ignored += concat(",", init.ignore_inbound_ports);
   flag("--inbound-ports-to-ignore", ignored);
   flag_if("--outbound-ports-to-ignore", init.ignore_outbound_ports);
-  if (init.close_wait_timeout > 0) flag("--timeout-close-wait-secs", std::to_string(init.close_wait_timeout));
+  if (init.close_wait_timeout > 0)
+    flag("--timeout-close-wait-secs", std::to_string(init.close_wait_timeout));
   flag_if("--log-format", init.log_format);
   flag_if("--log-level", init.log_level);
   flag_if("--subnets-to-ignore", init.skip_subnets);
 
   const bool privileged = init.close_wait_timeout > 0 || init.privileged;
-  Value security = Value::map({{"allowPrivilegeEscalation", privileged},
-                               {"capabilities", Value::map({{"add", Value::list({"NET_ADMIN", "NET_RAW"})}})},
-                               {"privileged", privileged},
-                               {"readOnlyRootFilesystem", true}});
+  Value security =
+      Value::map({{"allowPrivilegeEscalation", privileged},
+                  {"capabilities", Value::map({{"add", Value::list({"NET_ADMIN", "NET_RAW"})}})},
+                  {"privileged", privileged},
+                  {"readOnlyRootFilesystem", true}});
   // The API server refuses to drop everything from a privileged container.
   if (!privileged) security.find("capabilities")->set("drop", Value::list({"ALL"}));
   security.set("runAsNonRoot", !init.run_as_root);
@@ -374,7 +387,8 @@ Value init_container(const Settings& settings) {
   Value out = base(config, proxy.image, kInitContainer);
   out.set("command", Value::list({"/usr/lib/linkerd/linkerd2-proxy-init"}));
   out.set("args", std::move(args));
-  if (Value wanted = resources(proxy.resources); !wanted.empty()) out.set("resources", std::move(wanted));
+  if (Value wanted = resources(proxy.resources); !wanted.empty())
+    out.set("resources", std::move(wanted));
   out.set("securityContext", std::move(security));
   out.set("volumeMounts", Value::list({mount(kXtablesVolume, "/run")}));
   return out;
@@ -393,9 +407,11 @@ Value validator_container(const Settings& settings) {
       or_default(validator.listen_addr, concat(config.disable_ipv6 ? "0.0.0.0:" : "[::]:", port));
   Value out = base(config, config.proxy.image, kValidatorContainer);
   out.set("command", Value::list({"/usr/lib/linkerd/linkerd2-network-validator"}));
-  out.set("args", Value::list({"--log-format", validator.log_format, "--log-level", validator.log_level,
-                               "--connect-addr", connect, "--listen-addr", listen, "--timeout", validator.timeout}));
-  if (Value wanted = resources(config.proxy.resources); !wanted.empty()) out.set("resources", std::move(wanted));
+  out.set("args", Value::list({"--log-format", validator.log_format, "--log-level",
+                               validator.log_level, "--connect-addr", connect, "--listen-addr",
+                               listen, "--timeout", validator.timeout}));
+  if (Value wanted = resources(config.proxy.resources); !wanted.empty())
+    out.set("resources", std::move(wanted));
   if (!validator.security_context.empty()) {
     out.set("securityContext", validator.security_context);
   } else if (validator.enable_security_context) {
@@ -416,8 +432,9 @@ Value identity_volume() {
 }
 
 Value token_volume() {
-  const Value token = Value::map(
-      {{"path", "linkerd-identity-token"}, {"expirationSeconds", 86400}, {"audience", "identity.l5d.io"}});
+  const Value token = Value::map({{"path", "linkerd-identity-token"},
+                                  {"expirationSeconds", 86400},
+                                  {"audience", "identity.l5d.io"}});
   const Value sources = Value::list({Value::map({{"serviceAccountToken", token}})});
   return Value::map({{"name", kTokenVolume}, {"projected", Value::map({{"sources", sources}})}});
 }
@@ -428,6 +445,8 @@ Value pod_info_volume() {
   return Value::map({{"name", kPodInfoVolume}, {"downwardAPI", Value::map({{"items", items}})}});
 }
 
-Value xtables_volume() { return Value::map({{"name", kXtablesVolume}, {"emptyDir", Value::map()}}); }
+Value xtables_volume() {
+  return Value::map({{"name", kXtablesVolume}, {"emptyDir", Value::map()}});
+}
 
 }  // namespace tulle::inject

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The containers and volumes that injection adds, from one pod's settings (control-plane.md §1.8–1.11).
+// The containers and volumes that injection adds, from one pod's settings (control-plane.md
+// §1.8–1.11).
 #pragma once
 
 #include <string>
@@ -11,8 +12,8 @@ namespace tulle::inject {
 
 // How the proxy stands in the pod.
 struct Placement {
-  bool native = true;       // an init container that restarts (Kubernetes ≥ 1.29)
-  bool first = false;       // classic only: before the application's containers, which wait for it
+  bool native = true;  // an init container that restarts (Kubernetes ≥ 1.29)
+  bool first = false;  // classic only: before the application's containers, which wait for it
 };
 
 Value proxy_container(const Settings& settings, const Placement& placement, const Value& spec);

@@ -67,7 +67,8 @@ std::optional<std::chrono::nanoseconds> parse_go_duration(std::string_view text)
     const Unit* found = nullptr;
     for (const Unit& unit : kUnits) {
       // The longest that fits: "ms" before "m".
-      if (text.starts_with(unit.name) && (found == nullptr || unit.name.size() > found->name.size())) {
+      if (text.starts_with(unit.name) &&
+          (found == nullptr || unit.name.size() > found->name.size())) {
         found = &unit;
       }
     }
@@ -80,10 +81,10 @@ std::optional<std::chrono::nanoseconds> parse_go_duration(std::string_view text)
 }
 
 std::optional<double> parse_quantity(std::string_view text) noexcept {
-  constexpr Unit kUnits[] = {{"", 1},     {"n", 1e-9}, {"u", 1e-6},   {"m", 1e-3},   {"k", 1e3},
-                             {"M", 1e6},  {"G", 1e9},  {"T", 1e12},   {"P", 1e15},   {"E", 1e18},
-                             {"Ki", 0x1p10}, {"Mi", 0x1p20}, {"Gi", 0x1p30}, {"Ti", 0x1p40},
-                             {"Pi", 0x1p50}, {"Ei", 0x1p60}};
+  constexpr Unit kUnits[] = {{"", 1},        {"n", 1e-9},    {"u", 1e-6},    {"m", 1e-3},
+                             {"k", 1e3},     {"M", 1e6},     {"G", 1e9},     {"T", 1e12},
+                             {"P", 1e15},    {"E", 1e18},    {"Ki", 0x1p10}, {"Mi", 0x1p20},
+                             {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"Pi", 0x1p50}, {"Ei", 0x1p60}};
   if (text.starts_with('+')) text.remove_prefix(1);
   const auto amount = take_decimal(text);
   if (!amount) return std::nullopt;
@@ -101,8 +102,9 @@ std::optional<double> parse_quantity(std::string_view text) noexcept {
 std::optional<Ports> parse_ports_item(std::string_view text) noexcept {
   const std::size_t dash = text.find('-');
   const auto first = parse_number<std::uint16_t>(trim(text.substr(0, dash)));
-  const auto last =
-      dash == std::string_view::npos ? first : parse_number<std::uint16_t>(trim(text.substr(dash + 1)));
+  const auto last = dash == std::string_view::npos
+                        ? first
+                        : parse_number<std::uint16_t>(trim(text.substr(dash + 1)));
   if (!first || !last || *first > *last) return std::nullopt;
   return Ports{*first, *last};
 }

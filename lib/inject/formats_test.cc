@@ -11,9 +11,12 @@ namespace {
 using namespace std::chrono_literals;
 
 TEST(Formats, Booleans) {
-  for (const char* const yes : {"1", "t", "T", "true", "TRUE", "True"}) EXPECT_EQ(parse_go_bool(yes), true);
-  for (const char* const no : {"0", "f", "F", "false", "FALSE", "False"}) EXPECT_EQ(parse_go_bool(no), false);
-  for (const char* const bad : {"", "yes", "tRUE", " true", "2"}) EXPECT_FALSE(parse_go_bool(bad)) << bad;
+  for (const char* const yes : {"1", "t", "T", "true", "TRUE", "True"})
+    EXPECT_EQ(parse_go_bool(yes), true);
+  for (const char* const no : {"0", "f", "F", "false", "FALSE", "False"})
+    EXPECT_EQ(parse_go_bool(no), false);
+  for (const char* const bad : {"", "yes", "tRUE", " true", "2"})
+    EXPECT_FALSE(parse_go_bool(bad)) << bad;
   EXPECT_EQ(parse_toggle("enabled"), true);
   EXPECT_EQ(parse_toggle("disabled"), false);
   EXPECT_FALSE(parse_toggle("true"));
@@ -53,7 +56,8 @@ TEST(Formats, Ports) {
 }
 
 TEST(Names, NearestAnnotation) {
-  EXPECT_EQ(nearest_config_key("config.linkerd.io/proxy-cpu-requests"), "config.linkerd.io/proxy-cpu-request");
+  EXPECT_EQ(nearest_config_key("config.linkerd.io/proxy-cpu-requests"),
+            "config.linkerd.io/proxy-cpu-request");
   EXPECT_EQ(nearest_config_key("config.linkerd.io/opaque-port"), "config.linkerd.io/opaque-ports");
   EXPECT_EQ(nearest_config_key("config.linkerd.io/something-else-entirely"), "");
 }

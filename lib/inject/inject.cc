@@ -21,7 +21,9 @@ bool one_of(std::string_view text, std::initializer_list<std::string_view> words
   return std::find(words.begin(), words.end(), text) != words.end();
 }
 
-bool legal(std::string_view value) { return value.empty() || enables(value) || value == "disabled"; }
+bool legal(std::string_view value) {
+  return value.empty() || enables(value) || value == "disabled";
+}
 
 bool has_udp(const Value& spec) {
   for (const Value& container : spec["containers"].items()) {
@@ -86,8 +88,10 @@ std::string service_opaque_ports(const Value& service, std::string_view defaults
     const Value& target = item["targetPort"];
     if (target.is_string() && !target.string().empty()) continue;
     const auto port = item["port"].integer();
-    const std::int64_t behind = target.integer().value_or(0) != 0 ? *target.integer() : port.value_or(0);
-    if (!port || std::find(listed.begin(), listed.end(), std::to_string(behind)) == listed.end()) continue;
+    const std::int64_t behind =
+        target.integer().value_or(0) != 0 ? *target.integer() : port.value_or(0);
+    if (!port || std::find(listed.begin(), listed.end(), std::to_string(behind)) == listed.end())
+      continue;
     if (!out.empty()) out += ',';
     out += std::to_string(*port);
   }
@@ -132,8 +136,8 @@ std::string_view owner_label(std::string_view kind) noexcept {
   return "";
 }
 
-void add_metadata(Patcher& patcher, const Context& context, const Config& config, k8s::StringMap annotations,
-                  std::string_view version) {
+void add_metadata(Patcher& patcher, const Context& context, const Config& config,
+                  k8s::StringMap annotations, std::string_view version) {
   annotations.insert(std::string(kCreatedBy),
                      context.created_by.empty() ? concat("linkerd/proxy-injector ", config.version)
                                                 : context.created_by);
@@ -175,8 +179,9 @@ Placement place(Settings& settings, const Context& context) {
   placement.native = settings.config.proxy.native_sidecar && context.native_sidecars;
   if (placement.native) {
     if (settings.config.proxy.wait_before_exit > 0) {
-      settings.warnings.push_back({"config.alpha.linkerd.io/proxy-wait-before-exit-seconds",
-                                   "has no effect on native sidecars, which end after the application"});
+      settings.warnings.push_back(
+          {"config.alpha.linkerd.io/proxy-wait-before-exit-seconds",
+           "has no effect on native sidecars, which end after the application"});
     }
     return placement;
   }
@@ -190,8 +195,9 @@ Placement place(Settings& settings, const Context& context) {
   return placement;
 }
 
-void opaque_ports_only(Outcome& outcome, const Value& object, std::string_view prefix, const k8s::StringMap& of_object,
-                       const k8s::StringMap& of_ns, const std::string& from_defaults) {
+void opaque_ports_only(Outcome& outcome, const Value& object, std::string_view prefix,
+                       const k8s::StringMap& of_object, const k8s::StringMap& of_ns,
+                       const std::string& from_defaults) {
   if (of_object.contains(kOpaquePorts)) return;
   const std::string* const of_namespace = of_ns.find(kOpaquePorts);
   const std::string& ports = of_namespace != nullptr ? *of_namespace : from_defaults;
@@ -227,13 +233,16 @@ std::string_view text(Reason reason) noexcept {
     case Reason::UnsupportedResource: return "this kind of resource has no pods";
     case Reason::EnableAnnotationAbsent:
       return "neither the namespace nor the pod has the annotation \"linkerd.io/inject: enabled\"";
-    case Reason::DisableAnnotationPresent: return "pod has the annotation \"linkerd.io/inject: disabled\"";
+    case Reason::DisableAnnotationPresent:
+      return "pod has the annotation \"linkerd.io/inject: disabled\"";
     case Reason::InvalidAtNamespace:
-      return "the namespace's annotation \"linkerd.io/inject\" is neither enabled, ingress nor disabled";
+      return "the namespace's annotation \"linkerd.io/inject\" is neither enabled, ingress nor "
+             "disabled";
     case Reason::InvalidAtWorkload:
       return "the pod's annotation \"linkerd.io/inject\" is neither enabled, ingress nor disabled";
     case Reason::AutomountDisabled:
-      return "automountServiceAccountToken is false, and identity.serviceAccountTokenProjection is false";
+      return "automountServiceAccountToken is false, and identity.serviceAccountTokenProjection is "
+             "false";
     case Reason::UdpPorts: return "UDP ports are not meshed";
   }
   return "";
@@ -251,7 +260,8 @@ std::string Outcome::reasons_text() const {
 std::optional<std::string_view> template_prefix(std::string_view kind) noexcept {
   if (kind == "Pod") return "";
   if (kind == "CronJob") return "/spec/jobTemplate/spec/template";
-  if (one_of(kind, {"Deployment", "ReplicationController", "ReplicaSet", "Job", "DaemonSet", "StatefulSet"})) {
+  if (one_of(kind, {"Deployment", "ReplicationController", "ReplicaSet", "Job", "DaemonSet",
+                    "StatefulSet"})) {
     return "/spec/template";
   }
   return std::nullopt;
@@ -280,8 +290,9 @@ bool has_sidecar(const Value& spec, const Config& config) {
   const auto& containers = spec["containers"].items();
   const auto& inits = spec["initContainers"].items();
   return std::any_of(containers.begin(), containers.end(), is_proxy) ||
-         std::any_of(inits.begin(), inits.end(),
-                     [&](const Value& container) { return is_proxy(container) || is_init(container); });
+         std::any_of(inits.begin(), inits.end(), [&](const Value& container) {
+           return is_proxy(container) || is_init(container);
+         });
 }
 
 Outcome inject(const Value& object, const Context& context, const Config& config) {
@@ -310,8 +321,8 @@ Outcome inject(const Value& object, const Context& context, const Config& config
   const std::string opaque = declared_opaque_ports(spec, config.proxy.opaque_ports);
   if (std::any_of(outcome.reasons.begin(), outcome.reasons.end(), blocks)) {
     // A pod that was injected has what it needs.
-    const bool meshed = std::find(outcome.reasons.begin(), outcome.reasons.end(), Reason::SidecarExists) !=
-                        outcome.reasons.end();
+    const bool meshed = std::find(outcome.reasons.begin(), outcome.reasons.end(),
+                                  Reason::SidecarExists) != outcome.reasons.end();
     if (!context.by_hand && !meshed) {
       opaque_ports_only(outcome, object, *prefix, of_pod, context.ns_annotations, opaque);
     }
@@ -321,7 +332,8 @@ Outcome inject(const Value& object, const Context& context, const Config& config
   Settings settings = apply_annotations(config, outcome.annotations, context.ns_annotations,
                                         string_map((*pod)["metadata"]["labels"]), spec);
   const Placement placement = place(settings, context);
-  const std::string_view mode = of_pod.contains(kInject) ? of_pod.get(kInject) : context.ns_annotations.get(kInject);
+  const std::string_view mode =
+      of_pod.contains(kInject) ? of_pod.get(kInject) : context.ns_annotations.get(kInject);
   settings.ingress = context.by_hand ? context.ingress : mode == "ingress";
   outcome.warnings = std::move(settings.warnings);
   if (!settings.error.empty()) {
@@ -334,7 +346,8 @@ Outcome inject(const Value& object, const Context& context, const Config& config
   }
   const Image& image = settings.config.proxy.image;
   Patcher patcher(object, std::string(*prefix));
-  add_metadata(patcher, context, config, std::move(added), image.version.empty() ? config.version : image.version);
+  add_metadata(patcher, context, config, std::move(added),
+               image.version.empty() ? config.version : image.version);
   add_proxy(patcher, settings, placement);
   outcome.object = patcher.take_object();
   outcome.patch = patcher.take_patch();
@@ -342,11 +355,12 @@ Outcome inject(const Value& object, const Context& context, const Config& config
   return outcome;
 }
 
-Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotations, const Config& config) {
+Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotations,
+                         const Config& config) {
   Outcome outcome;
   outcome.object = service;
-  opaque_ports_only(outcome, service, "", string_map(service["metadata"]["annotations"]), ns_annotations,
-                    service_opaque_ports(service, config.proxy.opaque_ports));
+  opaque_ports_only(outcome, service, "", string_map(service["metadata"]["annotations"]),
+                    ns_annotations, service_opaque_ports(service, config.proxy.opaque_ports));
   return outcome;
 }
 

@@ -50,8 +50,9 @@ struct Owner {
 struct Context {
   std::string ns;  // the pod's namespace
   k8s::StringMap ns_annotations;
-  Owner owner;                  // empty: the pod itself
-  bool native_sidecars = true;  // what the API server has; asked for by configuration and annotations
+  Owner owner;  // empty: the pod itself
+  bool native_sidecars =
+      true;  // what the API server has; asked for by configuration and annotations
   // Whoever calls asks for the injection by that (`inject --manual`): only `disabled` on the pod
   // speaks against it, and linkerd.io/inject is not written.
   bool by_hand = false;
@@ -79,8 +80,9 @@ struct Outcome {
   std::string reasons_text() const;
 };
 
-// `object` is a Pod or something with a pod template (Deployment, ReplicationController, ReplicaSet,
-// Job, DaemonSet, StatefulSet, CronJob). Injecting twice changes nothing the second time.
+// `object` is a Pod or something with a pod template (Deployment, ReplicationController,
+// ReplicaSet, Job, DaemonSet, StatefulSet, CronJob). Injecting twice changes nothing the second
+// time.
 Outcome inject(const Value& object, const Context& context, const Config& config);
 
 // The opaque-ports annotation that a Service takes over from its namespace or the defaults.

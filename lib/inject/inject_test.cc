@@ -96,7 +96,8 @@ void expect_variables(const Value& wanted, const Value& pod, std::string_view pr
 void expect_arguments(const Value& wanted, const Value& pod) {
   const Value& args = container(pod, kInitContainer)["args"];
   const auto& all = args.items();
-  const auto found = std::search(all.begin(), all.end(), wanted.items().begin(), wanted.items().end());
+  const auto found =
+      std::search(all.begin(), all.end(), wanted.items().begin(), wanted.items().end());
   // Pairs may be apart; each flag must stand before its value.
   if (found != all.end()) return;
   for (std::size_t i = 0; i + 1 < wanted.size(); i += 2) {
@@ -130,7 +131,8 @@ TEST(Inject, Cases) {
     EXPECT_EQ(result_name(outcome.kind), test["result"].string()) << outcome.error;
     Value reasons = Value::list();
     for (const Reason reason : outcome.reasons) reasons.push(id(reason));
-    if (!test["reasons"].is_null() || !reasons.empty()) EXPECT_EQ(reasons.to_json(), test["reasons"].to_json());
+    if (!test["reasons"].is_null() || !reasons.empty())
+      EXPECT_EQ(reasons.to_json(), test["reasons"].to_json());
     const auto& warnings = test["warnings"].items();
     ASSERT_EQ(outcome.warnings.size(), warnings.size())
         << (outcome.warnings.empty() ? "" : outcome.warnings.front().to_string());
@@ -138,7 +140,8 @@ TEST(Inject, Cases) {
       EXPECT_THAT(outcome.warnings[i].to_string(), HasSubstr(std::string(warnings[i].string())));
     }
     EXPECT_THAT(outcome.error, HasSubstr(std::string(test["error"].string())));
-    if (!test["annotation-at"].is_null()) EXPECT_EQ(outcome.annotation_at, test["annotation-at"].string());
+    if (!test["annotation-at"].is_null())
+      EXPECT_EQ(outcome.annotation_at, test["annotation-at"].string());
     if (!test["added"].is_null()) EXPECT_EQ(added_annotations(outcome), string_map(test["added"]));
     expect_variables(test["env"], outcome.object, "LINKERD2_PROXY_");
     expect_variables(test["variables"], outcome.object, "");
@@ -190,7 +193,8 @@ std::vector<Value> many_pods() {
     out.push_back(pod_of(plain, table["defaults"]));
     out.back().find("metadata")->set("annotations", Value::map({{"example.com/a", "b"}}));
     out.push_back(pod_of(plain, table["defaults"]));
-    out.push_back(Value::map({{"kind", "Pod"}, {"spec", pod_of(plain, table["defaults"])["spec"]}}));
+    out.push_back(
+        Value::map({{"kind", "Pod"}, {"spec", pod_of(plain, table["defaults"])["spec"]}}));
   }
   return out;
 }
@@ -225,7 +229,8 @@ TEST(Inject, IsUndoneByUninject) {
       for (const bool cni : {true, false}) {
         Config config;
         config.cni_enabled = cni;
-        config.proxy.tracing = {.enabled = true, .labels = {}, .endpoint = "a:1", .account = "b", .ns = "c"};
+        config.proxy.tracing = {
+            .enabled = true, .labels = {}, .endpoint = "a:1", .account = "b", .ns = "c"};
         Context context = enabled(native);
         context.ns_annotations.insert("config.linkerd.io/enable-debug-sidecar", "true");
         const Outcome once = inject(pod, context, config);
@@ -236,7 +241,8 @@ TEST(Inject, IsUndoneByUninject) {
         for (const auto& [key, value] : added_annotations(once)) {
           if (key.starts_with("config.")) metadata.find("annotations")->erase(key);
         }
-        if (metadata["annotations"].empty() && pod["metadata"]["annotations"].is_null()) metadata.erase("annotations");
+        if (metadata["annotations"].empty() && pod["metadata"]["annotations"].is_null())
+          metadata.erase("annotations");
         if (metadata.empty() && pod["metadata"].is_null()) back.erase("metadata");
         EXPECT_EQ(back.to_json(), pod.to_json());
       }
@@ -246,23 +252,30 @@ TEST(Inject, IsUndoneByUninject) {
 
 TEST(Inject, TemplatesOfAllKinds) {
   const Value spec = yaml("containers: [{name: a, image: b}]");
-  const Value pod = Value::map({{"metadata", Value::map({{"annotations", Value::map({{"linkerd.io/inject", "enabled"}})}})},
-                                {"spec", spec}});
-  for (const char* const kind : {"Deployment", "ReplicationController", "ReplicaSet", "Job", "DaemonSet", "StatefulSet"}) {
+  const Value pod = Value::map(
+      {{"metadata", Value::map({{"annotations", Value::map({{"linkerd.io/inject", "enabled"}})}})},
+       {"spec", spec}});
+  for (const char* const kind :
+       {"Deployment", "ReplicationController", "ReplicaSet", "Job", "DaemonSet", "StatefulSet"}) {
     const Value object = Value::map({{"kind", kind}, {"spec", Value::map({{"template", pod}})}});
     const Outcome outcome = inject(object, {.owner = {"job", "x"}}, Config());
     EXPECT_EQ(outcome.kind, Outcome::Kind::Injected) << kind;
     EXPECT_FALSE(container(outcome.object["spec"]["template"], kProxyContainer).is_null()) << kind;
-    EXPECT_EQ(outcome.object["spec"]["template"]["metadata"]["labels"]["linkerd.io/proxy-job"].string(), "x");
-    EXPECT_TRUE(outcome.patch.front().path.starts_with("/spec/template/")) << outcome.patch.front().path;
+    EXPECT_EQ(
+        outcome.object["spec"]["template"]["metadata"]["labels"]["linkerd.io/proxy-job"].string(),
+        "x");
+    EXPECT_TRUE(outcome.patch.front().path.starts_with("/spec/template/"))
+        << outcome.patch.front().path;
     EXPECT_EQ(uninject(outcome.object)["spec"]["template"]["spec"].to_json(), spec.to_json());
   }
   const Value cron = Value::map(
       {{"kind", "CronJob"},
-       {"spec", Value::map({{"jobTemplate", Value::map({{"spec", Value::map({{"template", pod}})}})}})}});
+       {"spec",
+        Value::map({{"jobTemplate", Value::map({{"spec", Value::map({{"template", pod}})}})}})}});
   const Outcome outcome = inject(cron, {.owner = {"cronjob", "nightly"}}, Config());
   EXPECT_EQ(outcome.kind, Outcome::Kind::Injected);
-  const Value* const at = at_pointer(outcome.object, "/spec/jobTemplate/spec/template/metadata/labels/linkerd.io~1proxy-cronjob");
+  const Value* const at = at_pointer(
+      outcome.object, "/spec/jobTemplate/spec/template/metadata/labels/linkerd.io~1proxy-cronjob");
   ASSERT_NE(at, nullptr);
   EXPECT_EQ(at->string(), "nightly");
 
@@ -278,17 +291,22 @@ TEST(Inject, ByHandOnlyTheWorkloadsNoCounts) {
   const Value pod = yaml("kind: Pod\nspec: {containers: [{name: a, image: b}]}");
   const Outcome outcome = inject(pod, {.by_hand = true, .created_by = "linkerd/cli v1"}, Config());
   EXPECT_EQ(outcome.kind, Outcome::Kind::Injected);
-  EXPECT_EQ(outcome.object["metadata"]["annotations"]["linkerd.io/created-by"].string(), "linkerd/cli v1");
+  EXPECT_EQ(outcome.object["metadata"]["annotations"]["linkerd.io/created-by"].string(),
+            "linkerd/cli v1");
   EXPECT_TRUE(outcome.object["metadata"]["annotations"]["linkerd.io/inject"].is_null());
   EXPECT_TRUE(outcome.object["metadata"]["labels"]["linkerd.io/workload-ns"].is_null());
 
-  const Value no = yaml("kind: Pod\nmetadata: {annotations: {linkerd.io/inject: disabled}}\nspec: {containers: [{name: a, image: b}]}");
+  const Value no = yaml(
+      "kind: Pod\nmetadata: {annotations: {linkerd.io/inject: disabled}}\nspec: {containers: "
+      "[{name: a, image: b}]}");
   EXPECT_EQ(inject(no, {.by_hand = true}, Config()).kind, Outcome::Kind::Unchanged);
 }
 
 TEST(Inject, OpaquePortsOfServices) {
-  const auto ports_of = [](std::string_view ports, std::string_view ns = "{}", std::string_view metadata = "{name: db}") {
-    const Value service = yaml("kind: Service\nmetadata: " + std::string(metadata) + "\nspec: {ports: " + std::string(ports) + "}");
+  const auto ports_of = [](std::string_view ports, std::string_view ns = "{}",
+                           std::string_view metadata = "{name: db}") {
+    const Value service = yaml("kind: Service\nmetadata: " + std::string(metadata) +
+                               "\nspec: {ports: " + std::string(ports) + "}");
     const Outcome outcome = annotate_service(service, string_map(yaml(ns)), Config());
     return outcome.kind == Outcome::Kind::OpaquePorts
                ? std::string(outcome.object["metadata"]["annotations"][kOpaquePorts].string())
@@ -300,13 +318,15 @@ TEST(Inject, OpaquePortsOfServices) {
   EXPECT_EQ(ports_of("[{port: 3306, targetPort: mysql}]"), "unchanged");
   EXPECT_EQ(ports_of("[{port: 3306, targetPort: 80}]"), "unchanged");
   EXPECT_EQ(ports_of("[{port: 3306}]", "{config.linkerd.io/opaque-ports: '9'}"), "9");
-  EXPECT_EQ(ports_of("[{port: 3306}]", "{}", "{annotations: {config.linkerd.io/opaque-ports: ''}}"), "unchanged");
+  EXPECT_EQ(ports_of("[{port: 3306}]", "{}", "{annotations: {config.linkerd.io/opaque-ports: ''}}"),
+            "unchanged");
 }
 
 TEST(Config, ReadsHelmValues) {
   std::vector<ConfigProblem> problems;
   const Config config = read_config_yaml(
-      "linkerdVersion: v7\nidentityTrustAnchorsPEM: |\n  A\n  B\nproxy:\n  resources: {cpu: {request: 1, limit: \"\"}}\n"
+      "linkerdVersion: v7\nidentityTrustAnchorsPEM: |\n  A\n  B\nproxy:\n  resources: {cpu: "
+      "{request: 1, limit: \"\"}}\n"
       "  uid: 2102\n  image: {name: x/y, version: \"\", pullPolicy: Never}\n  ports: {admin: 5}\n",
       problems);
   EXPECT_TRUE(problems.empty());
@@ -321,7 +341,8 @@ TEST(Config, ReadsHelmValues) {
 
 TEST(Config, NamesWhatIsWrong) {
   std::vector<ConfigProblem> problems;
-  const Config config = read_config_yaml("disableIPv6: \"no\"\nproxy: {ports: {admin: 99999}, uid: many}\n", problems);
+  const Config config = read_config_yaml(
+      "disableIPv6: \"no\"\nproxy: {ports: {admin: 99999}, uid: many}\n", problems);
   ASSERT_EQ(problems.size(), 3U);
   EXPECT_EQ(problems[0].path, "disableIPv6");
   EXPECT_EQ(problems[1].path, "proxy.ports.admin");
@@ -336,14 +357,17 @@ TEST(Config, NamesWhatIsWrong) {
 TEST(Config, NamesValuesThatNobodyKnows) {
   std::vector<ConfigProblem> problems;
   read_config_yaml(
-      "global: {x: 1}\npodLabels: {team: a}\nproxy: {ressources: {cpu: {}}, resources: {cpu: {requests: 1}}}\n"
+      "global: {x: 1}\npodLabels: {team: a}\nproxy: {ressources: {cpu: {}}, resources: {cpu: "
+      "{requests: 1}}}\n"
       "proxyInnit: {}\nsomethingElse: 1\n",
       problems);
   std::vector<std::string> told;
-  for (const ConfigProblem& problem : problems) told.push_back(problem.path + ": " + problem.reason);
+  for (const ConfigProblem& problem : problems)
+    told.push_back(problem.path + ": " + problem.reason);
   EXPECT_EQ(told, (std::vector<std::string>{
                       "proxy.ressources: there is no such value; did you mean proxy.resources?",
-                      "proxy.resources.cpu.requests: there is no such value; did you mean proxy.resources.cpu.request?",
+                      "proxy.resources.cpu.requests: there is no such value; did you mean "
+                      "proxy.resources.cpu.request?",
                       "proxyInnit: there is no such value; did you mean proxyInit?",
                       "somethingElse: there is no such value"}));
 }

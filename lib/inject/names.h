@@ -9,7 +9,9 @@ namespace tulle::inject {
 
 inline constexpr std::string_view kInject = "linkerd.io/inject";
 // Do these words behind it ask for a proxy?
-constexpr bool enables(std::string_view value) noexcept { return value == "enabled" || value == "ingress"; }
+constexpr bool enables(std::string_view value) noexcept {
+  return value == "enabled" || value == "ingress";
+}
 inline constexpr std::string_view kConfigPrefix = "config.linkerd.io/";
 inline constexpr std::string_view kOpaquePorts = "config.linkerd.io/opaque-ports";
 inline constexpr std::string_view kTracingPrefix = "resource.opentelemetry.io/";

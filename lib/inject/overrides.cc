@@ -12,9 +12,12 @@
 namespace tulle::inject {
 namespace {
 
-constexpr std::string_view kPolicies[] = {
-    "all-unauthenticated", "all-authenticated", "cluster-unauthenticated", "cluster-authenticated",
-    "deny",                "audit"};
+constexpr std::string_view kPolicies[] = {"all-unauthenticated",
+                                          "all-authenticated",
+                                          "cluster-unauthenticated",
+                                          "cluster-authenticated",
+                                          "deny",
+                                          "audit"};
 
 class Overrides {
  public:
@@ -41,11 +44,12 @@ class Overrides {
     if (trim(*value).empty()) return expected(name, *value, "some text");
     into = *value;
   }
-  void one_of(std::string_view name, std::string& into, std::initializer_list<std::string_view> words,
-              std::string_view what) {
+  void one_of(std::string_view name, std::string& into,
+              std::initializer_list<std::string_view> words, std::string_view what) {
     const std::string* const value = find(name);
     if (value == nullptr) return;
-    if (std::find(words.begin(), words.end(), *value) == words.end()) return expected(name, *value, what);
+    if (std::find(words.begin(), words.end(), *value) == words.end())
+      return expected(name, *value, what);
     into = *value;
   }
   void boolean(std::string_view name, bool& into) {
@@ -69,7 +73,8 @@ class Overrides {
     if (!parsed || *parsed == 0) return expected(name, *value, "a port from 1 to 65535");
     into = *parsed;
   }
-  void number(std::string_view name, std::int64_t& into, std::int64_t least, std::string_view what) {
+  void number(std::string_view name, std::int64_t& into, std::int64_t least,
+              std::string_view what) {
     const std::string* const value = find(name);
     if (value == nullptr) return;
     const auto parsed = parse_number<std::int32_t>(*value);
@@ -113,7 +118,8 @@ void images(Overrides& in, Config& config) {
   in.non_empty("proxy-image", config.proxy.image.name);
   in.non_empty("proxy-version", config.proxy.image.version);
   const std::initializer_list<std::string_view> policies = {"Always", "IfNotPresent", "Never"};
-  in.one_of("image-pull-policy", config.proxy.image.pull_policy, policies, "Always, IfNotPresent or Never");
+  in.one_of("image-pull-policy", config.proxy.image.pull_policy, policies,
+            "Always, IfNotPresent or Never");
   in.non_empty("debug-image", config.debug_image.name);
   in.non_empty("debug-image-version", config.debug_image.version);
   in.one_of("debug-image-pull-policy", config.debug_image.pull_policy, policies,
@@ -121,7 +127,9 @@ void images(Overrides& in, Config& config) {
 }
 
 void resources(Overrides& in, ProxyConfig& proxy) {
-  const auto cores = [](double amount) { return std::max<std::int64_t>(1, std::llround(std::ceil(amount))); };
+  const auto cores = [](double amount) {
+    return std::max<std::int64_t>(1, std::llround(std::ceil(amount)));
+  };
   if (const auto amount = in.quantity("proxy-cpu-request", proxy.resources.cpu.request)) {
     proxy.workers_minimum = cores(*amount);
   }
@@ -154,7 +162,8 @@ void opaque_ports(Overrides& in, ProxyConfig& proxy, const Value& spec) {
       for (const Value& container : spec[kind].items()) {
         for (const Value& port : container["ports"].items()) {
           const auto number = port["containerPort"].integer();
-          if (ports || port["name"].string() != item || !number || *number < 1 || *number > 65535) continue;
+          if (ports || port["name"].string() != item || !number || *number < 1 || *number > 65535)
+            continue;
           ports = Ports{static_cast<std::uint16_t>(*number), static_cast<std::uint16_t>(*number)};
         }
       }
@@ -162,7 +171,11 @@ void opaque_ports(Overrides& in, ProxyConfig& proxy, const Value& spec) {
     if (ports) {
       list.push_back(*ports);
     } else {
-      in.warn("opaque-ports", concat("\"", item, "\" is neither a port, a range nor the name of a port of this pod; it is left out"));
+      in.warn(
+          "opaque-ports",
+          concat(
+              "\"", item,
+              "\" is neither a port, a range nor the name of a port of this pod; it is left out"));
     }
   }
   proxy.opaque_ports = to_string(list);
@@ -206,9 +219,12 @@ void timeouts(Overrides& in, ProxyConfig& proxy) {
   using namespace std::chrono_literals;
   in.duration("proxy-outbound-connect-timeout", proxy.outbound_connect_timeout, 1ms, "ms");
   in.duration("proxy-inbound-connect-timeout", proxy.inbound_connect_timeout, 1ms, "ms");
-  in.duration("proxy-outbound-discovery-cache-unused-timeout", proxy.outbound_discovery_timeout, 1s, "s");
-  in.duration("proxy-inbound-discovery-cache-unused-timeout", proxy.inbound_discovery_timeout, 1s, "s");
-  in.boolean("proxy-disable-outbound-protocol-detect-timeout", proxy.disable_outbound_detect_timeout);
+  in.duration("proxy-outbound-discovery-cache-unused-timeout", proxy.outbound_discovery_timeout, 1s,
+              "s");
+  in.duration("proxy-inbound-discovery-cache-unused-timeout", proxy.inbound_discovery_timeout, 1s,
+              "s");
+  in.boolean("proxy-disable-outbound-protocol-detect-timeout",
+             proxy.disable_outbound_detect_timeout);
   in.boolean("proxy-disable-inbound-protocol-detect-timeout", proxy.disable_inbound_detect_timeout);
   in.duration("shutdown-grace-period", proxy.shutdown_grace_period, 1ms, "ms");
 }
@@ -235,7 +251,8 @@ void lifecycle(Overrides& in, Settings& settings, const k8s::StringMap& annotati
 
   // The stable name wins over beta, beta over alpha.
   const std::string_view kNative = "proxy-enable-native-sidecar";
-  for (const std::string_view prefix : {"config.linkerd.io/", "config.beta.linkerd.io/", "config.alpha.linkerd.io/"}) {
+  for (const std::string_view prefix :
+       {"config.linkerd.io/", "config.beta.linkerd.io/", "config.alpha.linkerd.io/"}) {
     const std::string name = concat(prefix, kNative);
     const std::string* const value = annotations.find(name);
     if (value == nullptr) continue;
@@ -243,14 +260,16 @@ void lifecycle(Overrides& in, Settings& settings, const k8s::StringMap& annotati
       proxy.native_sidecar = *on;
       break;
     }
-    settings.warnings.push_back({name, concat("is \"", *value, "\", expected true or false; it is ignored")});
+    settings.warnings.push_back(
+        {name, concat("is \"", *value, "\", expected true or false; it is ignored")});
   }
   const std::string wait = "config.alpha.linkerd.io/proxy-wait-before-exit-seconds";
   if (const std::string* const value = annotations.find(wait)) {
     if (const auto seconds = parse_number<std::uint32_t>(*value)) {
       proxy.wait_before_exit = *seconds;
     } else {
-      settings.warnings.push_back({wait, concat("is \"", *value, "\", expected whole seconds; it is ignored")});
+      settings.warnings.push_back(
+          {wait, concat("is \"", *value, "\", expected whole seconds; it is ignored")});
     }
   }
   if (const std::string* const value = in.find("close-wait-timeout")) {
@@ -269,14 +288,18 @@ void merge_env(std::vector<Value>& env, const std::string& json, Settings& setti
   std::string problem;
   const auto list = parse_json(json, problem);
   const auto is_variable = [](const Value& item) { return !item["name"].string().empty(); };
-  if (!list || !list->is_list() || !std::all_of(list->items().begin(), list->items().end(), is_variable)) {
+  if (!list || !list->is_list() ||
+      !std::all_of(list->items().begin(), list->items().end(), is_variable)) {
     settings.warnings.push_back(
-        {annotation, concat("must be a JSON list of variables such as [{\"name\":\"A\",\"value\":\"b\"}]; it is ignored",
+        {annotation, concat("must be a JSON list of variables such as "
+                            "[{\"name\":\"A\",\"value\":\"b\"}]; it is ignored",
                             problem.empty() ? "" : ": ", problem)});
     return;
   }
   for (const Value& item : list->items()) {
-    const auto same = [&](const Value& other) { return other["name"].string() == item["name"].string(); };
+    const auto same = [&](const Value& other) {
+      return other["name"].string() == item["name"].string();
+    };
     const auto found = std::find_if(env.begin(), env.end(), same);
     if (found != env.end()) {
       *found = item;
@@ -302,18 +325,21 @@ void tracing(Settings& settings, const k8s::StringMap& annotations, const k8s::S
   if (service == nullptr) service = labels.find("app.kubernetes.io/name");
   if (service != nullptr) set("service.name", *service);
   for (const auto& [key, value] : annotations) {
-    if (key.starts_with(kTracingPrefix)) set(std::string_view(key).substr(kTracingPrefix.size()), value);
+    if (key.starts_with(kTracingPrefix))
+      set(std::string_view(key).substr(kTracingPrefix.size()), value);
   }
 }
 
 void unknown_keys(Settings& settings, const k8s::StringMap& annotations) {
   for (const auto& [key, value] : annotations) {
-    const bool ours = key.starts_with(kConfigPrefix) || key.starts_with("config.alpha.linkerd.io/") ||
+    const bool ours = key.starts_with(kConfigPrefix) ||
+                      key.starts_with("config.alpha.linkerd.io/") ||
                       key.starts_with("config.beta.linkerd.io/");
     if (!ours || find_config_key(key) != nullptr) continue;
     const std::string_view near = nearest_config_key(key);
-    settings.warnings.push_back({key, near.empty() ? "there is no such annotation"
-                                                   : concat("there is no such annotation; did you mean ", near, "?")});
+    settings.warnings.push_back(
+        {key, near.empty() ? "there is no such annotation"
+                           : concat("there is no such annotation; did you mean ", near, "?")});
   }
 }
 
@@ -329,22 +355,26 @@ std::string refusal(const Settings& settings) {
     return "a close-wait timeout needs proxyInit.runAsRoot=true";
   }
   if (!are_networks(config.cluster_networks)) {
-    return concat("clusterNetworks is \"", config.cluster_networks, "\", expected networks such as 10.0.0.0/8");
+    return concat("clusterNetworks is \"", config.cluster_networks,
+                  "\", expected networks such as 10.0.0.0/8");
   }
   const std::string& mode = config.init.iptables_mode;
   if (mode != "nft" && mode != "legacy" && mode != "plain" && !mode.empty()) {
     return concat("proxyInit.iptablesMode is \"", mode, "\", expected nft, legacy or plain");
   }
-  if (proxy.tracing.enabled &&
-      (proxy.tracing.endpoint.empty() || proxy.tracing.account.empty() || proxy.tracing.ns.empty())) {
-    return "proxy.tracing.enabled needs proxy.tracing.collector.endpoint and meshIdentity.serviceAccountName and .namespace";
+  if (proxy.tracing.enabled && (proxy.tracing.endpoint.empty() || proxy.tracing.account.empty() ||
+                                proxy.tracing.ns.empty())) {
+    return "proxy.tracing.enabled needs proxy.tracing.collector.endpoint and "
+           "meshIdentity.serviceAccountName and .namespace";
   }
   return "";
 }
 
 }  // namespace
 
-std::string Warning::to_string() const { return what.empty() ? reason : concat(what, ": ", reason); }
+std::string Warning::to_string() const {
+  return what.empty() ? reason : concat(what, ": ", reason);
+}
 
 bool are_networks(std::string_view text) {
   for (const std::string_view item : split(text, ',')) {

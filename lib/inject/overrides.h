@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Annotations over configuration: what holds for one pod. A value that cannot be used is ignored as a
-// whole, with a warning that says why, and the configuration stands.
+// Annotations over configuration: what holds for one pod. A value that cannot be used is ignored as
+// a whole, with a warning that says why, and the configuration stands.
 #pragma once
 
 #include <optional>
@@ -25,15 +25,15 @@ struct Settings {
   bool ingress = false;
   bool gateway = false;
   bool debug = false;
-  bool await_asked = false;                   // proxy-await: enabled, said by the pod or its namespace
+  bool await_asked = false;  // proxy-await: enabled, said by the pod or its namespace
   std::optional<std::string> inbound_ports;  // instead of what the containers declare
   std::vector<Warning> warnings;
   // Not empty: nothing may be injected with this, and the pod must not start unmeshed either.
   std::string error;
 };
 
-// `annotations` are the pod's with those of the namespace under them; `of_namespace` only for what is
-// merged layer by layer. `spec` (of the pod) gives names to ports.
+// `annotations` are the pod's with those of the namespace under them; `of_namespace` only for what
+// is merged layer by layer. `spec` (of the pod) gives names to ports.
 Settings apply_annotations(const Config& config, const k8s::StringMap& annotations,
                            const k8s::StringMap& of_namespace, const k8s::StringMap& labels,
                            const Value& spec);

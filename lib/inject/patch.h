@@ -19,8 +19,8 @@ using Patch = std::vector<PatchOp>;
 
 // "/"-escaped as one step of a pointer.
 std::string pointer_step(std::string_view key);
-// Adds as RFC 6902 §4.1 says: a member (replacing one that is there), or an item before the index, "-"
-// for the end. False, and nothing changes, if the place above does not exist.
+// Adds as RFC 6902 §4.1 says: a member (replacing one that is there), or an item before the index,
+// "-" for the end. False, and nothing changes, if the place above does not exist.
 bool apply_add(Value& root, std::string_view path, Value value);
 bool apply(Value& root, const Patch& patch);
 Value to_json_patch(const Patch& patch);
@@ -28,7 +28,8 @@ Value to_json_patch(const Patch& patch);
 class Patcher {
  public:
   // Paths given below are under `prefix`, e.g. "/spec/template".
-  Patcher(Value object, std::string prefix) : object_(std::move(object)), prefix_(std::move(prefix)) {}
+  Patcher(Value object, std::string prefix)
+      : object_(std::move(object)), prefix_(std::move(prefix)) {}
 
   const Value& object() const noexcept { return object_; }
   // What `prefix` points to.

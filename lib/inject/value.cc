@@ -33,7 +33,8 @@ std::string json_number(std::string_view text) {
     if (ascii_digit(digits[1])) base = 8, skip = 1;
   }
   if (skip != 0) {
-    if (const auto value = parse_number<std::uint64_t>(std::string_view(digits).substr(skip), base)) {
+    if (const auto value =
+            parse_number<std::uint64_t>(std::string_view(digits).substr(skip), base)) {
       return sign + std::to_string(*value);
     }
     if (base == 8) {  // 09 is decimal
@@ -43,15 +44,16 @@ std::string json_number(std::string_view text) {
   }
   if (digits.starts_with('.')) digits.insert(0, "0");
   const std::size_t point = digits.find('.');
-  if (point != std::string::npos && (point + 1 == digits.size() || !ascii_digit(digits[point + 1]))) {
+  if (point != std::string::npos &&
+      (point + 1 == digits.size() || !ascii_digit(digits[point + 1]))) {
     digits.insert(point + 1, "0");
   }
   return sign + digits;
 }
 
 bool yaml_true(std::string_view text) {
-  return !text.empty() && (ascii_lower(text[0]) == 't' || ascii_lower(text[0]) == 'y' ||
-                           iequals(text, "on"));
+  return !text.empty() &&
+         (ascii_lower(text[0]) == 't' || ascii_lower(text[0]) == 'y' || iequals(text, "on"));
 }
 
 Value scalar(const Token& token) {
@@ -309,7 +311,8 @@ std::string yaml_scalar(std::string_view text) {
                text.front() != ' ' && text.back() != ' ' && text.size() < 120;
   constexpr std::string_view kIndicators = "?:,[]{}#&*!|>'\"%@`=<";
   if (plain && kIndicators.find(text.front()) != std::string_view::npos) plain = false;
-  if (plain && text.front() == '-' && (text.size() < 2 || text[1] == ' ' || text == "---")) plain = false;
+  if (plain && text.front() == '-' && (text.size() < 2 || text[1] == ' ' || text == "---"))
+    plain = false;
   for (std::size_t i = 0; plain && i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     if (c < 0x20 || c >= 0x7f) plain = false;
@@ -318,7 +321,9 @@ std::string yaml_scalar(std::string_view text) {
   }
   // Something like a date or a base-60 number, which other readers take for one.
   if (plain && ascii_digit(text.front())) {
-    const auto odd = [](char c) { return ascii_digit(c) || c == ':' || c == '-' || c == '.' || c == '_' || c == ','; };
+    const auto odd = [](char c) {
+      return ascii_digit(c) || c == ':' || c == '-' || c == '.' || c == '_' || c == ',';
+    };
     if (std::all_of(text.begin(), text.end(), odd)) plain = false;
   }
   if (plain) return std::string(text);

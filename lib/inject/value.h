@@ -22,11 +22,11 @@ class Value {
   enum class Kind : std::uint8_t { Null, Bool, Number, String, List, Map };
   using Member = std::pair<std::string_view, Value>;
 
-  Value() = default;  // null
-  Value(std::string_view text) : kind_(Kind::String), text_(text) {}     // NOLINT: implicit
-  Value(const char* text) : Value(std::string_view(text)) {}             // NOLINT: implicit
+  Value() = default;                                                        // null
+  Value(std::string_view text) : kind_(Kind::String), text_(text) {}        // NOLINT: implicit
+  Value(const char* text) : Value(std::string_view(text)) {}                // NOLINT: implicit
   Value(std::string text) : kind_(Kind::String), text_(std::move(text)) {}  // NOLINT: implicit
-  Value(bool on) : kind_(Kind::Bool), text_(on ? "true" : "false") {}    // NOLINT: implicit
+  Value(bool on) : kind_(Kind::Bool), text_(on ? "true" : "false") {}       // NOLINT: implicit
   template <std::integral T>
   Value(T number) : kind_(Kind::Number), text_(std::to_string(number)) {}  // NOLINT: implicit
   // `text` is a JSON number.
@@ -91,7 +91,8 @@ class Value {
 
 inline constexpr std::size_t kMaxValues = 300'000;
 
-// Reads the value at hand. Errors (a member twice, more than kMaxValues, broken text) are in the decoder.
+// Reads the value at hand. Errors (a member twice, more than kMaxValues, broken text) are in the
+// decoder.
 Value read_value(k8s::Decoder& in);
 // The only document of a text; the problem goes to `problem`.
 std::optional<Value> parse_json(std::string_view text, std::string& problem);

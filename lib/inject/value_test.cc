@@ -25,8 +25,9 @@ Value yaml(std::string_view text) {
 TEST(Value, KeepsOrderAndNumbersOfJson) {
   constexpr std::string_view kText =
       R"({"z":1,"a":[1.50,1e3,-0,123456789012345678901234567890],"m":{"t":true,"f":false,"n":null},"s":"a\"b\\\n\u0001é"})";
-  EXPECT_EQ(json(kText).to_json(),
-            R"({"z":1,"a":[1.50,1e3,-0,123456789012345678901234567890],"m":{"t":true,"f":false,"n":null},"s":"a\"b\\\n\u0001é"})");
+  EXPECT_EQ(
+      json(kText).to_json(),
+      R"({"z":1,"a":[1.50,1e3,-0,123456789012345678901234567890],"m":{"t":true,"f":false,"n":null},"s":"a\"b\\\n\u0001é"})");
 }
 
 TEST(Value, RefusesMembersThatOccurTwice) {
@@ -38,9 +39,12 @@ TEST(Value, RefusesMembersThatOccurTwice) {
 }
 
 TEST(Value, GivesYamlTheTypesOfKubernetes) {
-  const Value value = yaml("octal: 0644\nhex: 0x1F\nunder: 1_000\nyes: on\ntext: \"8080\"\nversion: 1.10\nnothing: ~\npoint: .5\nodd: 09\n");
-  EXPECT_EQ(value.to_json(),
-            R"({"octal":420,"hex":31,"under":1000,"yes":true,"text":"8080","version":1.10,"nothing":null,"point":0.5,"odd":9})");
+  const Value value = yaml(
+      "octal: 0644\nhex: 0x1F\nunder: 1_000\nyes: on\ntext: \"8080\"\nversion: 1.10\nnothing: "
+      "~\npoint: .5\nodd: 09\n");
+  EXPECT_EQ(
+      value.to_json(),
+      R"({"octal":420,"hex":31,"under":1000,"yes":true,"text":"8080","version":1.10,"nothing":null,"point":0.5,"odd":9})");
 }
 
 TEST(Value, WritesYamlThatReadsBackTheSame) {

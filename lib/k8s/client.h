@@ -68,7 +68,8 @@ class ApiClient {
  public:
   struct Options {
     std::string user_agent = "tulle";
-    // Sent with every request: who the user wants to be taken for (Impersonate-User, Impersonate-Group).
+    // Sent with every request: who the user wants to be taken for (Impersonate-User,
+    // Impersonate-Group).
     std::vector<std::pair<std::string, std::string>> headers;
     Duration dial_timeout = 10s;
     std::size_t max_body = std::size_t{8} * 1024 * 1024;  // of a whole answer
@@ -89,14 +90,15 @@ class ApiClient {
   // The same for a stream: the body of a 200, or the status.
   net::Task<std::variant<ApiStream, ApiStatus>> open(ApiRequest request, Deadline by);
 
-  // Leaves HTTP with a request that has these headers besides those of every request, on a connection of its own
-  // (HTTP/1.1). The status says why not, as for open(); an answer other than 101 is one.
+  // Leaves HTTP with a request that has these headers besides those of every request, on a
+  // connection of its own (HTTP/1.1). The status says why not, as for open(); an answer other than
+  // 101 is one.
   struct Upgraded {
     http::HeaderMap headers;  // of the answer 101
     net::StreamPtr stream;
   };
-  net::Task<std::variant<Upgraded, ApiStatus>> upgrade(std::string path, std::vector<std::pair<std::string, std::string>> headers,
-                                                       Deadline by);
+  net::Task<std::variant<Upgraded, ApiStatus>> upgrade(
+      std::string path, std::vector<std::pair<std::string, std::string>> headers, Deadline by);
 
   net::Loop& loop() noexcept { return loop_; }
   const ClusterAccess& access() const noexcept { return access_; }

@@ -22,7 +22,8 @@ Result<tls::CredentialsPtr> ServerDialer::credentials(Speak speak) {
   const std::string ca = access_.ca.read();
   const std::string certificate = access_.certificate.read();
   const std::string key = access_.key.read();
-  std::string digest = concat(speak == Speak::Http ? "h2 " : "http/1.1 ", tls::sha256_hex(ca + "\n" + certificate + "\n" + key));
+  std::string digest = concat(speak == Speak::Http ? "h2 " : "http/1.1 ",
+                              tls::sha256_hex(ca + "\n" + certificate + "\n" + key));
   if (credentials_ != nullptr && digest == credentials_of_) return credentials_;
   tls::Credentials::Options options;
   auto anchors = tls::Certificate::from_pem(ca);

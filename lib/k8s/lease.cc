@@ -106,7 +106,8 @@ bool LeaderElection::saw(const ApiResponse& response) {
   return true;
 }
 
-std::string LeaderElection::body(bool exists, std::string_view holder, std::string_view owners) const {
+std::string LeaderElection::body(bool exists, std::string_view holder,
+                                 std::string_view owners) const {
   JsonWriter json;
   json.object([&] {
     json.member("apiVersion", "coordination.k8s.io/v1");
@@ -148,9 +149,10 @@ net::Task<Duration> LeaderElection::take(bool exists) {
     co_return options_.retry;
   }
   const TimePoint asked = loop.now();
-  ApiRequest request = exists ? merge_patch({kLeases, options_.ns, options_.name},
-                                            body(true, options_.identity, owner ? *owner : ""), options_.manager)
-                              : create({kLeases, options_.ns, {}}, body(false, options_.identity, *owner));
+  ApiRequest request =
+      exists ? merge_patch({kLeases, options_.ns, options_.name},
+                           body(true, options_.identity, owner ? *owner : ""), options_.manager)
+             : create({kLeases, options_.ns, {}}, body(false, options_.identity, *owner));
   const Deadline by = loop.after(kAnswer);
   const ApiResponse response = co_await client_.call(std::move(request), by);
   if (response.ok() && saw(response)) {

@@ -22,8 +22,9 @@ class LeaderElection {
     std::string name;
     std::string identity;           // of this replica, e.g. the pod's name
     std::string manager = "tulle";  // field manager
-    // ownerReferences of the Lease as JSON, "" for none, asked before each attempt to lead: the Lease goes with its owner.
-    // While there is an error none is made; one that exists is taken as it is.
+    // ownerReferences of the Lease as JSON, "" for none, asked before each attempt to lead: the
+    // Lease goes with its owner. While there is an error none is made; one that exists is taken as
+    // it is.
     std::function<net::Task<Result<std::string>>()> owner;
     Duration duration = 30s;  // others take over after it
     Duration renew = 10s;     // we renew so often …

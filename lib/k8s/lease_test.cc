@@ -86,7 +86,8 @@ struct Replica {
           std::uint64_t seed, Owner owner = {})
       : server(loop),
         client(loop, server, access(), log::Logger(sink, "test"), ApiClient::Options{}),
-        election(client, log::Logger(sink, "test"), options(std::move(identity), std::move(owner)), seed) {
+        election(client, log::Logger(sink, "test"), options(std::move(identity), std::move(owner)),
+                 seed) {
     server.answer = [&store](const FakeServer::Seen& seen) { return store.answer(seen); };
     election.on_change([this](bool now) {
       changes.push_back(now);
@@ -163,7 +164,8 @@ TEST_F(LeaseTest, GoesWithItsOwner) {
     ASSERT_EQ(store.lease.meta.owners.size(), 1U);
     EXPECT_EQ(store.lease.meta.owners[0].name, "d");
   }
-  // One that exists is taken also while its owner cannot be read, and one of an older release gets an owner.
+  // One that exists is taken also while its owner cannot be read, and one of an older release gets
+  // an owner.
   readable = false;
   store.lease.meta.owners.clear();
   Replica b(loop, store, sink, "b", 2, owner);

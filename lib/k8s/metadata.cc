@@ -32,7 +32,8 @@ Error error_of(const ApiStatus& status, std::string_view where) {
   }
 }
 
-net::Task<Result<ObjectMeta>> read_metadata(ApiClient& client, ObjectPath path, std::string_view where, Deadline by) {
+net::Task<Result<ObjectMeta>> read_metadata(ApiClient& client, ObjectPath path,
+                                            std::string_view where, Deadline by) {
   ApiRequest request = get(path);
   request.accept = accept_metadata("PartialObjectMetadata");
   const ApiResponse response = co_await client.call(std::move(request), by);

@@ -36,17 +36,14 @@ void PodStream::answer(WebSocketOpcode opcode, Bytes payload) {
 
 Result<void> PodStream::take(WebSocketMessage message) {
   switch (message.opcode) {
-    case WebSocketOpcode::Ping:
-      answer(WebSocketOpcode::Pong, as_bytes(message.data));
-      return {};
+    case WebSocketOpcode::Ping: answer(WebSocketOpcode::Pong, as_bytes(message.data)); return {};
     case WebSocketOpcode::Close:
-      answer(WebSocketOpcode::Close, as_bytes(message.data).first(std::min<std::size_t>(message.data.size(), 2)));
+      answer(WebSocketOpcode::Close,
+             as_bytes(message.data).first(std::min<std::size_t>(message.data.size(), 2)));
       ended_ = true;
       return {};
-    case WebSocketOpcode::Pong:
-      return {};
-    default:
-      break;
+    case WebSocketOpcode::Pong: return {};
+    default: break;
   }
   if (message.data.empty()) return {};
   const auto channel = static_cast<std::uint8_t>(message.data.front());
@@ -59,7 +56,8 @@ Result<void> PodStream::take(WebSocketMessage message) {
   if (channel == kDataChannel) {
     data_.append(rest);
   } else if (!rest.empty()) {
-    *problem_ += as_text(rest.first(std::min(rest.size(), kMaxProblem - std::min(kMaxProblem, problem_->size()))));
+    *problem_ += as_text(
+        rest.first(std::min(rest.size(), kMaxProblem - std::min(kMaxProblem, problem_->size()))));
     ended_ = true;
   }
   return {};
@@ -83,7 +81,8 @@ Result<std::size_t> PodStream::try_read(MutableBytes into) {
       if (const Result<void> taken = take(std::move(**message)); !taken) return taken.error();
     }
     const Result<void> flushed = try_flush();
-    if (!flushed && flushed.error().code != Errc::WouldBlock && data_.empty()) return flushed.error();
+    if (!flushed && flushed.error().code != Errc::WouldBlock && data_.empty())
+      return flushed.error();
   }
   const std::size_t n = std::min(into.size(), data_.size());
   std::copy_n(data_.data().begin(), n, into.begin());
@@ -101,7 +100,9 @@ Result<std::size_t> PodStream::try_write(Bytes bytes) {
   std::string message(1, static_cast<char>(kDataChannel));
   message += as_text(bytes.first(n));
   append_message(WebSocketOpcode::Binary, as_bytes(message), random_bytes<4>(), out_);
-  if (const Result<void> flushed = try_flush(); !flushed && flushed.error().code != Errc::WouldBlock) return flushed.error();
+  if (const Result<void> flushed = try_flush();
+      !flushed && flushed.error().code != Errc::WouldBlock)
+    return flushed.error();
   return n;
 }
 
@@ -114,15 +115,16 @@ Result<void> PodStream::try_flush() {
   return inner_->try_flush();
 }
 
-net::Task<std::variant<std::unique_ptr<PodStream>, ApiStatus>> forward_port(ApiClient& client, std::string ns, std::string pod,
-                                                                            std::uint16_t port, Deadline by) {
+net::Task<std::variant<std::unique_ptr<PodStream>, ApiStatus>> forward_port(
+    ApiClient& client, std::string ns, std::string pod, std::uint16_t port, Deadline by) {
   using Out = std::variant<std::unique_ptr<PodStream>, ApiStatus>;
   const std::string key = base64_encode(random_bytes<16>());
-  std::vector<std::pair<std::string, std::string>> headers = {{"connection", "upgrade"},
-                                                              {"upgrade", "websocket"},
-                                                              {"sec-websocket-version", "13"},
-                                                              {"sec-websocket-key", key},
-                                                              {"sec-websocket-protocol", std::string(kSubprotocol)}};
+  std::vector<std::pair<std::string, std::string>> headers = {
+      {"connection", "upgrade"},
+      {"upgrade", "websocket"},
+      {"sec-websocket-version", "13"},
+      {"sec-websocket-key", key},
+      {"sec-websocket-protocol", std::string(kSubprotocol)}};
   std::string path = concat(path_of(kPods, ns, pod), "/portforward?ports=", std::to_string(port));
   auto upgraded = co_await client.upgrade(std::move(path), std::move(headers), by);
   if (auto* const refused = std::get_if<ApiStatus>(&upgraded)) {
@@ -133,7 +135,8 @@ net::Task<std::variant<std::unique_ptr<PodStream>, ApiStatus>> forward_port(ApiC
   if (accepted.headers.get("sec-websocket-accept") != websocket_accept(key) ||
       accepted.headers.get("sec-websocket-protocol") != kSubprotocol) {
     ApiStatus status;
-    status.error = {Errc::Protocol, "open a port of a pod: the answer is not that of v4.channel.k8s.io"};
+    status.error = {Errc::Protocol,
+                    "open a port of a pod: the answer is not that of v4.channel.k8s.io"};
     Out out(std::move(status));
     co_return out;
   }

@@ -28,8 +28,9 @@ class PodStream final : public net::Stream {
   net::IoState& io() noexcept override { return inner_->io(); }
   void hold_little(bool on) noexcept override { inner_->hold_little(on); }
 
-  // What the kubelet said of why there is no connection (any more), such as "… connection refused"; "" if nothing.
-  // Shared: whoever was given the stream (a TLS session, an HTTP connection) may have closed it.
+  // What the kubelet said of why there is no connection (any more), such as "… connection refused";
+  // "" if nothing. Shared: whoever was given the stream (a TLS session, an HTTP connection) may
+  // have closed it.
   std::shared_ptr<const std::string> problem() const noexcept { return problem_; }
 
  private:
@@ -46,9 +47,9 @@ class PodStream final : public net::Stream {
   bool ended_ = false;
 };
 
-// The status says who refused: 403 (rights), 404 (no such pod), 400 (it does not run), or 0 with an error. That the port itself
-// refuses shows only on reading: an end at once, and problem().
-net::Task<std::variant<std::unique_ptr<PodStream>, ApiStatus>> forward_port(ApiClient& client, std::string ns, std::string pod,
-                                                                            std::uint16_t port, Deadline by);
+// The status says who refused: 403 (rights), 404 (no such pod), 400 (it does not run), or 0 with an
+// error. That the port itself refuses shows only on reading: an end at once, and problem().
+net::Task<std::variant<std::unique_ptr<PodStream>, ApiStatus>> forward_port(
+    ApiClient& client, std::string ns, std::string pod, std::uint16_t port, Deadline by);
 
 }  // namespace tulle::k8s

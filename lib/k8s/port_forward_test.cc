@@ -20,13 +20,18 @@ class PortForward : public ::testing::Test {
       http::Response response = http::make_response(101);
       response.headers.add("connection", "upgrade");
       response.headers.add("upgrade", "websocket");
-      response.headers.add("sec-websocket-accept", accept_.empty() ? websocket_accept(*request.headers.get("sec-websocket-key")) : accept_);
-      response.headers.add("sec-websocket-protocol", *request.headers.get("sec-websocket-protocol"));
+      response.headers.add(
+          "sec-websocket-accept",
+          accept_.empty() ? websocket_accept(*request.headers.get("sec-websocket-key")) : accept_);
+      response.headers.add("sec-websocket-protocol",
+                           *request.headers.get("sec-websocket-protocol"));
       response.upgraded = std::move(far_end);
       return response;
     };
   }
-  Forwarded forward() { return *loop_.run(forward_port(client_, "shop", "web-0", 8086, loop_.get().after(5s))); }
+  Forwarded forward() {
+    return *loop_.run(forward_port(client_, "shop", "web-0", 8086, loop_.get().after(5s)));
+  }
   std::unique_ptr<PodStream> opened() {
     Forwarded got = forward();
     auto* const stream = std::get_if<std::unique_ptr<PodStream>>(&got);
@@ -35,7 +40,8 @@ class PortForward : public ::testing::Test {
   }
   // A frame of the kubelet with one message.
   void say(std::string_view message, std::uint8_t first = 0x82) {
-    const std::string frame = concat(std::string(1, static_cast<char>(first)), std::string(1, static_cast<char>(message.size())), message);
+    const std::string frame = concat(std::string(1, static_cast<char>(first)),
+                                     std::string(1, static_cast<char>(message.size())), message);
     ASSERT_TRUE(*kubelet_->try_write(as_bytes(frame)) == frame.size());
     loop_.drain();
   }
@@ -49,7 +55,8 @@ class PortForward : public ::testing::Test {
       const std::size_t size = bytes[at + 1] & 0x7f;
       EXPECT_LT(size, 126U);
       out += concat("[", std::to_string(bytes[at] & 0x0f), " ");
-      for (std::size_t i = 0; i < size; ++i) out += static_cast<char>(bytes[at + 6 + i] ^ bytes[at + 2 + i % 4]);
+      for (std::size_t i = 0; i < size; ++i)
+        out += static_cast<char>(bytes[at + 6 + i] ^ bytes[at + 2 + i % 4]);
       out += "]";
       at += 6 + size;
     }
@@ -74,7 +81,8 @@ using namespace std::string_literals;
 TEST_F(PortForward, CarriesBytesBothWays) {
   const auto stream = opened();
   ASSERT_TRUE(stream);
-  EXPECT_EQ(server_.requests.back().path, "/api/v1/namespaces/shop/pods/web-0/portforward?ports=8086");
+  EXPECT_EQ(server_.requests.back().path,
+            "/api/v1/namespaces/shop/pods/web-0/portforward?ports=8086");
   EXPECT_EQ(server_.requests.back().method, "GET");
   // The number of the port comes first on each channel, here in two pieces on one of them.
   say("\0\x96"s), say("\1\x96\x1f"s), say("\0\x1fhello"s);
@@ -116,7 +124,9 @@ TEST_F(PortForward, RefusesWhatIsNoAnswer) {
   say("\7channel"s);
   EXPECT_EQ(read(*stream), "!Protocol");
   server_.upgrade = nullptr;
-  server_.answer = [](const FakeServer::Seen&) { return FakeServer::Answer{403, FakeServer::status_json(403, "Forbidden"), "", false}; };
+  server_.answer = [](const FakeServer::Seen&) {
+    return FakeServer::Answer{403, FakeServer::status_json(403, "Forbidden"), "", false};
+  };
   got = forward();
   EXPECT_EQ(std::get<ApiStatus>(got).code, 403);
   server_.reachable = false;

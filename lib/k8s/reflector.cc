@@ -97,7 +97,8 @@ net::Task<void> Reflector::run() {
       if (end == End::Missing) {
         resource_is_missing();
         // A CRD that is being installed is there in a moment; one that is not may take days.
-        const Duration longest = std::min<Duration>(kMissing, 2s + (client_.loop().now() - missing_since_) / 2);
+        const Duration longest =
+            std::min<Duration>(kMissing, 2s + (client_.loop().now() - missing_since_) / 2);
         const Duration wait = longest / 2 + longest * random_.below(1000) / 2000;
         co_await net::sleep_for(client_.loop(), wait);
         continue;

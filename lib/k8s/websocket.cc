@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 constexpr std::size_t kMaxControl = 125;
-constexpr std::uint8_t kFin = 0x80, kReserved = 0x70, kOpcode = 0x0F, kMasked = 0x80, kLength = 0x7F;
+constexpr std::uint8_t kFin = 0x80, kReserved = 0x70, kOpcode = 0x0F, kMasked = 0x80,
+                       kLength = 0x7F;
 constexpr std::uint8_t kLength16 = 126, kLength64 = 127;
 
 struct Head {
@@ -25,9 +26,11 @@ bool is_known(std::uint8_t opcode) { return opcode <= 2 || (opcode >= 8 && opcod
 Result<std::optional<Head>> read_head(Bytes bytes) {
   if (bytes.size() < 2) return std::optional<Head>();
   const std::uint8_t opcode = bytes[0] & kOpcode, length = bytes[1] & kLength;
-  if ((bytes[0] & kReserved) != 0) return Error{Errc::Protocol, "read a WebSocket frame: reserved bits are set"};
+  if ((bytes[0] & kReserved) != 0)
+    return Error{Errc::Protocol, "read a WebSocket frame: reserved bits are set"};
   if (!is_known(opcode)) return Error{Errc::Protocol, "read a WebSocket frame: unknown opcode"};
-  if ((bytes[1] & kMasked) != 0) return Error{Errc::Protocol, "read a WebSocket frame: masked by a server"};
+  if ((bytes[1] & kMasked) != 0)
+    return Error{Errc::Protocol, "read a WebSocket frame: masked by a server"};
   Head head;
   head.opcode = static_cast<WebSocketOpcode>(opcode);
   head.last = (bytes[0] & kFin) != 0;
@@ -45,12 +48,14 @@ Result<std::optional<Head>> read_head(Bytes bytes) {
 
 }  // namespace
 
-void append_message(WebSocketOpcode opcode, Bytes payload, std::array<std::uint8_t, 4> mask, ByteQueue& out) {
+void append_message(WebSocketOpcode opcode, Bytes payload, std::array<std::uint8_t, 4> mask,
+                    ByteQueue& out) {
   out.push_back(kFin | static_cast<std::uint8_t>(opcode));
   const std::size_t more = payload.size() <= kMaxControl ? 0 : payload.size() <= 0xFFFF ? 2 : 8;
   const std::size_t length = more == 0 ? payload.size() : more == 2 ? kLength16 : kLength64;
   out.push_back(static_cast<std::uint8_t>(kMasked | length));
-  for (std::size_t i = more; i > 0; --i) out.push_back(static_cast<std::uint8_t>(payload.size() >> 8 * (i - 1)));
+  for (std::size_t i = more; i > 0; --i)
+    out.push_back(static_cast<std::uint8_t>(payload.size() >> 8 * (i - 1)));
   out.append(Bytes(mask));
   if (payload.empty()) return;
   const MutableBytes room = out.prepare(payload.size());
@@ -65,10 +70,12 @@ Result<std::optional<WebSocketMessage>> WebSocketDecoder::next() {
     if (!*read) return std::optional<WebSocketMessage>();
     const Head& head = **read;
     const std::size_t before = partial_ ? partial_->data.size() : 0;
-    if (head.length > max_ || before + head.length > max_) return Error{Errc::TooLarge, "read a WebSocket message"};
+    if (head.length > max_ || before + head.length > max_)
+      return Error{Errc::TooLarge, "read a WebSocket message"};
     const auto length = static_cast<std::size_t>(head.length);
     if (held_.size() < head.size + length) return std::optional<WebSocketMessage>();
-    WebSocketMessage message{head.opcode, std::string(as_text(held_.data().subspan(head.size, length)))};
+    WebSocketMessage message{head.opcode,
+                             std::string(as_text(held_.data().subspan(head.size, length)))};
     held_.consume(head.size + length);
     if (head.opcode >= WebSocketOpcode::Close) return std::optional(std::move(message));
     const bool follows = head.opcode == WebSocketOpcode::Continuation;

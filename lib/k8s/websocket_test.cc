@@ -21,7 +21,8 @@ std::string frame(std::uint8_t first, std::string_view payload) {
   if (payload.size() < 126) {
     out += static_cast<char>(payload.size());
   } else {
-    out += concat("\x7e", std::string(1, static_cast<char>(payload.size() >> 8)), std::string(1, static_cast<char>(payload.size())));
+    out += concat("\x7e", std::string(1, static_cast<char>(payload.size() >> 8)),
+                  std::string(1, static_cast<char>(payload.size())));
   }
   return out += payload;
 }
@@ -37,15 +38,17 @@ Error failure_of(std::string_view bytes) {
 TEST(WebSocket, WritesAsTheStandardShows) {
   EXPECT_EQ(sent(WebSocketOpcode::Text, "Hello"), "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
   EXPECT_EQ(websocket_accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-  EXPECT_EQ(sent(WebSocketOpcode::Binary, std::string(256, 'x')).substr(0, 4), std::string("\x82\xfe\x01\x00", 4));
+  EXPECT_EQ(sent(WebSocketOpcode::Binary, std::string(256, 'x')).substr(0, 4),
+            std::string("\x82\xfe\x01\x00", 4));
   const std::string large = sent(WebSocketOpcode::Binary, std::string(65'536, 'x'));
   EXPECT_EQ(large.substr(0, 10), std::string("\x82\xff\0\0\0\0\0\1\0\0", 10));
   EXPECT_EQ(large.size(), 14U + 65'536U);
 }
 
 TEST(WebSocket, ReadsMessagesHoweverTheyAreCut) {
-  const std::string bytes = concat(frame(0x82, "whole"), frame(0x02, "in "), frame(0x89, "ping"), frame(0x00, "three "),
-                                   frame(0x80, "parts"), frame(0x82, std::string(300, 'y')), frame(0x88, ""));
+  const std::string bytes =
+      concat(frame(0x82, "whole"), frame(0x02, "in "), frame(0x89, "ping"), frame(0x00, "three "),
+             frame(0x80, "parts"), frame(0x82, std::string(300, 'y')), frame(0x88, ""));
   for (const std::size_t size : {std::size_t{1}, std::size_t{7}, bytes.size()}) {
     WebSocketDecoder decoder(1000);
     std::vector<std::pair<WebSocketOpcode, std::string>> seen;
@@ -58,25 +61,31 @@ TEST(WebSocket, ReadsMessagesHoweverTheyAreCut) {
         seen.emplace_back((*message)->opcode, (*message)->data);
       }
     }
-    const std::vector<std::pair<WebSocketOpcode, std::string>> expected = {{WebSocketOpcode::Binary, "whole"},
-                                                                           {WebSocketOpcode::Ping, "ping"},
-                                                                           {WebSocketOpcode::Binary, "in three parts"},
-                                                                           {WebSocketOpcode::Binary, std::string(300, 'y')},
-                                                                           {WebSocketOpcode::Close, ""}};
+    const std::vector<std::pair<WebSocketOpcode, std::string>> expected = {
+        {WebSocketOpcode::Binary, "whole"},
+        {WebSocketOpcode::Ping, "ping"},
+        {WebSocketOpcode::Binary, "in three parts"},
+        {WebSocketOpcode::Binary, std::string(300, 'y')},
+        {WebSocketOpcode::Close, ""}};
     EXPECT_EQ(seen, expected) << size;
   }
 }
 
 TEST(WebSocket, RefusesWhatNoServerMaySend) {
-  EXPECT_EQ(failure_of("\x82\x85").code, Errc::Protocol);               // masked
-  EXPECT_EQ(failure_of(frame(0xC2, "x")).code, Errc::Protocol);         // compressed, though nobody offered that
-  EXPECT_EQ(failure_of(frame(0x83, "x")).code, Errc::Protocol);         // no such opcode
-  EXPECT_EQ(failure_of(frame(0x09, "x")).code, Errc::Protocol);         // half a ping
+  EXPECT_EQ(failure_of("\x82\x85").code, Errc::Protocol);  // masked
+  EXPECT_EQ(failure_of(frame(0xC2, "x")).code,
+            Errc::Protocol);  // compressed, though nobody offered that
+  EXPECT_EQ(failure_of(frame(0x83, "x")).code, Errc::Protocol);  // no such opcode
+  EXPECT_EQ(failure_of(frame(0x09, "x")).code, Errc::Protocol);  // half a ping
   EXPECT_EQ(failure_of(frame(0x89, std::string(126, 'x'))).code, Errc::Protocol);
-  EXPECT_EQ(failure_of(frame(0x80, "x")).code, Errc::Protocol);         // goes on with nothing
+  EXPECT_EQ(failure_of(frame(0x80, "x")).code, Errc::Protocol);  // goes on with nothing
   EXPECT_EQ(failure_of(concat(frame(0x02, "x"), frame(0x82, "y"))).code, Errc::Protocol);
-  EXPECT_EQ(failure_of(std::string("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", 10)).code, Errc::TooLarge);
-  EXPECT_EQ(failure_of(concat(frame(0x02, std::string(600, 'x')), frame(0x80, std::string(600, 'x')))).code, Errc::TooLarge);
+  EXPECT_EQ(failure_of(std::string("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", 10)).code,
+            Errc::TooLarge);
+  EXPECT_EQ(
+      failure_of(concat(frame(0x02, std::string(600, 'x')), frame(0x80, std::string(600, 'x'))))
+          .code,
+      Errc::TooLarge);
 }
 
 }  // namespace

@@ -34,15 +34,21 @@ class ApiClientTest : public ::testing::Test {
 
 TEST_F(ApiClientTest, ReadsMetadataAlone) {
   const auto read = [this](std::uint16_t status, std::string body) {
-    server.answer = [status, body](const FakeServer::Seen&) { return FakeServer::Answer{status, body, "", false}; };
-    auto out = loop.run(read_metadata(*client, {kConfigMaps, "linkerd", "config", {}, {}}, "find it", loop.get().after(10s)), 20s);
+    server.answer = [status, body](const FakeServer::Seen&) {
+      return FakeServer::Answer{status, body, "", false};
+    };
+    auto out = loop.run(read_metadata(*client, {kConfigMaps, "linkerd", "config", {}, {}},
+                                      "find it", loop.get().after(10s)),
+                        20s);
     EXPECT_TRUE(out);
     return *std::move(out);
   };
-  const auto found = read(200, R"({"kind":"PartialObjectMetadata","metadata":{"name":"config","uid":"u-1"}})");
+  const auto found =
+      read(200, R"({"kind":"PartialObjectMetadata","metadata":{"name":"config","uid":"u-1"}})");
   ASSERT_TRUE(found);
   EXPECT_EQ(found->uid, "u-1");
-  EXPECT_EQ(seen().accept, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
+  EXPECT_EQ(seen().accept,
+            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
   EXPECT_EQ(read(404, FakeServer::status_json(404, "NotFound")).error().code, Errc::NotFound);
   EXPECT_EQ(read(403, FakeServer::status_json(403, "Forbidden")).error().code, Errc::Unavailable);
   EXPECT_EQ(read(200, R"({"metadata":)").error().code, Errc::Invalid);

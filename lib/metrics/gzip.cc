@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deflate (RFC 1951) in one block with the fixed codes: repetition is what makes expositions large, and
-// finding it needs no tables of its own for the letters.
+// Deflate (RFC 1951) in one block with the fixed codes: repetition is what makes expositions large,
+// and finding it needs no tables of its own for the letters.
 #include "lib/metrics/gzip.h"
 
 #include <algorithm>
@@ -60,16 +60,23 @@ void put_symbol(Bits& bits, unsigned symbol) {
 }
 
 void put_match(Bits& bits, std::size_t length, std::size_t distance) {
-  static constexpr std::array<std::uint16_t, 29> kLengths = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
-                                                             31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-  static constexpr std::array<std::uint8_t, 29> kLengthBits = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-  static constexpr std::array<std::uint16_t, 30> kDistances = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                                               193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
-  static constexpr std::array<std::uint8_t, 30> kDistanceBits = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
-  const auto l = static_cast<std::size_t>(std::upper_bound(kLengths.begin(), kLengths.end(), length) - kLengths.begin() - 1);
+  static constexpr std::array<std::uint16_t, 29> kLengths = {
+      3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
+      31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
+  static constexpr std::array<std::uint8_t, 29> kLengthBits = {
+      0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+  static constexpr std::array<std::uint16_t, 30> kDistances = {
+      1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
+      193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+  static constexpr std::array<std::uint8_t, 30> kDistanceBits = {
+      0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
+      6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
+  const auto l = static_cast<std::size_t>(
+      std::upper_bound(kLengths.begin(), kLengths.end(), length) - kLengths.begin() - 1);
   put_symbol(bits, static_cast<unsigned>(257 + l));
   bits.put(static_cast<std::uint32_t>(length - kLengths[l]), kLengthBits[l]);
-  const auto d = static_cast<std::size_t>(std::upper_bound(kDistances.begin(), kDistances.end(), distance) - kDistances.begin() - 1);
+  const auto d = static_cast<std::size_t>(
+      std::upper_bound(kDistances.begin(), kDistances.end(), distance) - kDistances.begin() - 1);
   bits.put_code(static_cast<std::uint32_t>(d), 5);
   bits.put(static_cast<std::uint32_t>(distance - kDistances[d]), kDistanceBits[d]);
 }
@@ -85,7 +92,8 @@ std::uint32_t crc32(std::string_view text) {
     std::array<std::uint32_t, 256> table{};
     for (std::uint32_t i = 0; i < 256; ++i) {
       std::uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = (value & 1U) != 0 ? 0xEDB88320U ^ value >> 1 : value >> 1;
+      for (int bit = 0; bit < 8; ++bit)
+        value = (value & 1U) != 0 ? 0xEDB88320U ^ value >> 1 : value >> 1;
       table[i] = value;
     }
     return table;
@@ -103,7 +111,8 @@ void deflate(std::string_view text, std::string& out) {
   Bits bits(out);
   bits.put(1, 1);  // the last block
   bits.put(1, 2);  // fixed codes
-  // Places are counted from 1; 0 is none. A chain leads from each place to the one before with that hash.
+  // Places are counted from 1; 0 is none. A chain leads from each place to the one before with that
+  // hash.
   std::vector<std::uint32_t> heads(std::size_t{1} << kHashBits);
   std::vector<std::uint32_t> before(kWindow);
   const auto remember = [&](std::size_t at) {
@@ -118,7 +127,9 @@ void deflate(std::string_view text, std::string& out) {
     if (at + kMinMatch <= text.size()) {
       const std::size_t most = std::min(kMaxMatch, text.size() - at);
       std::uint32_t place = heads[hash_of(text.data() + at)];
-      for (int tries = 0; place != 0 && at - (place - 1) <= kWindow - 1 && tries < kMaxTries && best < most; ++tries) {
+      for (int tries = 0;
+           place != 0 && at - (place - 1) <= kWindow - 1 && tries < kMaxTries && best < most;
+           ++tries) {
         const std::size_t from = place - 1;
         std::size_t length = 0;
         while (length < most && text[from + length] == text[at + length]) ++length;

@@ -31,7 +31,8 @@ void append_escaped(std::string& out, std::string_view text) {
 // Labels grow piece by piece; all of them fit into this, mostly.
 void make_room(std::string& text, std::size_t more) {
   constexpr std::size_t kUsual = 250;
-  if (text.capacity() - text.size() < more) text.reserve(std::max({kUsual, text.size() + more, 2 * text.capacity()}));
+  if (text.capacity() - text.size() < more)
+    text.reserve(std::max({kUsual, text.size() + more, 2 * text.capacity()}));
 }
 
 // OpenMetrics writes floats with a point, and `le` is compared as text by some readers.

@@ -22,7 +22,8 @@ IpAddr IpAddr::v4(std::uint32_t host_order) noexcept {
 }
 
 IpAddr IpAddr::v6(const std::array<std::uint8_t, 16>& octets) noexcept {
-  static constexpr std::array<std::uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  static constexpr std::array<std::uint8_t, 12> kMapped = {0, 0, 0, 0, 0,    0,
+                                                           0, 0, 0, 0, 0xFF, 0xFF};
   IpAddr ip;
   if (std::equal(kMapped.begin(), kMapped.end(), octets.begin())) {
     std::copy(octets.begin() + 12, octets.end(), ip.octets_.begin());
@@ -35,7 +36,8 @@ IpAddr IpAddr::v6(const std::array<std::uint8_t, 16>& octets) noexcept {
 
 std::optional<IpAddr> IpAddr::parse(std::string_view text) noexcept {
   char copy[INET6_ADDRSTRLEN + 1];
-  if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) return std::nullopt;
+  if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos)
+    return std::nullopt;
   std::memcpy(copy, text.data(), text.size());
   copy[text.size()] = '\0';
   std::array<std::uint8_t, 16> octets{};
@@ -60,7 +62,8 @@ bool IpAddr::is_unspecified() const noexcept {
 }
 
 std::uint32_t IpAddr::v4_value() const noexcept {
-  return static_cast<std::uint32_t>(octets_[0]) << 24 | static_cast<std::uint32_t>(octets_[1]) << 16 |
+  return static_cast<std::uint32_t>(octets_[0]) << 24 |
+         static_cast<std::uint32_t>(octets_[1]) << 16 |
          static_cast<std::uint32_t>(octets_[2]) << 8 | octets_[3];
 }
 
@@ -155,7 +158,8 @@ bool Cidr::contains(const IpAddr& address) const noexcept {
   const Bytes a = ip.octets();
   const Bytes b = address.octets();
   const std::size_t whole = prefix / 8;
-  if (!std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(whole), b.begin())) return false;
+  if (!std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(whole), b.begin()))
+    return false;
   const unsigned rest = prefix % 8;
   if (rest == 0) return true;
   const auto mask = static_cast<std::uint8_t>(0xFF << (8 - rest));

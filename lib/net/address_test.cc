@@ -12,7 +12,8 @@ TEST(IpAddr, ParsesAndPrints) {
     ASSERT_TRUE(ip) << text;
     EXPECT_EQ(ip->to_string(), text);
   }
-  for (const char* text : {"", "10.0.0", "10.0.0.256", "fd00:::1", "[::1]", "a.b.c.d", "1.2.3.4 "}) {
+  for (const char* text :
+       {"", "10.0.0", "10.0.0.256", "fd00:::1", "[::1]", "a.b.c.d", "1.2.3.4 "}) {
     EXPECT_FALSE(IpAddr::parse(text)) << text;
   }
 }

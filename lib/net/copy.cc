@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t kSplice = std::size_t{256} * 1024;
 
-// A kernel pipe that carries bytes of one direction while they are in flight. Few are kept for reuse.
+// A kernel pipe that carries bytes of one direction while they are in flight. Few are kept for
+// reuse.
 class KernelPipe {
  public:
   KernelPipe() = default;
@@ -118,7 +119,8 @@ Task<Result<void>> splice_one_way(Direction way) {
       co_await writable(to.io());
       from.hold_little(false);
     } else if (n < 0 && errno != EINTR) {
-      co_return Error{errno == EPIPE || errno == ECONNRESET ? Errc::Reset : Errc::Io, "splice", errno};
+      co_return Error{errno == EPIPE || errno == ECONNRESET ? Errc::Reset : Errc::Io, "splice",
+                      errno};
     }
   }
 }

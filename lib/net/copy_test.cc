@@ -61,7 +61,8 @@ TEST(CopyDuplex, AResetCutsTheOtherSide) {
   EXPECT_TRUE(server->peer_aborted());
 }
 
-Task<void> proxy_once(Loop* loop, SocketFactory* sockets, TcpListener* at, SocketAddr to, CopyOutcome* out) {
+Task<void> proxy_once(Loop* loop, SocketFactory* sockets, TcpListener* at, SocketAddr to,
+                      CopyOutcome* out) {
   Result<Accepted> accepted = co_await at->accept();
   auto server = co_await connect_tcp(*loop, *sockets, to, {}, {});
   EXPECT_TRUE(accepted && server);
@@ -85,7 +86,8 @@ Task<void> send_all(Stream* stream, const std::string* text) {
   const Result<void> done = co_await shutdown_write(*stream);
   EXPECT_TRUE(done);
 }
-Task<void> ask(Loop* loop, SocketFactory* sockets, SocketAddr to, const std::string* text, std::string* got) {
+Task<void> ask(Loop* loop, SocketFactory* sockets, SocketAddr to, const std::string* text,
+               std::string* got) {
   auto stream = co_await connect_tcp(*loop, *sockets, to, {}, {});
   EXPECT_TRUE(stream);
   TaskScope scope;

@@ -136,20 +136,20 @@ class Loop {
     if (!hook.linked()) flush_.push_back(hook);
   }
 
-  // Registers a descriptor for reading, edge-triggered, and for writing if `state.out_armed` is set. `state` must
-  // outlive forget(), which the descriptor's owner calls right before closing it.
+  // Registers a descriptor for reading, edge-triggered, and for writing if `state.out_armed` is
+  // set. `state` must outlive forget(), which the descriptor's owner calls right before closing it.
   Result<void> watch(int fd, IoState& state);
   void forget(int fd, IoState& state) noexcept;
-  // Closing a descriptor takes it off epoll too, unless a child process shares it. A program that never forks says so
-  // here, and forget() needs no system call.
+  // Closing a descriptor takes it off epoll too, unless a child process shares it. A program that
+  // never forks says so here, and forget() needs no system call.
   void never_forks() noexcept { forks_ = false; }
-  // Asks to hear when the descriptor can be written; that ends with the first time that nobody waits for it, since a
-  // peer's acknowledgements of a full socket would be an event each.
+  // Asks to hear when the descriptor can be written; that ends with the first time that nobody
+  // waits for it, since a peer's acknowledgements of a full socket would be an event each.
   void want_writable(IoState& state) noexcept;
 
-  // 64 KiB that the code running now may scribble on until it suspends or returns to the loop; nobody
-  // keeps a view into it across a suspension. scratch() for what comes from sockets, scratch2() for
-  // what a TLS layer decrypts.
+  // 64 KiB that the code running now may scribble on until it suspends or returns to the loop;
+  // nobody keeps a view into it across a suspension. scratch() for what comes from sockets,
+  // scratch2() for what a TLS layer decrypts.
   MutableBytes scratch() noexcept { return {scratch_.get(), kScratch}; }
   MutableBytes scratch2() noexcept { return {scratch_.get() + kScratch, kScratch}; }
 
@@ -280,8 +280,8 @@ class Yield : public Waiter {
 };
 inline Yield yield(Loop& loop) { return Yield{loop}; }
 
-// co_await readable(state, by) / writable(state, by): true when ready, false on timeout. At most one
-// coroutine waits for each side of a stream.
+// co_await readable(state, by) / writable(state, by): true when ready, false on timeout. At most
+// one coroutine waits for each side of a stream.
 class IoWait : public TimedWaiter {
  public:
   IoWait(IoState& state, bool for_reading, Deadline by)

@@ -32,7 +32,9 @@ TEST(TimerWheel, FiresEachTimerAtItsTick) {
   std::vector<std::uint64_t> expected;
   for (int i = 0; i < 2000; ++i) {
     timers.push_back(std::make_unique<Note>(fired, wheel));
-    const std::uint64_t tick = 1 + random.next() % (i % 3 == 0 ? 100 : i % 3 == 1 ? 5000 : 30'000'000);
+    const std::uint64_t tick = 1 + random.next() % (i % 3 == 0   ? 100
+                                                    : i % 3 == 1 ? 5000
+                                                                 : 30'000'000);
     wheel.arm(*timers.back(), tick);
     if (i % 5 == 0) {
       timers.pop_back();

@@ -26,17 +26,20 @@ void apply_options(int fd, const TcpOptions& options) {
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options.unsent);
   if (options.keepalive) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*options.keepalive).count();
+    const auto seconds =
+        std::chrono::duration_cast<std::chrono::seconds>(*options.keepalive).count();
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, static_cast<int>(seconds)));
   }
   if (options.user_timeout) {
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*options.user_timeout).count();
+    const auto ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*options.user_timeout).count();
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(ms));
   }
 }
 
-// Before connect and listen only. Over the loopback interface segments are 64 KiB, and the sender's kernel makes its own buffer
-// some dozens of segments large: smaller ones keep that small too. Bulk still moves in larger pieces (GSO).
+// Before connect and listen only. Over the loopback interface segments are 64 KiB, and the sender's
+// kernel makes its own buffer some dozens of segments large: smaller ones keep that small too. Bulk
+// still moves in larger pieces (GSO).
 void bound_receiving(int fd, const TcpOptions& options) {
   if (!options.receive_buffer) return;
   set_option(fd, SOL_SOCKET, SO_RCVBUF, *options.receive_buffer);
@@ -152,8 +155,8 @@ void TcpStream::abort() noexcept {
 
 void TcpStream::hold_little(bool on) noexcept {
   constexpr int kLittle = 192 * 1024;
-  constexpr int kBufLock = 72;      // SO_BUF_LOCK, Linux 5.14; before, what is set once stays
-  constexpr int kReceiveLock = 2;   // SOCK_RCVBUF_LOCK
+  constexpr int kBufLock = 72;     // SO_BUF_LOCK, Linux 5.14; before, what is set once stays
+  constexpr int kReceiveLock = 2;  // SOCK_RCVBUF_LOCK
   if (receiving_ == Receiving::Unknown) {
     int locks = 0;
     socklen_t size = sizeof locks;
@@ -335,8 +338,9 @@ Result<Fd> NamespaceSockets::make(int family, int type) {
   return Fd{fd};
 }
 
-Task<Result<std::unique_ptr<TcpStream>>> connect_tcp(Loop& loop, SocketFactory& sockets, SocketAddr to,
-                                                     TcpOptions options, Deadline by) {
+Task<Result<std::unique_ptr<TcpStream>>> connect_tcp(Loop& loop, SocketFactory& sockets,
+                                                     SocketAddr to, TcpOptions options,
+                                                     Deadline by) {
   Result<Fd> fd = sockets.make(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM);
   if (!fd) co_return fd.error();
   bound_receiving(fd->get(), options);
@@ -363,11 +367,14 @@ Result<std::unique_ptr<TcpListener>> listen_tcp(Loop& loop, SocketFactory& socke
   if (!fd) return fd.error();
   set_option(fd->get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (reuse_port) set_option(fd->get(), SOL_SOCKET, SO_REUSEPORT, 1);
-  if (at.ip.is_v6()) set_option(fd->get(), IPPROTO_IPV6, IPV6_V6ONLY, at.ip.is_unspecified() ? 0 : 1);
+  if (at.ip.is_v6())
+    set_option(fd->get(), IPPROTO_IPV6, IPV6_V6ONLY, at.ip.is_unspecified() ? 0 : 1);
   sockaddr_storage native;
   const socklen_t size = at.to_native(native);
-  if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&native), size) != 0) return io_error("bind");
-  // Accepted sockets inherit all of these; the buffer must stand before the handshake tells the window's scale.
+  if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&native), size) != 0)
+    return io_error("bind");
+  // Accepted sockets inherit all of these; the buffer must stand before the handshake tells the
+  // window's scale.
   apply_options(fd->get(), options);
   bound_receiving(fd->get(), options);
   if (::listen(fd->get(), options.backlog) != 0) return io_error("listen");
@@ -390,7 +397,8 @@ Result<std::unique_ptr<UdpSocket>> bind_udp(Loop& loop, SocketFactory& sockets, 
   if (!fd) return fd.error();
   sockaddr_storage native;
   const socklen_t size = at.to_native(native);
-  if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&native), size) != 0) return io_error("bind");
+  if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&native), size) != 0)
+    return io_error("bind");
   return std::make_unique<UdpSocket>(loop, std::move(*fd));
 }
 

@@ -29,14 +29,15 @@ class Fd {
 };
 
 struct TcpOptions {
-  std::optional<Duration> keepalive;     // SO_KEEPALIVE with TCP_KEEPIDLE; keepalive itself is always on
+  // SO_KEEPALIVE with TCP_KEEPIDLE; keepalive itself is always on
+  std::optional<Duration> keepalive;
   std::optional<Duration> user_timeout;  // TCP_USER_TIMEOUT
   int backlog = 1024;                    // listen(2)
-  // SO_RCVBUF: what the kernel may hold for us unread, about. Unset: it grows with the speed of the path, to megabytes. A
-  // connection that stays on the machine needs little.
+  // SO_RCVBUF: what the kernel may hold for us unread, about. Unset: it grows with the speed of the
+  // path, to megabytes. A connection that stays on the machine needs little.
   std::optional<int> receive_buffer;
-  // TCP_NOTSENT_LOWAT: what the kernel takes from us that it cannot send yet. Without it that is megabytes too, which a peer
-  // that reads slowly would have to take before the sender hears of it.
+  // TCP_NOTSENT_LOWAT: what the kernel takes from us that it cannot send yet. Without it that is
+  // megabytes too, which a peer that reads slowly would have to take before the sender hears of it.
   int unsent = 128 * 1024;
 };
 
@@ -75,8 +76,14 @@ class TcpStream final : public Stream {
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   int last_errno_ = 0;
-  // Who decides how much the kernel holds unread: not asked yet, whoever made the socket, the kernel, hold_little().
-  enum class Receiving : std::uint8_t { Unknown, Fixed, Free, Little } receiving_ = Receiving::Unknown;
+  // Who decides how much the kernel holds unread: not asked yet, whoever made the socket, the
+  // kernel, hold_little().
+  enum class Receiving : std::uint8_t {
+    Unknown,
+    Fixed,
+    Free,
+    Little
+  } receiving_ = Receiving::Unknown;
 };
 
 struct Accepted {
@@ -110,7 +117,7 @@ class UdpSocket {
  public:
   UdpSocket(Loop& loop, Fd fd);
   ~UdpSocket();
-  Result<void> try_send(Bytes datagram);           // connected sockets
+  Result<void> try_send(Bytes datagram);  // connected sockets
   Result<void> try_send_to(Bytes datagram, const SocketAddr& to);
   Result<std::size_t> try_receive(MutableBytes into, SocketAddr* from = nullptr);
   IoState& io() noexcept { return io_; }
@@ -131,8 +138,8 @@ class HostSockets final : public SocketFactory {
  public:
   Result<Fd> make(int family, int type) override;
 };
-// Makes its sockets in another network namespace (a path such as /run/netns/NAME); the calling thread
-// is moved there and back for each socket(2).
+// Makes its sockets in another network namespace (a path such as /run/netns/NAME); the calling
+// thread is moved there and back for each socket(2).
 class NamespaceSockets final : public SocketFactory {
  public:
   static Result<std::unique_ptr<NamespaceSockets>> open(const char* path);
@@ -144,8 +151,9 @@ class NamespaceSockets final : public SocketFactory {
   Fd own_;
 };
 
-Task<Result<std::unique_ptr<TcpStream>>> connect_tcp(Loop& loop, SocketFactory& sockets, SocketAddr to,
-                                                     TcpOptions options, Deadline by);
+Task<Result<std::unique_ptr<TcpStream>>> connect_tcp(Loop& loop, SocketFactory& sockets,
+                                                     SocketAddr to, TcpOptions options,
+                                                     Deadline by);
 // SO_REUSEADDR; an IPv6 wildcard also takes IPv4. reuse_port lets several workers share a port.
 Result<std::unique_ptr<TcpListener>> listen_tcp(Loop& loop, SocketFactory& sockets, SocketAddr at,
                                                 TcpOptions options, bool reuse_port = false);

@@ -95,7 +95,8 @@ TEST(Sockets, AcceptedOnesHaveTheOptionsOfTheirListener) {
   EXPECT_EQ(option(IPPROTO_TCP, TCP_NOTSENT_LOWAT), 99'000);
 }
 
-// A program that never forks leaves it to close(2) to take descriptors off epoll: a number that comes again is another's.
+// A program that never forks leaves it to close(2) to take descriptors off epoll: a number that
+// comes again is another's.
 TEST(Sockets, NumbersOfClosedOnesComeAgain) {
   auto loop = Loop::create();
   ASSERT_TRUE(loop);
@@ -123,7 +124,8 @@ Task<void> send_much(TcpStream* stream, std::size_t size, bool* sent) {
   }
   *sent = true;
 }
-Task<void> connect_to(Loop* loop, SocketFactory* sockets, SocketAddr to, std::unique_ptr<TcpStream>* into) {
+Task<void> connect_to(Loop* loop, SocketFactory* sockets, SocketAddr to,
+                      std::unique_ptr<TcpStream>* into) {
   auto stream = co_await connect_tcp(*loop, *sockets, to, {}, loop->after(5s));
   EXPECT_TRUE(stream);
   if (stream) *into = std::move(*stream);

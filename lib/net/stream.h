@@ -21,21 +21,23 @@ class Stream : public SlabAllocated {
   // Reads at most into.size() bytes (> 0). 0 means the peer ended its side. WouldBlock: wait for
   // readable(stream.io()). After any other error the stream is dead.
   virtual Result<std::size_t> try_read(MutableBytes into) = 0;
-  // Takes a prefix of `bytes` and returns its length (> 0 unless bytes is empty). WouldBlock: wait for
-  // writable(stream.io()). A TLS stream may have taken bytes that the socket has not: see try_flush.
+  // Takes a prefix of `bytes` and returns its length (> 0 unless bytes is empty). WouldBlock: wait
+  // for writable(stream.io()). A TLS stream may have taken bytes that the socket has not: see
+  // try_flush.
   virtual Result<std::size_t> try_write(Bytes bytes) = 0;
   // WouldBlock while accepted bytes are still held back in user space.
   virtual Result<void> try_flush() { return {}; }
-  // Ends our side (FIN, or close_notify then FIN) once everything accepted was flushed; reading goes
-  // on. WouldBlock as for try_flush.
+  // Ends our side (FIN, or close_notify then FIN) once everything accepted was flushed; reading
+  // goes on. WouldBlock as for try_flush.
   virtual Result<void> try_shutdown() = 0;
   // Cuts the connection so that the peer sees a reset, where the transport can tell.
   virtual void abort() noexcept = 0;
   virtual IoState& io() noexcept = 0;
-  // What is read cannot be passed on for now (or can again): the kernel shall hold little of it unread, so that the sender hears
-  // of it soon. Does nothing where there is no socket.
+  // What is read cannot be passed on for now (or can again): the kernel shall hold little of it
+  // unread, so that the sender hears of it soon. Does nothing where there is no socket.
   virtual void hold_little(bool on) noexcept = 0;
-  // The TCP stream that this is or that carries these very bytes (splice, socket options); null for TLS.
+  // The TCP stream that this is or that carries these very bytes (splice, socket options); null for
+  // TLS.
   virtual TcpStream* plain_tcp() noexcept { return nullptr; }
 
   Loop& loop() noexcept { return *io().loop; }
@@ -54,7 +56,8 @@ Task<Result<void>> shutdown_write(Stream& stream, Deadline by = {});
 // A stream that gives back bytes already read (by detection) before those of the inner stream.
 class ReplayStream final : public Stream {
  public:
-  ReplayStream(StreamPtr inner, ByteQueue first) : inner_(std::move(inner)), first_(std::move(first)) {
+  ReplayStream(StreamPtr inner, ByteQueue first)
+      : inner_(std::move(inner)), first_(std::move(first)) {
     if (!first_.empty()) inner_->io().readable = true;
   }
   Result<std::size_t> try_read(MutableBytes into) override;

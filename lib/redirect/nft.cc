@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nf_tables over netlink (linux/netfilter/nf_tables.h), without a library: one batch that makes the table anew.
+// nf_tables over netlink (linux/netfilter/nf_tables.h), without a library: one batch that makes the
+// table anew.
 #include <netinet/in.h>  // before the kernel's headers, which define the same names
 
 #include <arpa/inet.h>
@@ -27,7 +28,8 @@ constexpr std::uint32_t kRegister = NFT_REG_1;
 // A batch of netlink messages in one block of memory.
 class Batch {
  public:
-  void begin(std::uint16_t type, std::uint16_t flags, std::uint8_t family, std::uint16_t res_id = 0) {
+  void begin(std::uint16_t type, std::uint16_t flags, std::uint8_t family,
+             std::uint16_t res_id = 0) {
     start_ = bytes_.size();
     nlmsghdr header{};
     header.nlmsg_type = type;
@@ -78,14 +80,18 @@ class Batch {
   std::uint32_t sequence() const { return sequence_; }
 
  private:
-  void put(const void* data, std::size_t size) { bytes_.append(static_cast<const char*>(data), size); }
+  void put(const void* data, std::size_t size) {
+    bytes_.append(static_cast<const char*>(data), size);
+  }
   void pad() { bytes_.resize((bytes_.size() + 3) & ~std::size_t{3}); }
   std::string bytes_;
   std::size_t start_ = 0;
   std::uint32_t sequence_ = 0;
 };
 
-std::uint16_t message(int type) { return static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type); }
+std::uint16_t message(int type) {
+  return static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type);
+}
 
 // One expression of a rule.
 template <typename Body>
@@ -149,7 +155,8 @@ void match_subnet(Batch& batch, const net::Cidr& subnet) {
   std::array<std::uint8_t, 16> mask{};
   std::array<std::uint8_t, 16> zero{};
   std::array<std::uint8_t, 16> value{};
-  for (unsigned bit = 0; bit < subnet.prefix; ++bit) mask[bit / 8] |= static_cast<std::uint8_t>(0x80 >> bit % 8);
+  for (unsigned bit = 0; bit < subnet.prefix; ++bit)
+    mask[bit / 8] |= static_cast<std::uint8_t>(0x80 >> bit % 8);
   for (std::size_t i = 0; i < size; ++i) value[i] = subnet.ip.octets()[i] & mask[i];
   expression(batch, "bitwise", [&] {
     batch.be32(NFTA_BITWISE_SREG, kRegister);
@@ -252,13 +259,16 @@ Result<net::Fd> open_netlink() {
   return fd;
 }
 
-// Sends everything and waits for the answer to its last message; calls on_message(type, payload) for others.
+// Sends everything and waits for the answer to its last message; calls on_message(type, payload)
+// for others.
 template <typename OnMessage>
-Result<void> exchange(const net::Fd& fd, const Batch& batch, const char* step, bool dump, OnMessage on_message) {
+Result<void> exchange(const net::Fd& fd, const Batch& batch, const char* step, bool dump,
+                      OnMessage on_message) {
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   const std::string& bytes = batch.bytes();
-  if (::sendto(fd.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0) {
+  if (::sendto(fd.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel),
+               sizeof kernel) < 0) {
     return Error{Errc::Io, step, errno};
   }
   alignas(nlmsghdr) std::array<char, 32'768> buffer;
@@ -270,8 +280,10 @@ Result<void> exchange(const net::Fd& fd, const Batch& batch, const char* step, b
     for (std::size_t at = 0; at + sizeof(nlmsghdr) <= left;) {
       nlmsghdr header;
       std::memcpy(&header, buffer.data() + at, sizeof header);
-      if (header.nlmsg_len < sizeof header || at + header.nlmsg_len > left) return Error{Errc::Invalid, step};
-      const Bytes payload(reinterpret_cast<const std::uint8_t*>(buffer.data()) + at + sizeof header, header.nlmsg_len - sizeof header);
+      if (header.nlmsg_len < sizeof header || at + header.nlmsg_len > left)
+        return Error{Errc::Invalid, step};
+      const Bytes payload(reinterpret_cast<const std::uint8_t*>(buffer.data()) + at + sizeof header,
+                          header.nlmsg_len - sizeof header);
       if (header.nlmsg_type == NLMSG_ERROR) {
         int code = 0;
         if (payload.size() < sizeof code) return Error{Errc::Invalid, step};
@@ -288,8 +300,8 @@ Result<void> exchange(const net::Fd& fd, const Batch& batch, const char* step, b
   }
 }
 
-// No netfilter netlink, no nf_tables, no inet family, or no nat chains and redirections in it (the batch names nothing of
-// its own that could be missing).
+// No netfilter netlink, no nf_tables, no inet family, or no nat chains and redirections in it (the
+// batch names nothing of its own that could be missing).
 Error lacking(Error error) {
   for (const int code : {EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT, ENOENT}) {
     if (error.os_errno == code) error.code = Errc::Unsupported;
@@ -304,9 +316,10 @@ Result<std::size_t> count_rules(const net::Fd& fd, std::uint8_t family) {
   query.text(NFTA_RULE_TABLE, kTable);
   query.end();
   std::size_t count = 0;
-  const Result<void> read = exchange(fd, query, "read the rules back", true, [&](std::uint16_t type, Bytes) {
-    if (type == message(NFT_MSG_NEWRULE)) ++count;
-  });
+  const Result<void> read =
+      exchange(fd, query, "read the rules back", true, [&](std::uint16_t type, Bytes) {
+        if (type == message(NFT_MSG_NEWRULE)) ++count;
+      });
   if (!read) return read.error();
   return count;
 }
@@ -332,7 +345,8 @@ Result<void> install_nftables(const Rules& rules) {
   for (const Step& step : outbound) add_rule(batch, family, "outbound", step);
   batch.begin(NFNL_MSG_BATCH_END, NLM_F_ACK, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
   batch.end();
-  const Result<void> made = exchange(*fd, batch, "install the rules", false, [](std::uint16_t, Bytes) {});
+  const Result<void> made =
+      exchange(*fd, batch, "install the rules", false, [](std::uint16_t, Bytes) {});
   if (!made) return lacking(made.error());
   const Result<net::Fd> second = open_netlink();
   if (!second) return second.error();

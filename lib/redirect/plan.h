@@ -11,7 +11,15 @@
 namespace tulle::redirect {
 
 struct Step {
-  enum class Kind : std::uint8_t { ReturnUid, ReturnGid, ReturnLoopback, ReturnPorts, ReturnSubnet, Redirect, RedirectPort } kind;
+  enum class Kind : std::uint8_t {
+    ReturnUid,
+    ReturnGid,
+    ReturnLoopback,
+    ReturnPorts,
+    ReturnSubnet,
+    Redirect,
+    RedirectPort
+  } kind;
   std::uint32_t number = 0;  // uid, gid, or the port redirected to
   PortRange ports{};         // ReturnPorts; RedirectPort: first is the port matched
   net::Cidr subnet;          // ReturnSubnet

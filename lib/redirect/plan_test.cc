@@ -37,7 +37,8 @@ TEST(Plan, FollowsTheOrderOfTheReference) {
 
 TEST(Plan, ReadsPortRanges) {
   EXPECT_EQ(parse_port_ranges("80, 443,1000-2000,")->size(), 3U);
-  for (const char* bad : {"x", "2-1", "70000", "1-2-3", "-"}) EXPECT_FALSE(parse_port_ranges(bad)) << bad;
+  for (const char* bad : {"x", "2-1", "70000", "1-2-3", "-"})
+    EXPECT_FALSE(parse_port_ranges(bad)) << bad;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parsed by descent into instructions of a Pike machine, run over all threads at once: no input makes it
-// slower than states × bytes.
+// Parsed by descent into instructions of a Pike machine, run over all threads at once: no input
+// makes it slower than states × bytes.
 #include "lib/regex/regex.h"
 
 #include <algorithm>
@@ -18,19 +18,41 @@ constexpr std::size_t kMaxStates = 10'000;
 constexpr int kMaxDepth = 200;
 
 struct Op {
-  enum class Kind : std::uint8_t { Set, Split, Jump, Begin, End, WordEdge, NotWordEdge, Match } kind;
+  enum class Kind : std::uint8_t {
+    Set,
+    Split,
+    Jump,
+    Begin,
+    End,
+    WordEdge,
+    NotWordEdge,
+    Match
+  } kind;
   std::uint32_t next = 0;
   std::uint32_t other = 0;
   std::uint32_t set = 0;
 };
 
 bool is_word(int c) {
-  return c >= 0 && (ascii_digit(static_cast<char>(c)) || (ascii_lower(static_cast<char>(c)) >= 'a' && ascii_lower(static_cast<char>(c)) <= 'z') || c == '_');
+  return c >= 0 &&
+         (ascii_digit(static_cast<char>(c)) ||
+          (ascii_lower(static_cast<char>(c)) >= 'a' && ascii_lower(static_cast<char>(c)) <= 'z') ||
+          c == '_');
 }
 
 // A piece of program as a tree, so that repeats can be written out more than once.
 struct Node {
-  enum class Kind : std::uint8_t { Empty, Set, Cat, Alt, Repeat, Begin, End, WordEdge, NotWordEdge } kind = Kind::Empty;
+  enum class Kind : std::uint8_t {
+    Empty,
+    Set,
+    Cat,
+    Alt,
+    Repeat,
+    Begin,
+    End,
+    WordEdge,
+    NotWordEdge
+  } kind = Kind::Empty;
   ByteSet set;
   std::vector<Node> children;
   int min = 0;
@@ -75,7 +97,8 @@ class Parser {
     std::optional<Node> atom = this->atom(depth);
     if (!atom) return std::nullopt;
     if (atom->kind == Node::Kind::Empty) {  // flags: RE2 would repeat what stands before them
-      if (more() && (peek() == '*' || peek() == '+' || peek() == '?' || peek() == '{')) return std::nullopt;
+      if (more() && (peek() == '*' || peek() == '+' || peek() == '?' || peek() == '{'))
+        return std::nullopt;
       return atom;
     }
     for (int stacked = 0; more(); ++stacked) {
@@ -96,7 +119,7 @@ class Parser {
         break;
       }
       if (stacked > 0) return std::nullopt;  // RE2: "bad repetition operator"
-      eat('?');  // lazy: the same for a full match
+      eat('?');                              // lazy: the same for a full match
       Node repeat{Node::Kind::Repeat, {}, {}, min, max};
       repeat.children.push_back(std::move(*atom));
       atom = std::move(repeat);
@@ -104,9 +127,11 @@ class Parser {
     return atom;
   }
 
-  // A number as RE2 takes it: digits without leading zeros; what is too large for anything is a billion.
+  // A number as RE2 takes it: digits without leading zeros; what is too large for anything is a
+  // billion.
   static std::optional<int> read_count(std::string_view text) {
-    if (text.empty() || !std::all_of(text.begin(), text.end(), ascii_digit) || (text.size() > 1 && text.front() == '0')) {
+    if (text.empty() || !std::all_of(text.begin(), text.end(), ascii_digit) ||
+        (text.size() > 1 && text.front() == '0')) {
       return std::nullopt;
     }
     return text.size() > 9 ? 1'000'000'000 : parse_number<int>(text);
@@ -151,7 +176,9 @@ class Parser {
 
   // Names of groups mean nothing here, but must be ones.
   bool take_name(std::string_view name) {
-    if (name.empty() || !std::all_of(name.begin(), name.end(), [](char c) { return is_word(static_cast<unsigned char>(c)); }) ||
+    if (name.empty() ||
+        !std::all_of(name.begin(), name.end(),
+                     [](char c) { return is_word(static_cast<unsigned char>(c)); }) ||
         std::find(names_.begin(), names_.end(), name) != names_.end()) {
       return false;
     }
@@ -170,7 +197,8 @@ class Parser {
           if (eat('P')) {
             if (!eat('<')) return std::nullopt;
             const auto end = text_.find('>', at_);
-            if (end == std::string_view::npos || !take_name(text_.substr(at_, end - at_))) return std::nullopt;
+            if (end == std::string_view::npos || !take_name(text_.substr(at_, end - at_)))
+              return std::nullopt;
             at_ = end + 1;
           } else {
             bool on = true;
@@ -262,7 +290,8 @@ class Parser {
       }
       default: break;
     }
-    // Only punctuation may be escaped to itself: letters are kept for meanings that are not supported.
+    // Only punctuation may be escaped to itself: letters are kept for meanings that are not
+    // supported.
     if (is_word(c) || static_cast<std::uint8_t>(c) >= 0x80) return std::nullopt;
     return static_cast<std::uint8_t>(c);
   }
@@ -289,16 +318,26 @@ class Parser {
       const bool lower = b >= 'a' && b <= 'z';
       const bool digit = b >= '0' && b <= '9';
       bool in = false;
-      if (name == "alpha") in = upper || lower;
-      else if (name == "digit") in = digit;
-      else if (name == "alnum") in = upper || lower || digit;
-      else if (name == "upper") in = upper;
-      else if (name == "lower") in = lower;
-      else if (name == "space") in = b == ' ' || (b >= 9 && b <= 13);
-      else if (name == "punct") in = b > 32 && b < 127 && !upper && !lower && !digit;
-      else if (name == "xdigit") in = digit || (b >= 'a' && b <= 'f') || (b >= 'A' && b <= 'F');
-      else if (name == "word") in = is_word(b);
-      else return std::nullopt;
+      if (name == "alpha")
+        in = upper || lower;
+      else if (name == "digit")
+        in = digit;
+      else if (name == "alnum")
+        in = upper || lower || digit;
+      else if (name == "upper")
+        in = upper;
+      else if (name == "lower")
+        in = lower;
+      else if (name == "space")
+        in = b == ' ' || (b >= 9 && b <= 13);
+      else if (name == "punct")
+        in = b > 32 && b < 127 && !upper && !lower && !digit;
+      else if (name == "xdigit")
+        in = digit || (b >= 'a' && b <= 'f') || (b >= 'A' && b <= 'F');
+      else if (name == "word")
+        in = is_word(b);
+      else
+        return std::nullopt;
       set[static_cast<std::size_t>(b)] = in;
     }
     return set;
@@ -335,7 +374,8 @@ class Parser {
       std::uint8_t high = *low;
       if (more() && peek() == '-' && at_ + 1 < text_.size() && text_[at_ + 1] != ']') {
         ++at_;
-        const std::optional<std::uint8_t> end = eat('\\') ? escaped_byte() : static_cast<std::uint8_t>(text_[at_++]);
+        const std::optional<std::uint8_t> end =
+            eat('\\') ? escaped_byte() : static_cast<std::uint8_t>(text_[at_++]);
         if (!end || *end < *low || *end >= 0x80) return std::nullopt;
         high = *end;
       }
@@ -373,7 +413,9 @@ struct Regex::Program {
       case Node::Kind::Begin: ops.push_back({Op::Kind::Begin, here() + 1, 0, 0}); return true;
       case Node::Kind::End: ops.push_back({Op::Kind::End, here() + 1, 0, 0}); return true;
       case Node::Kind::WordEdge: ops.push_back({Op::Kind::WordEdge, here() + 1, 0, 0}); return true;
-      case Node::Kind::NotWordEdge: ops.push_back({Op::Kind::NotWordEdge, here() + 1, 0, 0}); return true;
+      case Node::Kind::NotWordEdge:
+        ops.push_back({Op::Kind::NotWordEdge, here() + 1, 0, 0});
+        return true;
       case Node::Kind::Cat:
         for (const Node& child : node.children) {
           if (!emit(child)) return false;
@@ -480,7 +522,8 @@ bool Regex::full_match(std::string_view text) const {
   for (std::size_t at = 0; at < text.size() && !now.empty(); ++at) {
     next.clear();
     for (const std::uint32_t i : now) {
-      if (program_->sets[ops[i].set][static_cast<std::uint8_t>(text[at])]) add(next, ops[i].next, at + 1);
+      if (program_->sets[ops[i].set][static_cast<std::uint8_t>(text[at])])
+        add(next, ops[i].next, at + 1);
     }
     now.swap(next);
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Regular expressions from users (routes, profiles) in linear time: the subset of RE2's syntax that
 // needs no backtracking (literals, ., classes incl. \d \w \s and POSIX names, alternation, groups
-// (capturing or not, never captured), ?, *, +, {m,n} up to 1000, lazy forms, anchors, flag group (?i)).
-// Bytes, not code points, but UTF-8 literals and classes of them work. Anything else is an error.
+// (capturing or not, never captured), ?, *, +, {m,n} up to 1000, lazy forms, anchors, flag group
+// (?i)). Bytes, not code points, but UTF-8 literals and classes of them work. Anything else is an
+// error.
 #pragma once
 
 #include <cstdint>

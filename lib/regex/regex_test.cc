@@ -44,10 +44,11 @@ TEST(Regex, FlagsEndWithTheirGroup) {
 }
 
 TEST(Regex, RefusesWhatItDoesNotKnow) {
-  for (const char* pattern : {"(", ")", "a**", "[", "[z-a]", "(?=a)", "(?!a)", R"(\1)", R"(\p{L})", "*", "a{2000}", "\\",
-                              // RE2 refuses these, too.
-                              "a{9999999999}", "{2,3}", "(?:{1}a)", "a{2,1}", "(?-)a", "(?i--s)a", "(?i)*", "a(?i)+", "(?P<a b>x)",
-                              "(?P<n>x)(?P<n>y)"}) {
+  for (const char* pattern :
+       {"(", ")", "a**", "[", "[z-a]", "(?=a)", "(?!a)", R"(\1)", R"(\p{L})", "*", "a{2000}", "\\",
+        // RE2 refuses these, too.
+        "a{9999999999}", "{2,3}", "(?:{1}a)", "a{2,1}", "(?-)a", "(?i--s)a", "(?i)*", "a(?i)+",
+        "(?P<a b>x)", "(?P<n>x)(?P<n>y)"}) {
     EXPECT_FALSE(Regex::compile(pattern)) << pattern;
   }
   EXPECT_FALSE(Regex::compile("((a{100}){100}){100}"));

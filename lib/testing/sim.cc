@@ -9,8 +9,8 @@ namespace tulle::testing {
 struct PipeEnd::Shared {
   struct Side {
     PipeEnd* end = nullptr;
-    ByteQueue incoming;      // written by the other side
-    bool ended = false;      // this side will write no more
+    ByteQueue incoming;  // written by the other side
+    bool ended = false;  // this side will write no more
     bool aborted = false;
   };
   std::array<Side, 2> sides;
@@ -36,7 +36,8 @@ PipeEnd::~PipeEnd() {
   auto& other = shared_->sides[static_cast<std::size_t>(1 - side_)];
   mine.end = nullptr;
   mine.ended = true;
-  if (!mine.incoming.empty()) mine.aborted = true;  // as TCP: unread bytes turn a close into a reset
+  if (!mine.incoming.empty())
+    mine.aborted = true;  // as TCP: unread bytes turn a close into a reset
   if (other.end != nullptr) {
     other.end->io_.hang_up = true;
     other.end->io_.failed = mine.aborted;

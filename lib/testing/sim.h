@@ -29,12 +29,12 @@ class PipeEnd final : public net::Stream {
   void set_max_read(std::size_t n) { max_read_ = n; }
   // Bytes that the other end may have in flight before its writes would block.
   void set_capacity(std::size_t n) { capacity_ = n; }
-  bool peer_closed() const;    // the other end ended its side or is gone
-  bool peer_aborted() const;   // it was a reset
+  bool peer_closed() const;   // the other end ended its side or is gone
+  bool peer_aborted() const;  // it was a reset
 
  private:
-  friend std::pair<std::unique_ptr<PipeEnd>, std::unique_ptr<PipeEnd>> make_pipe(net::Loop& loop,
-                                                                               std::size_t capacity);
+  friend std::pair<std::unique_ptr<PipeEnd>, std::unique_ptr<PipeEnd>> make_pipe(
+      net::Loop& loop, std::size_t capacity);
   struct Shared;
   PipeEnd(net::Loop& loop, std::shared_ptr<Shared> shared, int side);
   std::shared_ptr<Shared> shared_;

@@ -81,7 +81,8 @@ struct LeafOptions {
 Result<Certificate> sign_leaf(const Issuer& issuer, const Csr& csr, const LeafOptions& options);
 
 std::string sha256_hex(std::string_view text);
-// 20 bytes. Only for protocols that demand it where nothing depends on its strength (RFC 6455 §4.2.2).
+// 20 bytes. Only for protocols that demand it where nothing depends on its strength (RFC 6455
+// §4.2.2).
 std::string sha1(std::string_view text);
 
 }  // namespace tulle::tls

@@ -54,10 +54,15 @@ class Credentials {
   const std::vector<std::string>& alpn() const noexcept { return options_.alpn; }
   bool verifies_peers() const noexcept { return options_.verify_peers; }
 
-  // For lib/tls only. A client sends the hybrid key share alone until a server has chosen another group: a second share
-  // costs a key generation in each handshake, and is wanted by old peers only. They cost one round trip, once.
-  bool met_classic_server() const noexcept { return met_classic_server_.load(std::memory_order_relaxed); }
-  void meet_classic_server() const noexcept { met_classic_server_.store(true, std::memory_order_relaxed); }
+  // For lib/tls only. A client sends the hybrid key share alone until a server has chosen another
+  // group: a second share costs a key generation in each handshake, and is wanted by old peers
+  // only. They cost one round trip, once.
+  bool met_classic_server() const noexcept {
+    return met_classic_server_.load(std::memory_order_relaxed);
+  }
+  void meet_classic_server() const noexcept {
+    met_classic_server_.store(true, std::memory_order_relaxed);
+  }
 
   // For lib/tls only: the identity of the peer in a handshake, once its chain leads to the anchors
   // now. A client's is "" if its certificate holds no workload name.

@@ -272,7 +272,8 @@ Error Engine::failure(int ssl_error, const char* where) {
 Result<void> Engine::handshake() {
   const int done = SSL_do_handshake(ssl_);
   if (done == 1) {
-    if (setup_->is_client && SSL_get_group_id(ssl_) != kHybrid) setup_->credentials->meet_classic_server();
+    if (setup_->is_client && SSL_get_group_id(ssl_) != kHybrid)
+      setup_->credentials->meet_classic_server();
     setup_.reset();
     return {};
   }
@@ -357,8 +358,9 @@ std::string Engine::group() const {
 
 }  // namespace tulle::tls
 
-// BoringSSL takes the buffer of a record from malloc for each read and gives it back at once; third_party/CMakeLists.txt
-// leads these calls here, so that steady traffic reaches no allocator. A prefix keeps the size.
+// BoringSSL takes the buffer of a record from malloc for each read and gives it back at once;
+// third_party/CMakeLists.txt leads these calls here, so that steady traffic reaches no allocator. A
+// prefix keeps the size.
 extern "C" {
 
 void* tulle_record_alloc(std::size_t size) {

@@ -2,9 +2,9 @@
 // One TLS 1.3 session as a plain state machine: ciphertext in, plaintext out and the other way
 // round. No sockets, no waiting; stream.h puts it over a net::Stream. Idle sessions hold no buffer.
 // Each call either makes progress or says WouldBlock: send outgoing(), feed() more, call again.
-// Groups: X25519MLKEM768, X25519, P-256, P-384; a client sends the first one's key share only, until a server of
-// its credentials has chosen another. No tickets, no resumption, no early data (proxy.md
-// §4). Not thread-safe; does not move.
+// Groups: X25519MLKEM768, X25519, P-256, P-384; a client sends the first one's key share only,
+// until a server of its credentials has chosen another. No tickets, no resumption, no early data
+// (proxy.md §4). Not thread-safe; does not move.
 #pragma once
 
 #include <functional>
@@ -84,7 +84,8 @@ class Engine final : public SlabAllocated {
 
   // The peer's identity; empty if it presented no certificate (or one without a workload name).
   const std::string& peer_identity() const noexcept { return peer_; }
-  // What the peer presented, leaf first, DER; empty if it presented nothing, or before the handshake.
+  // What the peer presented, leaf first, DER; empty if it presented nothing, or before the
+  // handshake.
   std::vector<std::string> peer_chain() const;
   // The protocol that ALPN chose; empty if none.
   std::string alpn() const;

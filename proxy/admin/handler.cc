@@ -38,7 +38,9 @@ std::optional<http::Response> AdminHandler::refused(const http::RequestHead& req
   host_.metrics().authz_allow.get(labels.append(peer_labels(peer_)))->add();
   metrics::Labels endpoint{{"direction", "inbound"}};
   endpoint.append(target_labels(host_.config().admin_listen)).append(peer_labels(peer_));
-  endpoint.append(server_labels(policy->meta, port)).append(route_labels(route.meta)).append(authz_labels(permit->meta));
+  endpoint.append(server_labels(policy->meta, port))
+      .append(route_labels(route.meta))
+      .append(authz_labels(permit->meta));
   metrics = host_.metrics().endpoint(endpoint);
   return std::nullopt;
 }
@@ -46,7 +48,8 @@ std::optional<http::Response> AdminHandler::refused(const http::RequestHead& req
 http::Response AdminHandler::environment(const http::RequestHead& request, std::string_view query) {
   if (request.method != "GET") return http::make_response(405);
   if (const auto accept = request.headers.get("accept");
-      accept && accept->find("*/*") == std::string_view::npos && accept->find("application/json") == std::string_view::npos &&
+      accept && accept->find("*/*") == std::string_view::npos &&
+      accept->find("application/json") == std::string_view::npos &&
       accept->find("application/*") == std::string_view::npos) {
     return http::make_response(406);
   }
@@ -55,15 +58,19 @@ http::Response AdminHandler::environment(const http::RequestHead& request, std::
     for (char** at = environ; *at != nullptr; ++at) {
       const std::string_view entry(*at);
       const auto equals = entry.find('=');
-      if (equals != std::string_view::npos) wanted[std::string(entry.substr(0, equals))] = entry.substr(equals + 1);
+      if (equals != std::string_view::npos)
+        wanted[std::string(entry.substr(0, equals))] = entry.substr(equals + 1);
     }
   } else if (query.find('=') != std::string_view::npos) {
-    return http::make_text_response(host_.loop(), 400, R"({"error":"invalid query: name variables, separated by &","status":400})",
-                                    "application/json");
+    return http::make_text_response(
+        host_.loop(), 400,
+        R"({"error":"invalid query: name variables, separated by &","status":400})",
+        "application/json");
   } else {
     for (const std::string_view name : split(query, '&')) {
       const char* const value = std::getenv(std::string(name).c_str());
-      wanted[std::string(name)] = value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+      wanted[std::string(name)] =
+          value != nullptr ? std::optional<std::string>(value) : std::nullopt;
     }
   }
   std::string body = "{";
@@ -102,7 +109,8 @@ net::Task<http::Response> AdminHandler::log_level(http::Request& request) {
     [[maybe_unused]] const bool told = co_await request.body.changed();
   }
   Result<log::Filter> filter = log::Filter::parse(trim(body));
-  if (!filter) co_return text(400, "invalid log filter: expected directives such as warn,linkerd=debug\n");
+  if (!filter)
+    co_return text(400, "invalid log filter: expected directives such as warn,linkerd=debug\n");
   sink.set_filter(std::move(*filter));
   http::Response response;
   response.status = 204;
@@ -112,7 +120,8 @@ net::Task<http::Response> AdminHandler::log_level(http::Request& request) {
 net::Task<Result<http::Response>> AdminHandler::handle(http::Request request) {
   const TimePoint started = host_.loop().now();
   std::shared_ptr<EndpointMetrics> metrics;
-  if (std::optional<http::Response> refusal = refused(request, metrics)) co_return std::move(*refusal);
+  if (std::optional<http::Response> refusal = refused(request, metrics))
+    co_return std::move(*refusal);
   metrics->requests->add();
   http::Response response = co_await answer(std::move(request));
   account_response(host_.loop(), {std::move(metrics), started}, response);
@@ -122,13 +131,16 @@ net::Task<Result<http::Response>> AdminHandler::handle(http::Request request) {
 net::Task<http::Response> AdminHandler::answer(http::Request request) {
   const std::string target(request.path.view());
   const std::string_view path = std::string_view(target).substr(0, target.find('?'));
-  const std::string_view query = target.find('?') == std::string::npos ? "" : std::string_view(target).substr(target.find('?') + 1);
+  const std::string_view query = target.find('?') == std::string::npos
+                                     ? ""
+                                     : std::string_view(target).substr(target.find('?') + 1);
   const bool local = peer_.addr.ip.is_loopback();
   if (path == "/live") co_return text(200, "live\n");
   if (path == "/ready") co_return host_.ready() ? text(200, "ready\n") : text(503, "not ready\n");
   if (path == "/metrics") {
     std::string body = co_await host_.scrape();
-    const bool packed = request.headers.get("accept-encoding").value_or("").find("gzip") != std::string_view::npos;
+    const bool packed =
+        request.headers.get("accept-encoding").value_or("").find("gzip") != std::string_view::npos;
     if (!packed) co_return text(200, body);
     http::Response response = text(200, metrics::gzip(body));
     response.headers.add("content-encoding", "gzip");
@@ -142,7 +154,8 @@ net::Task<http::Response> AdminHandler::answer(http::Request request) {
       co_return std::move(response);
     }
     if (request.method != "POST") co_return http::make_response(405);
-    if (!host_.config().shutdown_endpoint) co_return text(404, "shutdown endpoint is not enabled\n");
+    if (!host_.config().shutdown_endpoint)
+      co_return text(404, "shutdown endpoint is not enabled\n");
     host_.shut_down();
     co_return text(200, "shutdown\n");
   }

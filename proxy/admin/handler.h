@@ -42,7 +42,8 @@ class AdminHandler final : public http::Handler {
     return http::make_text_response(host_.loop(), status, body);
   }
   // What answers instead when policy does not admit the request; otherwise `metrics` is set.
-  std::optional<http::Response> refused(const http::RequestHead& request, std::shared_ptr<EndpointMetrics>& metrics);
+  std::optional<http::Response> refused(const http::RequestHead& request,
+                                        std::shared_ptr<EndpointMetrics>& metrics);
   net::Task<http::Response> answer(http::Request request);
   http::Response environment(const http::RequestHead& request, std::string_view query);
   net::Task<http::Response> log_level(http::Request& request);

@@ -22,7 +22,9 @@ class TestHost final : public AdminHost {
   Metrics& metrics() noexcept override { return metrics_; }
   log::Sink& sink() noexcept override { return sink_; }
   net::Loop& loop() noexcept override { return sim.get(); }
-  ServerPolicyPtr server_policy(std::uint16_t port) const override { return policy ? policy : default_server_policy(config_, port); }
+  ServerPolicyPtr server_policy(std::uint16_t port) const override {
+    return policy ? policy : default_server_policy(config_, port);
+  }
   bool ready() const noexcept override { return is_ready; }
   net::Task<std::string> scrape() override { co_return metrics_.registry().scrape(); }
   void shut_down() override { ++shut_downs; }
@@ -43,8 +45,9 @@ struct Answer {
   std::string body;
   http::HeaderMap headers;
 };
-Answer ask(TestHost& host, std::string_view method, std::string_view path, std::string_view body = "",
-           const std::string& from = "127.0.0.1", std::vector<std::pair<std::string, std::string>> headers = {}) {
+Answer ask(TestHost& host, std::string_view method, std::string_view path,
+           std::string_view body = "", const std::string& from = "127.0.0.1",
+           std::vector<std::pair<std::string, std::string>> headers = {}) {
   AdminHandler handler(host, test::peer(from));
   http::Request request = test::request(method, path, "localhost:4191", std::move(headers));
   if (!body.empty()) request.body = http::make_full_body(host.loop(), as_bytes(body));
@@ -71,18 +74,22 @@ TEST(Admin, MetricsCountWhoAskedForThem) {
   TestHost host;
   EXPECT_EQ(ask(host, "GET", "/metrics", "", "10.0.0.7").status, 200);
   const std::string text = ask(host, "GET", "/metrics", "", "10.0.0.7").body;
-  EXPECT_NE(text.find("request_total{direction=\"inbound\",target_addr=\"127.0.0.1:4191\""), std::string::npos) << text;
+  EXPECT_NE(text.find("request_total{direction=\"inbound\",target_addr=\"127.0.0.1:4191\""),
+            std::string::npos)
+      << text;
   EXPECT_NE(text.find("inbound_http_authz_allow_total{"), std::string::npos);
   EXPECT_TRUE(text.ends_with("# EOF\n"));
 }
 
 TEST(Admin, MetricsAreMadeSmallerForWhoTakesGzip) {
   TestHost host;
-  const Answer answer = ask(host, "GET", "/metrics", "", "10.0.0.7", {{"accept-encoding", "deflate, gzip;q=1.0"}});
+  const Answer answer =
+      ask(host, "GET", "/metrics", "", "10.0.0.7", {{"accept-encoding", "deflate, gzip;q=1.0"}});
   EXPECT_EQ(*answer.headers.get("content-encoding"), "gzip");
   EXPECT_TRUE(answer.body.starts_with("\x1f\x8b"));
   EXPECT_LT(answer.body.size() * 2, ask(host, "GET", "/metrics").body.size());
-  EXPECT_FALSE(ask(host, "GET", "/metrics", "", "10.0.0.7", {{"accept-encoding", "identity"}}).headers.contains("content-encoding"));
+  EXPECT_FALSE(ask(host, "GET", "/metrics", "", "10.0.0.7", {{"accept-encoding", "identity"}})
+                   .headers.contains("content-encoding"));
 }
 
 TEST(Admin, OnlyLoopbackMayChangeAnything) {
@@ -90,7 +97,8 @@ TEST(Admin, OnlyLoopbackMayChangeAnything) {
   for (const std::string from : {"10.0.0.7", "fd00::7"}) {
     EXPECT_EQ(ask(host, "POST", "/shutdown", "", from).status, 403);
     EXPECT_EQ(ask(host, "PUT", "/proxy-log-level", "debug", from).status, 403);
-    EXPECT_EQ(ask(host, "GET", "/proxy-log-level", "", from).body, "Requests are only permitted from localhost.");
+    EXPECT_EQ(ask(host, "GET", "/proxy-log-level", "", from).body,
+              "Requests are only permitted from localhost.");
   }
   EXPECT_EQ(host.shut_downs, 0);
   EXPECT_EQ(host.sink().filter_text(), "warn");
@@ -125,7 +133,8 @@ TEST(Admin, Environment) {
   EXPECT_EQ(ask(host, "GET", "/env.json?a=b").status, 400);
   EXPECT_EQ(ask(host, "POST", "/env.json").status, 405);
   EXPECT_EQ(ask(host, "GET", "/env.json", "", "127.0.0.1", {{"accept", "text/html"}}).status, 406);
-  EXPECT_EQ(ask(host, "GET", "/env.json", "", "127.0.0.1", {{"accept", "text/html, */*"}}).status, 200);
+  EXPECT_EQ(ask(host, "GET", "/env.json", "", "127.0.0.1", {{"accept", "text/html, */*"}}).status,
+            200);
 }
 
 // The admin port has a policy like any other.

@@ -15,7 +15,8 @@ constexpr Duration kDetectTimeout = 1s;
 }  // namespace
 
 Result<void> AdminServer::listen() {
-  auto listener = net::listen_tcp(proxy_.loop(), proxy_.sockets(), proxy_.config().admin_listen, proxy_.config().inbound.accept);
+  auto listener = net::listen_tcp(proxy_.loop(), proxy_.sockets(), proxy_.config().admin_listen,
+                                  proxy_.config().inbound.accept);
   if (!listener) return listener.error();
   listener_ = std::move(*listener);
   scope_.spawn(accept_all());
@@ -46,7 +47,8 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   net::StreamPtr stream = std::move(hello->stream);
   if (hello->tls) {
     if (hello->sni != proxy_.config().server_name) co_return;
-    Result<MeshAccepted> mesh = co_await accept_mesh(std::move(stream), proxy_.credentials(), false, by);
+    Result<MeshAccepted> mesh =
+        co_await accept_mesh(std::move(stream), proxy_.credentials(), false, by);
     if (!mesh) co_return;
     peer.tls = Peer::Tls::Terminated;
     peer.identity = std::move(mesh->identity);
@@ -55,12 +57,14 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   metrics::Labels labels = target_labels(proxy_.config().admin_listen);
   labels.append(peer_labels(peer)).append(server_labels(proxy_.server_policy(port)->meta, port));
   source.set_metrics(proxy_.metrics().transport(Direction::Inbound, true, labels));
-  Result<DetectedHttp> detected = co_await detect_http(std::move(stream), proxy_.loop().after(kDetectTimeout));
+  Result<DetectedHttp> detected =
+      co_await detect_http(std::move(stream), proxy_.loop().after(kDetectTimeout));
   if (!detected || detected->spoken == Spoken::NotHttp) co_return;
   const bool meshed = peer.tls == Peer::Tls::Terminated;
   AdminHandler handler(proxy_, std::move(peer));
   // A silent peer of the mesh will speak HTTP/2, others HTTP/1.
-  const bool http2 = detected->spoken == Spoken::Http2 || (detected->spoken == Spoken::Timeout && meshed);
+  const bool http2 =
+      detected->spoken == Spoken::Http2 || (detected->spoken == Spoken::Timeout && meshed);
   if (http2) {
     const h2::ServerOptions options;
     co_await h2::serve(std::move(detected->stream), handler, options, drain_);

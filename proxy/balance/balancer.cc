@@ -17,9 +17,7 @@ struct Balancer::Lease::Slot {
   PeakEwma load;
 };
 
-Balancer::Lease::Lease(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {
-  slot_->load.began();
-}
+Balancer::Lease::Lease(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) { slot_->load.began(); }
 Balancer::Lease::Lease(Lease&& other) noexcept : slot_(std::move(other.slot_)) {}
 Balancer::Lease& Balancer::Lease::operator=(Lease&& other) noexcept {
   std::swap(slot_, other.slot_);
@@ -38,15 +36,21 @@ void Balancer::Lease::record(Duration rtt) {
   if (slot_) slot_->load.record(rtt, slot_->loop.now(), slot_->options);
 }
 
-Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options, std::uint64_t seed,
-                   std::unique_ptr<BalancerMetrics> metrics)
-    : loop_(loop), factory_(factory), options_(options), random_(seed), changed_(loop), metrics_(std::move(metrics)) {
+Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options,
+                   std::uint64_t seed, std::unique_ptr<BalancerMetrics> metrics)
+    : loop_(loop),
+      factory_(factory),
+      options_(options),
+      random_(seed),
+      changed_(loop),
+      metrics_(std::move(metrics)) {
   if (metrics_) metrics_->timeout(options_.requests.failfast);
 }
 
 void Balancer::fold() {
   if (!metrics_) return;
-  const auto usable = std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->endpoint->usable(); });
+  const auto usable = std::count_if(slots_.begin(), slots_.end(),
+                                    [](const auto& slot) { return slot->endpoint->usable(); });
   metrics_->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
 }
 
@@ -77,7 +81,8 @@ void Balancer::update(const EndpointSet& set) {
   set_ = set;
   fold();
   // Fail-fast ends with the first endpoint that works, not with one that is due to be tried again.
-  if (std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return !slot->endpoint->failing(); })) {
+  if (std::any_of(slots_.begin(), slots_.end(),
+                  [](const auto& slot) { return !slot->endpoint->failing(); })) {
     unready_since_ = kNever;
     if (metrics_) metrics_->gate(true);
   }
@@ -90,8 +95,9 @@ bool Balancer::ready() const noexcept {
 }
 
 bool Balancer::usable_besides(const Endpoint* endpoint) const noexcept {
-  return std::any_of(slots_.begin(), slots_.end(),
-                     [&](const auto& slot) { return slot->endpoint.get() != endpoint && slot->endpoint->usable(); });
+  return std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+    return slot->endpoint.get() != endpoint && slot->endpoint->usable();
+  });
 }
 
 // Two draws among the usable endpoints, without building a list of them.
@@ -145,7 +151,9 @@ Balancer::Lease Balancer::give(std::shared_ptr<Lease::Slot> slot, TimePoint aske
 net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid, QueueLimits limits) {
   const TimePoint asked = loop_.now();
   if (std::shared_ptr<Lease::Slot> slot = choose_now(avoid)) co_return give(std::move(slot), asked);
-  const auto why = [this]() -> std::string_view { return slots_.empty() ? "no endpoints" : "all endpoints failed"; };
+  const auto why = [this]() -> std::string_view {
+    return slots_.empty() ? "no endpoints" : "all endpoints failed";
+  };
   if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
   if (queued_ >= limits.capacity) co_return Error{Errc::ResourceExhausted, "queue full"};
   if (unready_since_ == kNever) unready_since_ = loop_.now();
@@ -167,7 +175,8 @@ net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid, QueueLi
     for (const auto& slot : slots_) retry = std::min(retry, slot->endpoint->retry_at());
     const Deadline wake = by.earlier(Deadline{retry});
     [[maybe_unused]] const bool changed = co_await changed_.wait(wake);
-    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr)) co_return give(std::move(slot), asked);
+    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr))
+      co_return give(std::move(slot), asked);
     if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
     if (by.passed(loop_.now())) {
       if (metrics_) metrics_->gate(false);

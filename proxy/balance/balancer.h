@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Picks an endpoint for each request or connection of one backend (proxy.md §3.7): power of two
-// choices over peak-EWMA load among endpoints that can be used; waits in a bounded queue while there
-// is none, and fails fast once that has lasted. Never latches: the first usable endpoint ends it.
-// One per worker and backend.
+// choices over peak-EWMA load among endpoints that can be used; waits in a bounded queue while
+// there is none, and fails fast once that has lasted. Never latches: the first usable endpoint ends
+// it. One per worker and backend.
 #pragma once
 
 #include <memory>
@@ -64,16 +64,18 @@ class Balancer {
   };
 
   // `metrics` may be null.
-  Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options, std::uint64_t seed,
-           std::unique_ptr<BalancerMetrics> metrics = nullptr);
+  Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOptions& options,
+           std::uint64_t seed, std::unique_ptr<BalancerMetrics> metrics = nullptr);
 
   void update(const EndpointSet& set);
-  // An endpoint for one request, at once if there is one. `avoid`: not this one if another can be used
-  // (a re-dispatch). While all fail, plain-text ones are tried all the same and meshed ones waited for. Errors:
-  // Unavailable with where = "no endpoints" or "all endpoints failed" for who had waited, or "discovery failed";
-  // ResourceExhausted for who comes while nothing has been usable that long already (fail-fast), or when the
-  // queue is full.
-  net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr) { return pick(avoid, options_.requests); }
+  // An endpoint for one request, at once if there is one. `avoid`: not this one if another can be
+  // used (a re-dispatch). While all fail, plain-text ones are tried all the same and meshed ones
+  // waited for. Errors: Unavailable with where = "no endpoints" or "all endpoints failed" for who
+  // had waited, or "discovery failed"; ResourceExhausted for who comes while nothing has been
+  // usable that long already (fail-fast), or when the queue is full.
+  net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr) {
+    return pick(avoid, options_.requests);
+  }
   net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits);
   // Could pick() give something now?
   bool ready() const noexcept;

@@ -14,7 +14,9 @@ namespace {
 using test::endpoints;
 
 struct BalancerTest : ::testing::Test {
-  BalancerTest() : balancer(loop(), factory, {.load = {}, .requests = {3s, 2}}, 7) { factory.worker = &world.worker(); }
+  BalancerTest() : balancer(loop(), factory, {.load = {}, .requests = {3s, 2}}, 7) {
+    factory.worker = &world.worker();
+  }
   struct Factory final : Balancer::EndpointFactory {
     std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) override {
       ++made;
@@ -24,7 +26,8 @@ struct BalancerTest : ::testing::Test {
     int made = 0;
   };
   testing::SimLoop& loop() { return world.loop(); }
-  Result<Balancer::Lease> pick(Duration within = Duration::zero(), const Endpoint* avoid = nullptr) {
+  Result<Balancer::Lease> pick(Duration within = Duration::zero(),
+                               const Endpoint* avoid = nullptr) {
     auto lease = loop().run(balancer.pick(avoid), within);
     if (!lease) return Error{Errc::Timeout, "test"};
     return std::move(*lease);
@@ -36,7 +39,9 @@ struct BalancerTest : ::testing::Test {
     return lease ? (*lease)->info().addr.to_string() : std::string(lease.error().where);
   }
   // A dial that fails: the endpoint is not usable for a while.
-  void break_endpoint(const std::shared_ptr<Endpoint>& endpoint) { EXPECT_FALSE(*loop().run(endpoint->connect(), 1ms)); }
+  void break_endpoint(const std::shared_ptr<Endpoint>& endpoint) {
+    EXPECT_FALSE(*loop().run(endpoint->connect(), 1ms));
+  }
 
   test::TestWorker world;
   Factory factory;
@@ -192,9 +197,12 @@ TEST_F(BalancerTest, TheQueueHasABoundAndDiscoveryMayFailForGood) {
 }
 
 TEST_F(BalancerTest, IsCounted) {
-  const auto value = [&](const std::string& name) { return world.value("outbound_http_balancer_" + name); };
+  const auto value = [&](const std::string& name) {
+    return world.value("outbound_http_balancer_" + name);
+  };
   {
-    Balancer counted(loop(), factory, {.load = {}, .requests = {3s, 2}}, 7, world.metrics().balancer({{"a", "b"}}));
+    Balancer counted(loop(), factory, {.load = {}, .requests = {3s, 2}}, 7,
+                     world.metrics().balancer({{"a", "b"}}));
     EXPECT_EQ(value("queue_gate_timeout_seconds{a=\"b\"}"), 3);
     EXPECT_FALSE(loop().run(counted.pick(), 3s)->has_value());
     EXPECT_EQ(value("queue_gate_shut_total{a=\"b\"}"), 1);

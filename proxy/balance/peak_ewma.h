@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Spreads requests over the endpoints of one backend: of two drawn at random, the one with the lower
-// load, where load = moving average of latency that jumps up at peaks × (requests in flight + 1)
-// (proxy.md §3.7). This file is the estimate of one endpoint; choosing is in balancer.h.
+// Spreads requests over the endpoints of one backend: of two drawn at random, the one with the
+// lower load, where load = moving average of latency that jumps up at peaks × (requests in flight +
+// 1) (proxy.md §3.7). This file is the estimate of one endpoint; choosing is in balancer.h.
 #pragma once
 
 #include <algorithm>
@@ -51,7 +51,8 @@ class PeakEwma {
     const auto passed = static_cast<double>((now - stamp_).count());
     return std::exp(-std::max(passed, 0.0) / static_cast<double>(options.decay.count()));
   }
-  // An estimate that is not renewed fades toward 0, so that an endpoint that was slow is tried again.
+  // An estimate that is not renewed fades toward 0, so that an endpoint that was slow is tried
+  // again.
   double estimate(TimePoint now, const EwmaOptions& options) const noexcept {
     return std::max(rtt_ns_ * decay_weight(now, options), 1.0);
   }

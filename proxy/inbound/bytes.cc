@@ -13,7 +13,8 @@ metrics::Labels byte_labels(const InboundSession& session, const ServerPolicy& p
 }
 
 // Copies until done, or until a policy update no longer admits the peer.
-net::Task<void> copy_until_done(net::Stream& client, net::Stream& server, net::Signal& finished, bool& done) {
+net::Task<void> copy_until_done(net::Stream& client, net::Stream& server, net::Signal& finished,
+                                bool& done) {
   [[maybe_unused]] const net::CopyOutcome outcome = co_await net::copy_duplex(client, server);
   done = true;
   finished.notify_all();
@@ -53,11 +54,12 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
     auto connected = co_await session.local->dial(Session::Opaque);
     if (!connected) {
       session.worker.metrics()
-          .inbound_tcp_errors.get(metrics::Labels{{"error", "i/o"}}.append(target_labels(session.target)))
+          .inbound_tcp_errors
+          .get(metrics::Labels{{"error", "i/o"}}.append(target_labels(session.target)))
           ->add();
-      session.worker.log().debug("connect to the application failed",
-                                 {{"target", session.target.to_string()},
-                                  {"errno", connected.error().os_errno}});
+      session.worker.log().debug(
+          "connect to the application failed",
+          {{"target", session.target.to_string()}, {"errno", connected.error().os_errno}});
       session.stream->abort();
       co_return;
     }

@@ -31,8 +31,11 @@ net::Task<Result<ParsedHeader>> read_header(net::Stream& stream, ByteQueue& held
 net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::SocketAddr client,
                              std::unique_ptr<CountedStream> stream, CountedStream& source) {
   const auto refuse = [&](std::string_view error, std::string_view why) {
-    worker.metrics().inbound_tcp_errors.get(metrics::Labels{{"error", error}}.append(target_labels(target)))->add();
-    worker.log().debug("direct connection refused", {{"client", client.to_string()}, {"reason", why}});
+    worker.metrics()
+        .inbound_tcp_errors.get(metrics::Labels{{"error", error}}.append(target_labels(target)))
+        ->add();
+    worker.log().debug("direct connection refused",
+                       {{"client", client.to_string()}, {"reason", why}});
   };
   const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
   Result<DetectedTls> hello = co_await detect_tls(std::move(stream), by);
@@ -44,7 +47,8 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
     refuse("unexpected", "not mesh TLS");
     co_return;
   }
-  Result<MeshAccepted> mesh = co_await accept_mesh(std::move(hello->stream), worker.credentials(), true, by);
+  Result<MeshAccepted> mesh =
+      co_await accept_mesh(std::move(hello->stream), worker.credentials(), true, by);
   if (!mesh) {
     refuse("unexpected", mesh.error().where);
     co_return;
@@ -68,8 +72,8 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
     refuse("unexpected", "inbound loop");
     co_return;
   }
-  InboundSession session{worker, local, worker.server_policies().acquire(local.port), Peer{}, nullptr,
-                         worker.inbound_targets().at(local)};
+  InboundSession session{worker, local,   worker.server_policies().acquire(local.port),
+                         Peer{}, nullptr, worker.inbound_targets().at(local)};
   session.peer.addr = client;
   session.peer.tls = Peer::Tls::Terminated;
   session.peer.identity = std::move(mesh->identity);

@@ -41,12 +41,14 @@ net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client,
   }
   // No byte of the application reaches a client that is not admitted.
   while (find_permit(session.port.get()->authorizations, session.peer) != nullptr) {
-    // A server that is known to speak first is dialled by everybody, others by one connection that finds out.
+    // A server that is known to speak first is dialled by everybody, others by one connection that
+    // finds out.
     if (learned.of(session.target) != Learned::What::ServerFirst) {
       outcome.trying = learned.begin_try(session.target);
       if (!outcome.trying) {
         const bool spoke = co_await spoke_within(client, by.earlier(worker.loop().after(20ms)));
-        if (spoke || by.passed(worker.loop().now()) || learned.of(session.target) == Learned::What::Http) {
+        if (spoke || by.passed(worker.loop().now()) ||
+            learned.of(session.target) == Learned::What::Http) {
           co_return outcome;
         }
         continue;

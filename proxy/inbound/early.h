@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Servers that speak first, without configuration: a silent client is given 2 ms; then the application is
-// dialled early, if policy admits the peer's bytes already, and whoever speaks first decides.
+// Servers that speak first, without configuration: a silent client is given 2 ms; then the
+// application is dialled early, if policy admits the peer's bytes already, and whoever speaks first
+// decides.
 #pragma once
 
 #include "proxy/inbound/session.h"
@@ -14,12 +15,12 @@ struct EarlyOutcome {
   bool server_spoke = false;  // the server spoke before the client
   Learned::Try trying;        // to be kept until the protocol is known
 };
-// Returns when the client has spoken, the server has, `by` has passed, or nothing more is to be learned
-// this way.
+// Returns when the client has spoken, the server has, `by` has passed, or nothing more is to be
+// learned this way.
 net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client, Deadline by);
 
-// A client that was silent for the whole of detection, though HTTP had been seen here: does this server speak first after all?
-// The connection to the application, if one was made.
+// A client that was silent for the whole of detection, though HTTP had been seen here: does this
+// server speak first after all? The connection to the application, if one was made.
 net::Task<net::StreamPtr> learn_late(InboundSession& session, net::StreamPtr dialled);
 inline constexpr Duration kLateHold = 1s;
 

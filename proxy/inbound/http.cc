@@ -15,7 +15,8 @@
 namespace tulle::proxy {
 namespace {
 
-// The counters of one (policy, route, authorization), looked up at the first request that meets them.
+// The counters of one (policy, route, authorization), looked up at the first request that meets
+// them.
 struct RouteCounters {
   const ServerPolicy* policy;
   const InboundRoute* route;
@@ -65,13 +66,16 @@ RouteCounters& InboundHttp::counters(const ServerPolicyPtr& policy, const Inboun
                                      const Authorization& permit, std::string_view authority) {
   if (!worker().config().authority_labels) authority = {};
   for (RouteCounters& known : counters_) {
-    if (known.policy == policy.get() && known.route == &route && known.permit == &permit && known.authority == authority) {
+    if (known.policy == policy.get() && known.route == &route && known.permit == &permit &&
+        known.authority == authority) {
       return known;
     }
   }
   // A new policy: what belonged to the old one is not needed any more. A client that names ever new
   // authorities gets ever new look-ups, not ever more memory.
-  std::erase_if(counters_, [&](const RouteCounters& known) { return known.policy != policy.get() || counters_.size() > 100; });
+  std::erase_if(counters_, [&](const RouteCounters& known) {
+    return known.policy != policy.get() || counters_.size() > 100;
+  });
   metrics::Labels tls = peer_labels(session_.peer);
   metrics::Labels endpoint{{"direction", "inbound"}};
   if (!authority.empty()) endpoint.add("authority", authority);
@@ -81,8 +85,10 @@ RouteCounters& InboundHttp::counters(const ServerPolicyPtr& policy, const Inboun
   metrics::Labels allow = base_labels(*policy);
   allow.append(route_labels(route.meta)).append(authz_labels(permit.meta)).append(tls);
   Metrics& metrics = worker().metrics();
-  counters_.push_back({policy.get(), &route, &permit, policy, metrics.endpoint(endpoint), metrics.authz_allow.get(allow),
-                       worker().inbound_route(policy, route, session_.target.port), std::string(authority)});
+  counters_.push_back({policy.get(), &route, &permit, policy, metrics.endpoint(endpoint),
+                       metrics.authz_allow.get(allow),
+                       worker().inbound_route(policy, route, session_.target.port),
+                       std::string(authority)});
   return counters_.back();
 }
 
@@ -99,7 +105,8 @@ http::Response InboundHttp::refuse(const http::RequestHead& request, const Serve
 
 std::optional<http::Response> InboundHttp::apply_filters(http::Request& request,
                                                          const ServerPolicy& policy,
-                                                         const RuleBase& rule, const RouteMatch* match) {
+                                                         const RuleBase& rule,
+                                                         const RouteMatch* match) {
   for (const Filter& filter : rule.filters) {
     switch (filter.kind) {
       case Filter::Kind::RequestHeaders: filter.edit.apply(request.headers); break;
@@ -109,14 +116,16 @@ std::optional<http::Response> InboundHttp::apply_filters(http::Request& request,
         const auto to = redirect_target(filter.redirect, request, match, invalid);
         if (invalid) return refuse(request, policy, Cause::InvalidRedirect, "invalid redirect");
         if (!to) break;
-        http::Response response = reply_status(request, to->status, 5, false, reply_options("request redirected"));
+        http::Response response =
+            reply_status(request, to->status, 5, false, reply_options("request redirected"));
         response.headers.add("location", to->location);
         return response;
       }
       case Filter::Kind::Fail:
       case Filter::Kind::FailGrpc:
         if (worker().random().below(filter.denominator) >= filter.numerator) break;
-        // Linkerd's inbound side answers 500 here whatever was configured; we give what was asked for.
+        // Linkerd's inbound side answers 500 here whatever was configured; we give what was asked
+        // for.
         if (filter.kind == Filter::Kind::FailGrpc) {
           return reply_status(request, 200, static_cast<std::uint8_t>(filter.status), false,
                               reply_options(filter.message));
@@ -161,9 +170,11 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     return {std::move(response)};
   };
 
-  const ServerPolicyPtr policy = session_.port.get();  // for this request, whatever changes meanwhile
+  const ServerPolicyPtr policy =
+      session_.port.get();  // for this request, whatever changes meanwhile
   if (!policy->invalid.empty()) {
-    co_return finish(refuse(request, *policy, Cause::InvalidPolicy, "invalid server configuration"));
+    co_return finish(
+        refuse(request, *policy, Cause::InvalidPolicy, "invalid server configuration"));
   }
   const std::optional<Found> found = find_route(policy->routes, request);
   if (!found) {
@@ -181,7 +192,8 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
                                            {"client.id", session_.peer.identity},
                                            {"target", session_.target.to_string()},
                                            {"server", policy->meta.name}});
-    co_return finish(refuse(request, *policy, Cause::Unauthorized, "unauthorized request on route"));
+    co_return finish(
+        refuse(request, *policy, Cause::Unauthorized, "unauthorized request on route"));
   }
   RouteCounters& count = counters(policy, route, *permit, request.authority);
   count.allow->add();
@@ -194,11 +206,14 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
       apply_filters(request, *policy, route.rules[found->rule], found->match);
   if (answered) co_return finish(std::move(*answered));
   if (policy->rate_limit) {
-    const RateLimit::Scope scope = policy->rate_limit->admit(session_.peer.identity, worker().loop().now());
+    const RateLimit::Scope scope =
+        policy->rate_limit->admit(session_.peer.identity, worker().loop().now());
     if (scope != RateLimit::Scope::None) {
       metrics::Labels labels = base_labels(*policy);
       if (const auto& meta = policy->rate_limit->spec().meta) {
-        labels.add("ratelimit_group", meta->group).add("ratelimit_kind", meta->kind).add("ratelimit_name", meta->name);
+        labels.add("ratelimit_group", meta->group)
+            .add("ratelimit_kind", meta->kind)
+            .add("ratelimit_name", meta->name);
       }
       labels.add("ratelimit_scope", scope == RateLimit::Scope::Total ? "total" : "identity");
       worker().metrics().rate_limited.get(labels.append(peer_labels(session_.peer)))->add();
@@ -206,7 +221,8 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     }
   }
   ProxyWide& wide = worker().wide();
-  if (wide.in_flight_inbound.load(std::memory_order_relaxed) >= worker().config().inbound.max_in_flight) {
+  if (wide.in_flight_inbound.load(std::memory_order_relaxed) >=
+      worker().config().inbound.max_in_flight) {
     worker().metrics().shed.get({{"direction", "inbound"}, {"reason", "requests"}})->add();
     co_return finish(refuse(request, *policy, Cause::LoadShed, "too many requests in flight"));
   }
@@ -264,7 +280,8 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   if (response->status == 502 || grpc) take_refused_mark(*response);  // only we may say so
   response->version = http1 ? response->version : http::Version::Http2;
   if (http1) http1::strip_hop_headers(response->headers, response->status == 101);
-  account_response(worker().loop(), {std::move(endpoint), started, grpc, {}, std::move(span)}, *response);
+  account_response(worker().loop(), {std::move(endpoint), started, grpc, {}, std::move(span)},
+                   *response);
   if (grpc) rescue_grpc_body(response->body, reply_options({}).informational);
   Outcome outcome = finish(std::move(*response));
   outcome.waited = waited;
@@ -297,7 +314,8 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     co_await h2::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   } else {
     const http1::ServerOptions options;
-    co_await http1::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
+    co_await http1::serve(std::move(session.stream), handler, options,
+                          session.worker.inbound_drain());
   }
 }
 

@@ -31,7 +31,9 @@ std::string text_of(PipeEnd& end) {
 // An application that is bytes: what came, and what goes back.
 struct RawApp {
   void attach(TestWorker& world) {
-    world.on_dial([this](Session, std::unique_ptr<PipeEnd> stream) { connections.push_back(std::move(stream)); });
+    world.on_dial([this](Session, std::unique_ptr<PipeEnd> stream) {
+      connections.push_back(std::move(stream));
+    });
   }
   std::string received() {
     std::string all;
@@ -53,18 +55,21 @@ ServerPolicyPtr open_policy(const std::function<void(ServerPolicy&)>& change = {
 }
 
 struct Inbound : ::testing::Test {
-  void serve(bool http2 = false, const Peer& peer = test::peer("10.0.0.9"), ServerPolicyPtr policy = open_policy()) {
+  void serve(bool http2 = false, const Peer& peer = test::peer("10.0.0.9"),
+             ServerPolicyPtr policy = open_policy()) {
     serve_on(http2, peer, std::move(policy), nullptr);
   }
-  void serve_on(bool http2, const Peer& peer, ServerPolicyPtr policy, std::unique_ptr<PipeEnd> stream) {
+  void serve_on(bool http2, const Peer& peer, ServerPolicyPtr policy,
+                std::unique_ptr<PipeEnd> stream) {
     world.publish(kTarget.port, std::move(policy));
     if (stream == nullptr) {
       auto [ours, theirs] = world.loop().pipe();
       client = std::move(ours);
       stream = std::move(theirs);
     }
-    InboundSession session{world.worker(), kTarget, world.worker().server_policies().acquire(kTarget.port), peer,
-                           std::move(stream), world.worker().inbound_targets().at(kTarget)};
+    InboundSession session{
+        world.worker(), kTarget,           world.worker().server_policies().acquire(kTarget.port),
+        peer,           std::move(stream), world.worker().inbound_targets().at(kTarget)};
     world.loop().drain();
     scope.spawn(serve_inbound_http(std::move(session), http2));
     world.loop().drain();
@@ -95,8 +100,10 @@ TEST_F(Inbound, BytesOfAHeadPassAsTheyAre) {
   app.attach(world);
   serve();
   const std::string request =
-      "POST /a?b=c HTTP/1.1\r\naccept: */*\r\nHOST: web\r\nX-ODD-Case: 1\r\nContent-Length: 3\r\nx-b: 2\r\n\r\nabc";
-  const std::string answer = "HTTP/1.1 299 Fine Enough\r\nETag: 1\r\ncontent-length: 2\r\nX-Y: z\r\n\r\nhi";
+      "POST /a?b=c HTTP/1.1\r\naccept: */*\r\nHOST: web\r\nX-ODD-Case: 1\r\nContent-Length: "
+      "3\r\nx-b: 2\r\n\r\nabc";
+  const std::string answer =
+      "HTTP/1.1 299 Fine Enough\r\nETag: 1\r\ncontent-length: 2\r\nX-Y: z\r\n\r\nhi";
   EXPECT_EQ(exchange(request, answer), answer);
   EXPECT_EQ(seen, request);
 }
@@ -104,8 +111,10 @@ TEST_F(Inbound, BytesOfAHeadPassAsTheyAre) {
 TEST_F(Inbound, HopHeadersAndForgedIdentitiesAreTakenOut) {
   app.attach(world);
   serve();
-  exchange("GET / HTTP/1.1\r\nHost: web\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n"
-           "L5d-Client-Id: forged\r\nUpgrade: h2c\r\nHttp2-Settings: x\r\nX-Stay: 1\r\n\r\n");
+  exchange(
+      "GET / HTTP/1.1\r\nHost: web\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: "
+      "5\r\nProxy-Connection: x\r\n"
+      "L5d-Client-Id: forged\r\nUpgrade: h2c\r\nHttp2-Settings: x\r\nX-Stay: 1\r\n\r\n");
   EXPECT_EQ(seen, "GET / HTTP/1.1\r\nHost: web\r\nX-Stay: 1\r\n\r\n");
 }
 
@@ -114,11 +123,15 @@ TEST_F(Inbound, TheClientsIdentityIsTold) {
   serve(false, test::peer("10.0.0.9", "client.shop.id"));
   exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-client-id: forged\r\n\r\n");
   EXPECT_EQ(seen, "GET / HTTP/1.1\r\nHost: web\r\nl5d-client-id: client.shop.id\r\n\r\n");
-  EXPECT_EQ(world.value("inbound_http_authz_allow_total{target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
-                        "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_port=\"8080\","
-                        "route_group=\"\",route_kind=\"default\",route_name=\"default\","
-                        "authz_group=\"\",authz_kind=\"default\",authz_name=\"all-unauthenticated\","
-                        "tls=\"true\",client_id=\"client.shop.id\"}"), 1);
+  EXPECT_EQ(
+      world.value("inbound_http_authz_allow_total{target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0."
+                  "5\",target_port=\"8080\","
+                  "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_"
+                  "port=\"8080\","
+                  "route_group=\"\",route_kind=\"default\",route_name=\"default\","
+                  "authz_group=\"\",authz_kind=\"default\",authz_name=\"all-unauthenticated\","
+                  "tls=\"true\",client_id=\"client.shop.id\"}"),
+      1);
 }
 
 TEST_F(Inbound, RequestsAreCountedInTheirFamilies) {
@@ -126,23 +139,30 @@ TEST_F(Inbound, RequestsAreCountedInTheirFamilies) {
   serve();
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
   const std::string endpoint =
-      "direction=\"inbound\",target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
+      "direction=\"inbound\",target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port="
+      "\"8080\","
       "tls=\"no_identity\",no_tls_reason=\"no_tls_from_remote\","
       "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_port=\"8080\","
       "route_group=\"\",route_kind=\"default\",route_name=\"default\","
       "authz_group=\"\",authz_kind=\"default\",authz_name=\"all-unauthenticated\"";
   EXPECT_EQ(world.value("request_total{" + endpoint + "}"), 1);
-  EXPECT_EQ(world.value("response_total{" + endpoint + ",status_code=\"200\",classification=\"success\",grpc_status=\"\",error=\"\"}"), 1);
+  EXPECT_EQ(
+      world.value("response_total{" + endpoint +
+                  ",status_code=\"200\",classification=\"success\",grpc_status=\"\",error=\"\"}"),
+      1);
   EXPECT_EQ(world.value("response_latency_ms_count{" + endpoint + ",status_code=\"200\"}"), 1);
-  const std::string route = "parent_group=\"policy.linkerd.io\",parent_kind=\"server\",parent_name=\"web-http\",parent_port=\"8080\","
-                            "route_group=\"\",route_kind=\"default\",route_name=\"default\"";
+  const std::string route =
+      "parent_group=\"policy.linkerd.io\",parent_kind=\"server\",parent_name=\"web-http\",parent_"
+      "port=\"8080\","
+      "route_group=\"\",route_kind=\"default\",route_name=\"default\"";
   EXPECT_EQ(world.value("inbound_http_requests_total{" + route + "}"), 1);
   EXPECT_EQ(world.value("inbound_http_statuses_total{" + route + ",status=\"200\"}"), 1);
   EXPECT_EQ(world.value("inbound_http_response_frame_size_bytes_count{" + route + "}"), 1);
   EXPECT_EQ(world.value("inbound_http_request_duration_seconds_count{" + route + "}"), 1);
 }
 
-// A connection that rests longer than the application's connections are kept finds its target again.
+// A connection that rests longer than the application's connections are kept finds its target
+// again.
 TEST_F(Inbound, AClientThatRestsComesBack) {
   app.attach(world);
   serve();
@@ -155,24 +175,30 @@ TEST_F(Inbound, AClientThatRestsComesBack) {
 TEST_F(Inbound, WhoIsNotAdmittedIsToldSoAndCounted) {
   app.attach(world);
   serve(false, test::peer("10.0.0.9"), open_policy([](ServerPolicy& policy) {
-          for (Authorization& each : policy.routes[0].authorizations) each.kind = Authorization::Kind::TlsAuthenticated;
+          for (Authorization& each : policy.routes[0].authorizations)
+            each.kind = Authorization::Kind::TlsAuthenticated;
         }));
   const std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
-  EXPECT_EQ(answer, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");  // nothing more for who is not meshed
+  EXPECT_EQ(
+      answer,
+      "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");  // nothing more for who is not meshed
   EXPECT_EQ(world.dials(), 0);
   EXPECT_NE(world.scrape().find("inbound_http_authz_deny_total{target_addr="), std::string::npos);
 }
 
 TEST_F(Inbound, MeshedPeersHearWhy) {
   app.attach(world);
-  serve(false, test::peer("10.0.0.9", "client.shop.id"), open_policy([](ServerPolicy& policy) { policy.routes.clear(); }));
+  serve(false, test::peer("10.0.0.9", "client.shop.id"),
+        open_policy([](ServerPolicy& policy) { policy.routes.clear(); }));
   EXPECT_EQ(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n"),
-            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nl5d-proxy-error: no route found for request\r\n\r\n");
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nl5d-proxy-error: no route found for "
+            "request\r\n\r\n");
 }
 
 TEST_F(Inbound, PolicyThatCannotBeUsedFailsClosed) {
   app.attach(world);
-  serve(false, test::peer("127.0.0.1"), open_policy([](ServerPolicy& policy) { policy.invalid = "no protocol"; }));
+  serve(false, test::peer("127.0.0.1"),
+        open_policy([](ServerPolicy& policy) { policy.invalid = "no protocol"; }));
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 500"));
   EXPECT_EQ(world.dials(), 0);
 }
@@ -188,7 +214,9 @@ TEST_F(Inbound, FiltersApply) {
   exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
   EXPECT_NE(seen.find("x-set: 1\r\n"), std::string::npos);
   const auto with = [&](Filter filter) {
-    world.publish(kTarget.port, open_policy([&](ServerPolicy& policy) { policy.routes[0].rules[0].filters = {filter}; }));
+    world.publish(kTarget.port, open_policy([&](ServerPolicy& policy) {
+                    policy.routes[0].rules[0].filters = {filter};
+                  }));
     return exchange("GET /a HTTP/1.1\r\nHost: web\r\n\r\n");
   };
   Filter redirect;
@@ -206,13 +234,16 @@ TEST_F(Inbound, FiltersApply) {
 TEST_F(Inbound, RateLimitsAreEnforced) {
   app.attach(world);
   serve(false, test::peer("10.0.0.9"), open_policy([](ServerPolicy& policy) {
-          policy.rate_limit = std::make_shared<RateLimit>(RateLimit::Spec{Meta{"policy.linkerd.io", "HTTPLocalRateLimitPolicy", "", "rl", "", 0}, 1, 0, {}});
+          policy.rate_limit = std::make_shared<RateLimit>(RateLimit::Spec{
+              Meta{"policy.linkerd.io", "HTTPLocalRateLimitPolicy", "", "rl", "", 0}, 1, 0, {}});
         }));
   world.loop().advance(10s);
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 429"));
-  EXPECT_NE(world.scrape().find("ratelimit_group=\"policy.linkerd.io\",ratelimit_kind=\"HTTPLocalRateLimitPolicy\","
-                                "ratelimit_name=\"rl\",ratelimit_scope=\"total\",tls=\"no_identity\""), std::string::npos);
+  EXPECT_NE(world.scrape().find(
+                "ratelimit_group=\"policy.linkerd.io\",ratelimit_kind=\"HTTPLocalRateLimitPolicy\","
+                "ratelimit_name=\"rl\",ratelimit_scope=\"total\",tls=\"no_identity\""),
+            std::string::npos);
   world.loop().advance(1s);
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
 }
@@ -222,8 +253,12 @@ TEST_F(Inbound, AnApplicationThatRefusesIs502AndTheConnectionCloses) {
   const std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n")) << answer;
   EXPECT_NE(answer.find("connection: close\r\n"), std::string::npos);
-  EXPECT_EQ(world.value("inbound_http_errors_total{error=\"i/o\",target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
-                        "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_port=\"8080\"}"), 1);
+  EXPECT_EQ(
+      world.value("inbound_http_errors_total{error=\"i/"
+                  "o\",target_addr=\"10.0.0.5:8080\",target_ip=\"10.0.0.5\",target_port=\"8080\","
+                  "srv_group=\"policy.linkerd.io\",srv_kind=\"server\",srv_name=\"web-http\",srv_"
+                  "port=\"8080\"}"),
+      1);
 }
 
 TEST_F(Inbound, TooManyAtOnceAreShed) {
@@ -236,7 +271,8 @@ TEST_F(Inbound, TooManyAtOnceAreShed) {
 TEST_F(Inbound, Http10AndRequestsWithoutHostAreNotKept) {
   app.attach(world);
   serve();
-  EXPECT_EQ(exchange("GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\n").substr(0, 17), "HTTP/1.0 200 OK\r\n");
+  EXPECT_EQ(exchange("GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\n").substr(0, 17),
+            "HTTP/1.0 200 OK\r\n");
   EXPECT_EQ(seen, "GET / HTTP/1.0\r\n\r\n");
 }
 
@@ -247,7 +283,8 @@ struct OverHttp2 : Inbound {
     h2 = h2::ClientConnection::make(std::move(ours), {});
     serve_on(true, peer, open_policy(), std::move(theirs));
   }
-  static net::Task<void> fetch(h2::ClientConnection* connection, http::Request request, std::optional<Result<http::Response>>* out) {
+  static net::Task<void> fetch(h2::ClientConnection* connection, http::Request request,
+                               std::optional<Result<http::Response>>* out) {
     out->emplace(co_await connection->send(std::move(request), Deadline::never()));
   }
   void start(std::vector<std::pair<std::string, std::string>> headers) {
@@ -266,7 +303,9 @@ TEST_F(OverHttp2, OursRestoresSpelling) {
   app.attach(world);
   connect();
   start({{"user-agent", "x"}, {"dnt", "1"}, {"l5d-orig-proto", "HTTP/1.1; names=t,DNT; host=1"}});
-  EXPECT_EQ(app.received(), "GET /a HTTP/1.1\r\nUser-Agent: x\r\nHost: web\r\nDNT: 1\r\nl5d-client-id: client.shop.id\r\n\r\n");
+  EXPECT_EQ(app.received(),
+            "GET /a HTTP/1.1\r\nUser-Agent: x\r\nHost: web\r\nDNT: 1\r\nl5d-client-id: "
+            "client.shop.id\r\n\r\n");
   app.send("HTTP/1.1 200 OK\r\nServer: y\r\nETag: 1\r\nContent-Length: 0\r\n\r\n");
   world.loop().drain();
   ASSERT_TRUE(answer && *answer);
@@ -277,7 +316,8 @@ TEST_F(OverHttp2, OthersGetWhatTheyExpect) {
   app.attach(world);
   connect();
   start({{"accept", "x"}, {"l5d-orig-proto", "HTTP/1.0"}});
-  EXPECT_EQ(app.received(), "GET /a HTTP/1.0\r\naccept: x\r\nl5d-client-id: client.shop.id\r\nhost: web\r\n\r\n");
+  EXPECT_EQ(app.received(),
+            "GET /a HTTP/1.0\r\naccept: x\r\nl5d-client-id: client.shop.id\r\nhost: web\r\n\r\n");
   app.send("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
   world.loop().drain();
   ASSERT_TRUE(answer && *answer);
@@ -314,7 +354,8 @@ struct Outbound : ::testing::Test {
     if (change) change(*policy);
     return policy;
   }
-  static EndpointSet meshed(std::vector<std::string> at, EndpointInfo::Hint hint = EndpointInfo::Hint::H2) {
+  static EndpointSet meshed(std::vector<std::string> at,
+                            EndpointInfo::Hint hint = EndpointInfo::Hint::H2) {
     EndpointSet set;
     for (const std::string& each : at) {
       auto info = std::make_shared<EndpointInfo>(*test::endpoint(each));
@@ -330,8 +371,9 @@ struct Outbound : ::testing::Test {
     world.publish(target, std::move(policy));
     auto [ours, theirs] = world.loop().pipe();
     client = std::move(ours);
-    OutboundSession session{world.worker(), addr("10.0.0.7:5000"), target, world.worker().client_policies().acquire(target), nullptr,
-                            std::move(theirs)};
+    OutboundSession session{world.worker(), addr("10.0.0.7:5000"),
+                            target,         world.worker().client_policies().acquire(target),
+                            nullptr,        std::move(theirs)};
     world.loop().drain();
     scope.spawn(serve_outbound_http(std::move(session), http2));
     world.loop().drain();
@@ -352,7 +394,11 @@ TEST_F(Outbound, NoEndpointsIs504AfterAWhileThen503AndEndsAtOnce) {
   serve();
   std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n", 3s);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 504")) << answer;
-  EXPECT_NE(answer.find("l5d-proxy-error: service web.shop.svc.cluster.local:80 (0 endpoints): no endpoints\r\n"), std::string::npos) << answer;
+  EXPECT_NE(
+      answer.find(
+          "l5d-proxy-error: service web.shop.svc.cluster.local:80 (0 endpoints): no endpoints\r\n"),
+      std::string::npos)
+      << answer;
   serve();
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 503"));
   EXPECT_EQ(world.value("outbound_http_errors_total{error=\"failfast\"}"), 1);
@@ -375,18 +421,35 @@ TEST_F(Outbound, RequestsAreCountedInTheirFamilies) {
   app.send(kPlainAnswer);
   world.loop().drain();
   EXPECT_TRUE(text_of(*client).starts_with("HTTP/1.1 200"));
-  const std::string endpoint = "direction=\"outbound\",authority=\"web.shop.svc.cluster.local\",target_addr=\"10.0.0.5:8080\","
-                               "target_ip=\"10.0.0.5\",target_port=\"8080\",tls=\"true\",server_id=\"web.shop.id\",dst_pod=\"web-1\"";
+  const std::string endpoint =
+      "direction=\"outbound\",authority=\"web.shop.svc.cluster.local\",target_addr=\"10.0.0.5:"
+      "8080\","
+      "target_ip=\"10.0.0.5\",target_port=\"8080\",tls=\"true\",server_id=\"web.shop.id\",dst_pod="
+      "\"web-1\"";
   EXPECT_EQ(world.value("request_total{" + endpoint + "}"), 1);
-  EXPECT_EQ(world.value("response_total{" + endpoint + ",status_code=\"200\",classification=\"success\",grpc_status=\"\",error=\"\"}"), 1);
-  const std::string route = "parent_group=\"core\",parent_kind=\"Service\",parent_namespace=\"shop\",parent_name=\"web\",parent_port=\"80\","
-                            "parent_section_name=\"\",route_group=\"\",route_kind=\"default\",route_namespace=\"\",route_name=\"http\"";
-  EXPECT_EQ(world.value("outbound_http_route_request_statuses_total{" + route + ",hostname=\"\",http_status=\"200\",error=\"\"}"), 1);
-  EXPECT_EQ(world.value("outbound_http_route_request_duration_seconds_count{" + route + ",hostname=\"\"}"), 1);
-  const std::string backend = route + ",backend_group=\"core\",backend_kind=\"Service\",backend_namespace=\"shop\",backend_name=\"web\","
-                                      "backend_port=\"80\",backend_section_name=\"\"";
+  EXPECT_EQ(
+      world.value("response_total{" + endpoint +
+                  ",status_code=\"200\",classification=\"success\",grpc_status=\"\",error=\"\"}"),
+      1);
+  const std::string route =
+      "parent_group=\"core\",parent_kind=\"Service\",parent_namespace=\"shop\",parent_name=\"web\","
+      "parent_port=\"80\","
+      "parent_section_name=\"\",route_group=\"\",route_kind=\"default\",route_namespace=\"\",route_"
+      "name=\"http\"";
+  EXPECT_EQ(world.value("outbound_http_route_request_statuses_total{" + route +
+                        ",hostname=\"\",http_status=\"200\",error=\"\"}"),
+            1);
+  EXPECT_EQ(world.value("outbound_http_route_request_duration_seconds_count{" + route +
+                        ",hostname=\"\"}"),
+            1);
+  const std::string backend = route +
+                              ",backend_group=\"core\",backend_kind=\"Service\",backend_namespace="
+                              "\"shop\",backend_name=\"web\","
+                              "backend_port=\"80\",backend_section_name=\"\"";
   EXPECT_EQ(world.value("outbound_http_route_backend_requests_total{" + backend + "}"), 1);
-  EXPECT_EQ(world.value("outbound_http_route_backend_response_statuses_total{" + backend + ",http_status=\"200\",error=\"\"}"), 1);
+  EXPECT_EQ(world.value("outbound_http_route_backend_response_statuses_total{" + backend +
+                        ",http_status=\"200\",error=\"\"}"),
+            1);
 }
 
 TEST_F(Outbound, AnEndpointThatRefusesIsLeftForAnother) {
@@ -396,7 +459,8 @@ TEST_F(Outbound, AnEndpointThatRefusesIsLeftForAnother) {
   EXPECT_EQ(world.dials(), 2);  // both were tried
 }
 
-// Design rule 3.10, through proxies: one application refuses, the request is served by the other pod.
+// Design rule 3.10, through proxies: one application refuses, the request is served by the other
+// pod.
 TEST_F(Outbound, ARefusedStreamGoesToAnotherEndpoint) {
   TestWorker broken({}, &world.loop());
   TestWorker healthy({}, &world.loop());
@@ -407,8 +471,12 @@ TEST_F(Outbound, ARefusedStreamGoesToAnotherEndpoint) {
   int dialled = 0;
   world.on_dial([&](Session, std::unique_ptr<PipeEnd> stream) {
     Worker& far = (++dialled == 1 ? broken : healthy).worker();
-    InboundSession inbound{far, kTarget, far.server_policies().acquire(kTarget.port), test::peer("10.0.0.7", "client.shop.id"),
-                           std::move(stream), far.inbound_targets().at(kTarget)};
+    InboundSession inbound{far,
+                           kTarget,
+                           far.server_policies().acquire(kTarget.port),
+                           test::peer("10.0.0.7", "client.shop.id"),
+                           std::move(stream),
+                           far.inbound_targets().at(kTarget)};
     far_scope.spawn(serve_inbound_http(std::move(inbound), true));
   });
   world.publish(kPath, meshed({"10.0.0.5:8080", "10.0.0.6:8080"}));
@@ -426,7 +494,8 @@ TEST_F(Outbound, WhatIsAskedOfTheServerIsChecked) {
   app.attach(world);
   world.publish(kPath, meshed({"10.0.0.5:8080"}, EndpointInfo::Hint::None));
   serve();
-  const std::string answer = exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-require-id: other.id\r\n\r\n");
+  const std::string answer =
+      exchange("GET / HTTP/1.1\r\nHost: web\r\nl5d-require-id: other.id\r\n\r\n");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 502")) << answer;
   EXPECT_EQ(world.dials(), 0);
   serve();
@@ -443,14 +512,20 @@ TEST_F(Outbound, PolicyAnswersAndItsErrors) {
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 404"));
   serve(balanced_policy([](ClientPolicy& policy) { policy.http1[0].rules[0].distribution = {}; }));
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 503"));
-  serve(balanced_policy([](ClientPolicy& policy) { policy.http1[0].rules[0].distribution.backends[0].kind = Backend::Kind::Fail; }));
-  EXPECT_NE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").find("backend for Service shop/web has no dispatcher"), std::string::npos);
+  serve(balanced_policy([](ClientPolicy& policy) {
+    policy.http1[0].rules[0].distribution.backends[0].kind = Backend::Kind::Fail;
+  }));
+  EXPECT_NE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+                .find("backend for Service shop/web has no dispatcher"),
+            std::string::npos);
   serve(invalid_client_policy("broken"));
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 500"));
   Filter fail;
   fail.kind = Filter::Kind::Fail;
   fail.status = 418;
-  serve(balanced_policy([&](ClientPolicy& policy) { policy.http1[0].rules[0].distribution.backends[0].filters = {fail}; }));
+  serve(balanced_policy([&](ClientPolicy& policy) {
+    policy.http1[0].rules[0].distribution.backends[0].filters = {fail};
+  }));
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 418"));
   EXPECT_EQ(world.dials(), 0);
 }
@@ -473,12 +548,15 @@ TEST_F(Outbound, ErrorsOfAPeersProxyAreTakenOut) {
   world.publish(kPath, meshed({"10.0.0.5:8080"}, EndpointInfo::Hint::None));
   serve();
   exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
-  app.send("HTTP/1.1 502 Bad Gateway\r\nl5d-proxy-error: x\r\nl5d-proxy-connection: close\r\nContent-Length: 0\r\n\r\n");
+  app.send(
+      "HTTP/1.1 502 Bad Gateway\r\nl5d-proxy-error: x\r\nl5d-proxy-connection: "
+      "close\r\nContent-Length: 0\r\n\r\n");
   world.loop().drain();
   EXPECT_EQ(text_of(*client), "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
 }
 
-// Through a pair: the application gets the very bytes that the client sent, and the other way round.
+// Through a pair: the application gets the very bytes that the client sent, and the other way
+// round.
 TEST_F(Outbound, APairIsTransparent) {
   TestWorker far({}, &world.loop());
   far.publish(kTarget.port, open_policy());
@@ -487,8 +565,12 @@ TEST_F(Outbound, APairIsTransparent) {
   net::TaskScope far_scope;
   world.on_dial([&](Session session, std::unique_ptr<PipeEnd> stream) {
     EXPECT_EQ(session, Session::Http2);
-    InboundSession inbound{far.worker(), kTarget, far.worker().server_policies().acquire(kTarget.port),
-                           test::peer("10.0.0.7", "client.shop.id"), std::move(stream), far.worker().inbound_targets().at(kTarget)};
+    InboundSession inbound{far.worker(),
+                           kTarget,
+                           far.worker().server_policies().acquire(kTarget.port),
+                           test::peer("10.0.0.7", "client.shop.id"),
+                           std::move(stream),
+                           far.worker().inbound_targets().at(kTarget)};
     far_scope.spawn(serve_inbound_http(std::move(inbound), true));
   });
   world.publish(kPath, meshed({"10.0.0.5:8080"}));
@@ -499,16 +581,21 @@ TEST_F(Outbound, APairIsTransparent) {
   };
   for (const Case& each : {
            Case{"GET /a?b HTTP/1.1\r\nHost: web\r\nUser-Agent: curl/7\r\nAccept: */*\r\n\r\n",
-                "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: x\r\nETag: \"1\"\r\nContent-Length: 2\r\n\r\nhi"},
-           Case{"POST / HTTP/1.1\r\nhost: web\r\nx-ODD: 1\r\ncontent-length: 3\r\nX-Odd: 2\r\n\r\nabc",
+                "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: x\r\nETag: \"1\"\r\nContent-Length: "
+                "2\r\n\r\nhi"},
+           Case{"POST / HTTP/1.1\r\nhost: web\r\nx-ODD: 1\r\ncontent-length: 3\r\nX-Odd: "
+                "2\r\n\r\nabc",
                 "HTTP/1.1 404 Nope\r\ncontent-length: 0\r\n\r\n"},
            Case{"GET / HTTP/1.1\r\nAccept: */*\r\nCookie: a\r\nHost: web\r\nCookie: b\r\n\r\n",
                 "HTTP/1.1 204 No Content\r\nX-Z: 1\r\nx-z: 2\r\n\r\n"},
-           Case{"HEAD / HTTP/1.1\r\nHost: web\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 55\r\nX-A: b\r\n\r\n"},
+           Case{"HEAD / HTTP/1.1\r\nHost: web\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 55\r\nX-A: b\r\n\r\n"},
            Case{"GET / HTTP/1.1\r\nHost: web\r\n\r\n",
-                "HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n2\r\nhi\r\n0\r\n\r\n"},
+                "HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\nX-A: "
+                "b\r\n\r\n2\r\nhi\r\n0\r\n\r\n"},
            Case{"GET http://web/abs HTTP/1.1\r\nHost: web\r\n\r\n", std::string(kPlainAnswer)},
-           Case{"GET http://web/abs HTTP/1.1\r\nHost: other\r\nX-A: 1\r\n\r\n", std::string(kPlainAnswer)},
+           Case{"GET http://web/abs HTTP/1.1\r\nHost: other\r\nX-A: 1\r\n\r\n",
+                std::string(kPlainAnswer)},
        }) {
     exchange(each.request);
     std::string seen = app.received();
@@ -535,7 +622,8 @@ TEST_F(Outbound, UpgradesGoOverHttp1) {
   exchange("GET /ws HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
   ASSERT_EQ(sessions, std::vector<Session>{Session::Http1});
   EXPECT_NE(app.received().find("Upgrade: websocket\r\n"), std::string::npos);
-  app.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nfirst");
+  app.send(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nfirst");
   world.loop().drain();
   EXPECT_TRUE(text_of(*client).ends_with("\r\n\r\nfirst"));
   EXPECT_TRUE(client->try_write(as_bytes("raw bytes")));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was seen of a target before: did HTTP come (then its server is never dialled early), or did its server speak first (then
-// it is dialled at once)? Learned per (service or address, port), one for the whole proxy, bounded.
+// What was seen of a target before: did HTTP come (then its server is never dialled early), or did
+// its server speak first (then it is dialled at once)? Learned per (service or address, port), one
+// for the whole proxy, bounded.
 #pragma once
 
 #include <atomic>
@@ -34,8 +35,8 @@ class LearnedTargets {
     const std::lock_guard lock(mutex_);
     entry(target).trying = false;
   }
-  // HTTP may also come to a server that speaks first (a scrape of every port there is); only when nothing else comes for a
-  // while is it believed.
+  // HTTP may also come to a server that speaks first (a scrape of every port there is); only when
+  // nothing else comes for a while is it believed.
   void http(const net::SocketAddr& target) {
     const std::lock_guard lock(mutex_);
     Entry& seen = entry(target);

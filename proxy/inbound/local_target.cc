@@ -26,7 +26,8 @@ LocalTarget::LocalTarget(Worker& worker, net::SocketAddr addr)
 
 net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session session) {
   // A connection to the inbound port itself would come back to us.
-  if (addr_.port == worker_.config().inbound_listen.port) co_return Error{Errc::Forbidden, "inbound loop"};
+  if (addr_.port == worker_.config().inbound_listen.port)
+    co_return Error{Errc::Forbidden, "inbound loop"};
   if (Dialer* const instead = worker_.dialer()) co_return co_await instead->dial(session);
   const Deadline by = worker_.loop().after(worker_.config().inbound.connect_timeout);
   auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), addr_,
@@ -44,7 +45,9 @@ std::shared_ptr<LocalTarget> InboundTargets::at(const net::SocketAddr& addr) {
 }
 
 void InboundTargets::sweep() {
-  std::erase_if(targets_, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->pool().idle(); });
+  std::erase_if(targets_, [](const auto& entry) {
+    return entry.second.use_count() == 1 && entry.second->pool().idle();
+  });
 }
 
 }  // namespace tulle::proxy

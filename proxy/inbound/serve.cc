@@ -12,7 +12,9 @@ namespace tulle::proxy {
 namespace {
 
 void refused(Worker& worker, const net::SocketAddr& target, std::string_view error) {
-  worker.metrics().inbound_tcp_errors.get(metrics::Labels{{"error", error}}.append(target_labels(target)))->add();
+  worker.metrics()
+      .inbound_tcp_errors.get(metrics::Labels{{"error", error}}.append(target_labels(target)))
+      ->add();
 }
 
 }  // namespace
@@ -21,7 +23,8 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   // Where was this connection going before the kernel redirected it to us?
   const Result<net::SocketAddr> target = net::original_dst(accepted);
   if (!target) {
-    worker.log().warn("no original destination; connection dropped", {{"client", accepted.client.to_string()}});
+    worker.log().warn("no original destination; connection dropped",
+                      {{"client", accepted.client.to_string()}});
     co_return;
   }
   if (!worker.owns(target->ip)) {
@@ -36,8 +39,12 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   }
 
   // A live handle: rules that change while the connection lives reach its later requests and bytes.
-  InboundSession session{worker, *target, worker.server_policies().acquire(target->port), Peer{},
-                         std::move(counted), worker.inbound_targets().at(*target)};
+  InboundSession session{worker,
+                         *target,
+                         worker.server_policies().acquire(target->port),
+                         Peer{},
+                         std::move(counted),
+                         worker.inbound_targets().at(*target)};
   session.peer.addr = accepted.client;
   using Protocol = ServerPolicy::Protocol;
   const ServerPolicyPtr first = session.port.get();
@@ -45,7 +52,8 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   // Opaque ports skip detection, so a server may speak first.
   if (first->protocol == Protocol::Opaque) {
     session.peer.no_tls_reason = "port_skipped";
-    source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
+    source.set_metrics(
+        worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
     co_await forward_bytes(std::move(session), nullptr);
     co_return;
   }
@@ -57,7 +65,8 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   if (first->protocol == Protocol::Detect || first->protocol == Protocol::Tls) {
     EarlyOutcome early = co_await dial_early(session, *session.stream, by);
     if (early.server_spoke) {
-      source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
+      source.set_metrics(
+          worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
       co_await forward_bytes(std::move(session), std::move(early.dialled));
       co_return;
     }
@@ -72,10 +81,13 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
     co_return;
   }
   if (hello->tls && hello->sni == worker.config().server_name) {
-    Result<MeshAccepted> mesh = co_await accept_mesh(std::move(hello->stream), worker.credentials(), false, by);
+    Result<MeshAccepted> mesh =
+        co_await accept_mesh(std::move(hello->stream), worker.credentials(), false, by);
     if (!mesh) {
-      refused(worker, *target, mesh.error().code == Errc::Timeout ? "tls detection timeout" : "unexpected");
-      worker.log().debug("mesh TLS failed", {{"client", accepted.client.to_string()}, {"step", mesh.error().where}});
+      refused(worker, *target,
+              mesh.error().code == Errc::Timeout ? "tls detection timeout" : "unexpected");
+      worker.log().debug("mesh TLS failed",
+                         {{"client", accepted.client.to_string()}, {"step", mesh.error().where}});
       co_return;
     }
     session.peer.tls = Peer::Tls::Terminated;
@@ -111,8 +123,9 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     co_await serve_inbound_http(std::move(session), false);
     co_return;
   }
-  const Duration timeout = policy->protocol == Protocol::Http1 ? worker.config().inbound.detect_timeout
-                                                               : policy->detect_timeout;
+  const Duration timeout = policy->protocol == Protocol::Http1
+                               ? worker.config().inbound.detect_timeout
+                               : policy->detect_timeout;
   const TimePoint began = worker.loop().now();
   const Deadline by = worker.loop().after(timeout);
   Learned::Try trying;

@@ -26,8 +26,8 @@ struct InboundSession {
 // Labels of the connection's src side: target, peer, server.
 metrics::Labels source_labels(const InboundSession& session);
 
-// inbound/bytes.cc: authorizes as bytes, connects to the application, copies; cut when a policy update
-// takes the permission away. `dialled`: an early connection, may be null.
+// inbound/bytes.cc: authorizes as bytes, connects to the application, copies; cut when a policy
+// update takes the permission away. `dialled`: an early connection, may be null.
 net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled);
 // May these bytes come in now? Counts and logs; null when not.
 const Authorization* authorize_bytes(InboundSession& session);

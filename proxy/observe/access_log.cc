@@ -12,10 +12,11 @@ std::string header(const http::HeaderMap& headers, std::string_view name) {
 
 std::string uri_of(const http::RequestHead& request) {
   if (request.form == http::TargetForm::Authority) return std::string(request.authority.view());
-  const bool whole = request.version == http::Version::Http2 || request.form == http::TargetForm::Absolute;
+  const bool whole =
+      request.version == http::Version::Http2 || request.form == http::TargetForm::Absolute;
   if (!whole || request.authority.empty()) return std::string(request.path.view());
-  return concat(request.scheme.empty() ? std::string_view("http") : request.scheme.view(), "://", request.authority.view(),
-                request.path.view());
+  return concat(request.scheme.empty() ? std::string_view("http") : request.scheme.view(), "://",
+                request.authority.view(), request.path.view());
 }
 
 std::string_view version_of(http::Version version) {
@@ -49,7 +50,8 @@ std::string number(std::int64_t value) {
 
 }  // namespace
 
-AccessEntry::AccessEntry(Config::AccessLog format, const Peer& peer, const http::RequestHead& request, TimePoint now)
+AccessEntry::AccessEntry(Config::AccessLog format, const Peer& peer,
+                         const http::RequestHead& request, TimePoint now)
     : json_(format == Config::AccessLog::Json),
       started_(now),
       timestamp_(format_rfc3339(wall_now(), true)),
@@ -68,12 +70,14 @@ AccessEntry::AccessEntry(Config::AccessLog format, const Peer& peer, const http:
   request_bytes_ = header(request.headers, "content-length");
 }
 
-void AccessEntry::write(log::Sink& sink, const http::ResponseHead& response, TimePoint now, Duration waited) const {
+void AccessEntry::write(log::Sink& sink, const http::ResponseHead& response, TimePoint now,
+                        Duration waited) const {
   const Duration total = now - started_;
   std::string line;
   if (!json_) {
-    line = concat(client_, " ", identity_, " - [", timestamp_, "] \"", method_, " ", quoted(uri_), " ", version_, "\" ",
-                  response.status != 0 ? number(response.status) : std::string{});
+    line =
+        concat(client_, " ", identity_, " - [", timestamp_, "] \"", method_, " ", quoted(uri_), " ",
+               version_, "\" ", response.status != 0 ? number(response.status) : std::string{});
     sink.write_line(line);
     return;
   }
@@ -84,7 +88,8 @@ void AccessEntry::write(log::Sink& sink, const http::ResponseHead& response, Tim
   member(line, "method", method_);
   member(line, "processing_ns", number((total - waited).count()));
   member(line, "request_bytes", request_bytes_);
-  if (const auto length = response.headers.get("content-length")) member(line, "response_bytes", *length);
+  if (const auto length = response.headers.get("content-length"))
+    member(line, "response_bytes", *length);
   if (response.status != 0) line += concat(",\"status\":", number(response.status));
   member(line, "timestamp", timestamp_);
   member(line, "total_ns", number(total.count()));

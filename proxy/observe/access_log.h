@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The access log of inbound requests (proxy.md §8.1): one line for each on stderr, as Apache writes them or
-// as JSON. An entry takes what it needs of the request before anything changes it.
+// The access log of inbound requests (proxy.md §8.1): one line for each on stderr, as Apache writes
+// them or as JSON. An entry takes what it needs of the request before anything changes it.
 #pragma once
 
 #include <string>
@@ -14,9 +14,11 @@ namespace tulle::proxy {
 
 class AccessEntry {
  public:
-  AccessEntry(Config::AccessLog format, const Peer& peer, const http::RequestHead& request, TimePoint now);
+  AccessEntry(Config::AccessLog format, const Peer& peer, const http::RequestHead& request,
+              TimePoint now);
   // The head of the answer is known. `waited`: how long the application took of it.
-  void write(log::Sink& sink, const http::ResponseHead& response, TimePoint now, Duration waited) const;
+  void write(log::Sink& sink, const http::ResponseHead& response, TimePoint now,
+             Duration waited) const;
 
  private:
   bool json_;

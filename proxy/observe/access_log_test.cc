@@ -9,7 +9,8 @@
 namespace tulle::proxy {
 namespace {
 
-std::string line(Config::AccessLog format, const Peer& peer, const http::RequestHead& request, const http::ResponseHead& response) {
+std::string line(Config::AccessLog format, const Peer& peer, const http::RequestHead& request,
+                 const http::ResponseHead& response) {
   int fds[2];
   if (::pipe(fds) != 0) return "no pipe";
   log::Sink sink({.fd = fds[1]}, log::Filter::parse_lenient("info"));
@@ -32,7 +33,8 @@ std::string line(Config::AccessLog format, const Peer& peer, const http::Request
 TEST(AccessLog, AsApacheWritesIt) {
   http::ResponseHead response;
   response.status = 200;
-  EXPECT_EQ(line(Config::AccessLog::Apache, test::peer("10.0.0.7", "client.id"), test::request("GET", "/a?b", "web"), response),
+  EXPECT_EQ(line(Config::AccessLog::Apache, test::peer("10.0.0.7", "client.id"),
+                 test::request("GET", "/a?b", "web"), response),
             "10.0.0.7:40000 client.id - [T] \"GET /a?b HTTP/1.1\" 200\n");
   http::Request http2 = test::request("POST", "/\"x", "web:81");
   http2.version = http::Version::Http2;
@@ -45,11 +47,15 @@ TEST(AccessLog, Json) {
   http::ResponseHead response;
   response.status = 200;
   response.headers.add("Content-Length", "7");
-  EXPECT_EQ(line(Config::AccessLog::Json, test::peer("10.0.0.7"),
-                 test::request("GET", "/a", "web", {{"Host", "web"}, {"User-Agent", "cu\"rl"}, {"X-Request-Id", "r1"}}), response),
-            R"({"client.addr":"10.0.0.7:40000","client.id":"-","host":"web","method":"GET","processing_ns":"2000000",)"
-            R"("request_bytes":"","response_bytes":"7","status":200,"timestamp":"T","total_ns":"5000000","trace_id":"r1",)"
-            R"("uri":"/a","user_agent":"cu\"rl","version":"HTTP/1.1"})" "\n");
+  EXPECT_EQ(
+      line(Config::AccessLog::Json, test::peer("10.0.0.7"),
+           test::request("GET", "/a", "web",
+                         {{"Host", "web"}, {"User-Agent", "cu\"rl"}, {"X-Request-Id", "r1"}}),
+           response),
+      R"({"client.addr":"10.0.0.7:40000","client.id":"-","host":"web","method":"GET","processing_ns":"2000000",)"
+      R"("request_bytes":"","response_bytes":"7","status":200,"timestamp":"T","total_ns":"5000000","trace_id":"r1",)"
+      R"("uri":"/a","user_agent":"cu\"rl","version":"HTTP/1.1"})"
+      "\n");
 }
 
 }  // namespace

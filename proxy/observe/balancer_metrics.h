@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted of one balancer and the queue before it (proxy.md §6.4, outbound_http_balancer_*). Series are
-// shared by the balancers of all workers for one backend, so each adds only what changed with it.
+// What is counted of one balancer and the queue before it (proxy.md §6.4,
+// outbound_http_balancer_*). Series are shared by the balancers of all workers for one backend, so
+// each adds only what changed with it.
 #pragma once
 
 #include <memory>

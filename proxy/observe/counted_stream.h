@@ -26,8 +26,7 @@ class CountedStream final : public net::Stream, public Account {
  public:
   // `accounts` belongs to the worker. Metrics may come later (the labels of a client are known only
   // after its handshake); until then nothing is lost.
-  CountedStream(std::unique_ptr<net::TcpStream> tcp, AccountList& accounts)
-      : tcp_(std::move(tcp)) {
+  CountedStream(std::unique_ptr<net::TcpStream> tcp, AccountList& accounts) : tcp_(std::move(tcp)) {
     accounts.push_back(*this);
   }
   ~CountedStream() override {

@@ -87,61 +87,148 @@ std::shared_ptr<metrics::Counter> EndpointMetrics::response(std::uint16_t status
 
 Metrics::Metrics(Duration retain_idle)
     : registry_(retain_idle),
-      authz_allow(registry_.counter("inbound_http_authz_allow_total", "The total number of inbound HTTP requests that were authorized")),
-      authz_deny(registry_.counter("inbound_http_authz_deny_total", "The total number of inbound HTTP requests that could not be processed due to being denied by the authorization policy.")),
-      route_not_found(registry_.counter("inbound_http_route_not_found_total", "The total number of inbound HTTP requests that could not be associated with a route")),
-      rate_limited(registry_.counter("inbound_http_local_ratelimit_total", "The total number of inbound HTTP requests that were rate-limited")),
-      tcp_authz_allow(registry_.counter("inbound_tcp_authz_allow_total", "The total number of inbound TCP connections that were authorized")),
-      tcp_authz_deny(registry_.counter("inbound_tcp_authz_deny_total", "The total number of inbound TCP connections that were denied")),
-      tcp_authz_terminate(registry_.counter("inbound_tcp_authz_terminate_total", "The total number of inbound TCP connections that were terminated due to an authorization change")),
-      inbound_http_errors(registry_.counter("inbound_http_errors_total", "The total number of inbound HTTP requests that could not be processed due to a proxy error.")),
-      inbound_tcp_errors(registry_.counter("inbound_tcp_errors_total", "The total number of inbound TCP connections that could not be processed due to a proxy error.")),
-      outbound_http_errors(registry_.counter("outbound_http_errors_total", "The total number of outbound HTTP requests that could not be processed due to a proxy error.")),
-      outbound_tcp_errors(registry_.counter("outbound_tcp_errors_total", "The total number of outbound TCP connections that could not be processed due to a proxy error.")),
-      transport_header(registry_.counter("inbound_tcp_transport_header_connections", "Connections with a transport header", Format::OpenMetrics)),
-      protocol_connections(registry_.counter("outbound_tcp_protocol_connections", "Outbound TCP connections by protocol", Format::OpenMetrics)),
-      unsupported(registry_.counter("tulle_unsupported", "Uses of policy features that this version does not have", Format::OpenMetrics)),
-      cert_refreshes(registry_.counter("control_identity_cert_refreshes", "The total number of certificate refreshes", Format::OpenMetrics)),
-      cert_expiry(registry_.gauge("control_identity_cert_expiration_timestamp_seconds", "Time when this proxy's current mTLS identity certificate will expire (in seconds since the UNIX epoch)", Format::OpenMetrics)),
-      early_dials(registry_.counter("tulle_early_dials", "Connections to servers that were opened before the client had spoken", Format::OpenMetrics)),
-      redispatched(registry_.counter("tulle_redispatched", "Requests that went to another connection or endpoint because nothing of them had been processed", Format::OpenMetrics)),
-      shed(registry_.counter("tulle_shed", "Requests and connections that were refused at a bound", Format::OpenMetrics)),
-      cert_refreshed(registry_.gauge("control_identity_cert_refresh_timestamp_seconds", "Time when this proxy's current mTLS identity certificate was last refreshed (in seconds since the UNIX epoch)", Format::OpenMetrics)),
-      dns_resolutions(registry_.counter("control_dns_resolutions", "Counts the number of DNS resolutions", Format::OpenMetrics)),
-      tcp_route_open(registry_.counter("outbound_tcp_route_open", "The total number of connections opened", Format::OpenMetrics)),
-      tcp_route_close(registry_.counter("outbound_tcp_route_close", "The total number of connections closed", Format::OpenMetrics)),
-      tls_route_open(registry_.counter("outbound_tls_route_open", "The total number of connections opened", Format::OpenMetrics)),
-      tls_route_close(registry_.counter("outbound_tls_route_close", "The total number of connections closed", Format::OpenMetrics)),
-      transport_{registry_.counter("tcp_open_total", "Total count of opened connections"),
-                 registry_.gauge("tcp_open_connections", "Number of currently-open connections"),
-                 registry_.counter("tcp_read_bytes_total", "Total count of bytes read from peers"),
-                 registry_.counter("tcp_write_bytes_total", "Total count of bytes written to peers"),
-                 registry_.counter("tcp_close_total", "Total count of closed connections")},
-      detect_inbound_(registry_.counter("inbound_tcp_detect_http_results", "Results of inbound HTTP detection", Format::OpenMetrics)),
-      detect_outbound_(registry_.counter("outbound_tcp_detect_http_results", "Results of outbound HTTP detection", Format::OpenMetrics)),
-      detect_inbound_duration_(registry_.histogram("inbound_tcp_detect_http_duration_seconds", "Time taken for inbound HTTP detection", kDetectSeconds, Format::OpenMetrics)),
-      detect_outbound_duration_(registry_.histogram("outbound_tcp_detect_http_duration_seconds", "Time taken for outbound HTTP detection", kDetectSeconds, Format::OpenMetrics)),
+      authz_allow(
+          registry_.counter("inbound_http_authz_allow_total",
+                            "The total number of inbound HTTP requests that were authorized")),
+      authz_deny(registry_.counter("inbound_http_authz_deny_total",
+                                   "The total number of inbound HTTP requests that could not be "
+                                   "processed due to being denied by the authorization policy.")),
+      route_not_found(registry_.counter(
+          "inbound_http_route_not_found_total",
+          "The total number of inbound HTTP requests that could not be associated with a route")),
+      rate_limited(
+          registry_.counter("inbound_http_local_ratelimit_total",
+                            "The total number of inbound HTTP requests that were rate-limited")),
+      tcp_authz_allow(
+          registry_.counter("inbound_tcp_authz_allow_total",
+                            "The total number of inbound TCP connections that were authorized")),
+      tcp_authz_deny(
+          registry_.counter("inbound_tcp_authz_deny_total",
+                            "The total number of inbound TCP connections that were denied")),
+      tcp_authz_terminate(registry_.counter("inbound_tcp_authz_terminate_total",
+                                            "The total number of inbound TCP connections that were "
+                                            "terminated due to an authorization change")),
+      inbound_http_errors(registry_.counter("inbound_http_errors_total",
+                                            "The total number of inbound HTTP requests that could "
+                                            "not be processed due to a proxy error.")),
+      inbound_tcp_errors(registry_.counter("inbound_tcp_errors_total",
+                                           "The total number of inbound TCP connections that could "
+                                           "not be processed due to a proxy error.")),
+      outbound_http_errors(registry_.counter("outbound_http_errors_total",
+                                             "The total number of outbound HTTP requests that "
+                                             "could not be processed due to a proxy error.")),
+      outbound_tcp_errors(registry_.counter("outbound_tcp_errors_total",
+                                            "The total number of outbound TCP connections that "
+                                            "could not be processed due to a proxy error.")),
+      transport_header(registry_.counter("inbound_tcp_transport_header_connections",
+                                         "Connections with a transport header",
+                                         Format::OpenMetrics)),
+      protocol_connections(registry_.counter("outbound_tcp_protocol_connections",
+                                             "Outbound TCP connections by protocol",
+                                             Format::OpenMetrics)),
+      unsupported(registry_.counter("tulle_unsupported",
+                                    "Uses of policy features that this version does not have",
+                                    Format::OpenMetrics)),
+      cert_refreshes(registry_.counter("control_identity_cert_refreshes",
+                                       "The total number of certificate refreshes",
+                                       Format::OpenMetrics)),
+      cert_expiry(registry_.gauge("control_identity_cert_expiration_timestamp_seconds",
+                                  "Time when this proxy's current mTLS identity certificate will "
+                                  "expire (in seconds since the UNIX epoch)",
+                                  Format::OpenMetrics)),
+      early_dials(
+          registry_.counter("tulle_early_dials",
+                            "Connections to servers that were opened before the client had spoken",
+                            Format::OpenMetrics)),
+      redispatched(registry_.counter("tulle_redispatched",
+                                     "Requests that went to another connection or endpoint because "
+                                     "nothing of them had been processed",
+                                     Format::OpenMetrics)),
+      shed(registry_.counter("tulle_shed", "Requests and connections that were refused at a bound",
+                             Format::OpenMetrics)),
+      cert_refreshed(registry_.gauge("control_identity_cert_refresh_timestamp_seconds",
+                                     "Time when this proxy's current mTLS identity certificate was "
+                                     "last refreshed (in seconds since the UNIX epoch)",
+                                     Format::OpenMetrics)),
+      dns_resolutions(registry_.counter(
+          "control_dns_resolutions", "Counts the number of DNS resolutions", Format::OpenMetrics)),
+      tcp_route_open(registry_.counter("outbound_tcp_route_open",
+                                       "The total number of connections opened",
+                                       Format::OpenMetrics)),
+      tcp_route_close(registry_.counter("outbound_tcp_route_close",
+                                        "The total number of connections closed",
+                                        Format::OpenMetrics)),
+      tls_route_open(registry_.counter("outbound_tls_route_open",
+                                       "The total number of connections opened",
+                                       Format::OpenMetrics)),
+      tls_route_close(registry_.counter("outbound_tls_route_close",
+                                        "The total number of connections closed",
+                                        Format::OpenMetrics)),
+      transport_{
+          registry_.counter("tcp_open_total", "Total count of opened connections"),
+          registry_.gauge("tcp_open_connections", "Number of currently-open connections"),
+          registry_.counter("tcp_read_bytes_total", "Total count of bytes read from peers"),
+          registry_.counter("tcp_write_bytes_total", "Total count of bytes written to peers"),
+          registry_.counter("tcp_close_total", "Total count of closed connections")},
+      detect_inbound_(registry_.counter("inbound_tcp_detect_http_results",
+                                        "Results of inbound HTTP detection", Format::OpenMetrics)),
+      detect_outbound_(registry_.counter("outbound_tcp_detect_http_results",
+                                         "Results of outbound HTTP detection",
+                                         Format::OpenMetrics)),
+      detect_inbound_duration_(registry_.histogram("inbound_tcp_detect_http_duration_seconds",
+                                                   "Time taken for inbound HTTP detection",
+                                                   kDetectSeconds, Format::OpenMetrics)),
+      detect_outbound_duration_(registry_.histogram("outbound_tcp_detect_http_duration_seconds",
+                                                    "Time taken for outbound HTTP detection",
+                                                    kDetectSeconds, Format::OpenMetrics)),
       request_total_(registry_.counter("request_total", "Total count of HTTP requests.")),
-      response_latency_(registry_.histogram("response_latency_ms", "Elapsed times between a request's headers being received and its response stream completing", metrics::latency_buckets_ms())),
+      response_latency_(registry_.histogram("response_latency_ms",
+                                            "Elapsed times between a request's headers being "
+                                            "received and its response stream completing",
+                                            metrics::latency_buckets_ms())),
       response_total_(registry_.counter("response_total", "Total count of HTTP responses.")),
-      control_request_total_(registry_.counter("control_request_total", "Total count of HTTP requests.")),
-      control_response_latency_(registry_.histogram("control_response_latency_ms", "Elapsed times between a request's headers being received and its response stream completing", metrics::latency_buckets_ms())),
-      control_response_total_(registry_.counter("control_response_total", "Total count of HTTP responses.")),
-      balancers_{registry_.gauge("outbound_http_balancer_p2c_endpoints", "The number of endpoints in the balancer", Format::OpenMetrics),
-                 registry_.counter("outbound_http_balancer_p2c_updates", "The total number of updates of the set of endpoints", Format::OpenMetrics),
-                 registry_.gauge("outbound_http_balancer_queue_length", "The number of requests that wait for an endpoint", Format::OpenMetrics),
-                 registry_.counter("outbound_http_balancer_queue_requests", "The total number of requests that asked for an endpoint", Format::OpenMetrics),
-                 registry_.histogram("outbound_http_balancer_queue_latency_seconds", "The time that requests waited for an endpoint", kQueueSeconds, Format::OpenMetrics),
-                 registry_.counter("outbound_http_balancer_queue_gate_open", "How often fail-fast ended", Format::OpenMetrics),
-                 registry_.counter("outbound_http_balancer_queue_gate_shut", "How often fail-fast began", Format::OpenMetrics),
-                 registry_.gauge("outbound_http_balancer_queue_gate_timeout_seconds", "How long there may be no endpoint before fail-fast", Format::OpenMetrics),
-                 registry_.gauge("outbound_http_balancer_endpoints", "The number of endpoints by their state", Format::OpenMetrics)},
+      control_request_total_(
+          registry_.counter("control_request_total", "Total count of HTTP requests.")),
+      control_response_latency_(
+          registry_.histogram("control_response_latency_ms",
+                              "Elapsed times between a request's headers being received and its "
+                              "response stream completing",
+                              metrics::latency_buckets_ms())),
+      control_response_total_(
+          registry_.counter("control_response_total", "Total count of HTTP responses.")),
+      balancers_{
+          registry_.gauge("outbound_http_balancer_p2c_endpoints",
+                          "The number of endpoints in the balancer", Format::OpenMetrics),
+          registry_.counter("outbound_http_balancer_p2c_updates",
+                            "The total number of updates of the set of endpoints",
+                            Format::OpenMetrics),
+          registry_.gauge("outbound_http_balancer_queue_length",
+                          "The number of requests that wait for an endpoint", Format::OpenMetrics),
+          registry_.counter("outbound_http_balancer_queue_requests",
+                            "The total number of requests that asked for an endpoint",
+                            Format::OpenMetrics),
+          registry_.histogram("outbound_http_balancer_queue_latency_seconds",
+                              "The time that requests waited for an endpoint", kQueueSeconds,
+                              Format::OpenMetrics),
+          registry_.counter("outbound_http_balancer_queue_gate_open", "How often fail-fast ended",
+                            Format::OpenMetrics),
+          registry_.counter("outbound_http_balancer_queue_gate_shut", "How often fail-fast began",
+                            Format::OpenMetrics),
+          registry_.gauge("outbound_http_balancer_queue_gate_timeout_seconds",
+                          "How long there may be no endpoint before fail-fast",
+                          Format::OpenMetrics),
+          registry_.gauge("outbound_http_balancer_endpoints",
+                          "The number of endpoints by their state", Format::OpenMetrics)},
       inbound_routes_{route_families("inbound_http", false), route_families("inbound_grpc", true)},
-      outbound_routes_{route_families("outbound_http_route", false), route_families("outbound_grpc_route", true)},
-      outbound_backends_{route_families("outbound_http_route_backend", false), route_families("outbound_grpc_route_backend", true)} {
+      outbound_routes_{route_families("outbound_http_route", false),
+                       route_families("outbound_grpc_route", true)},
+      outbound_backends_{route_families("outbound_http_route_backend", false),
+                         route_families("outbound_grpc_route_backend", true)} {
   // Families of tracing are always there; this version exports no spans.
-  for (const char* name : {"opentelemetry_span_export_streams", "opentelemetry_span_export_requests", "opentelemetry_span_exports"}) {
-    always_there_.push_back(registry_.counter(name, "Total count of spans exported and of how").get({}));
+  for (const char* name : {"opentelemetry_span_export_streams",
+                           "opentelemetry_span_export_requests", "opentelemetry_span_exports"}) {
+    always_there_.push_back(
+        registry_.counter(name, "Total count of spans exported and of how").get({}));
   }
 }
 
@@ -151,25 +238,38 @@ RouteMetrics::Families Metrics::route_families(std::string_view prefix, bool grp
   const auto counter = [&](std::string_view name, const char* help) {
     return &registry_.counter(concat(prefix, name), help, Format::OpenMetrics);
   };
-  const auto histogram = [&](std::string_view name, const char* help, std::span<const double> bounds) {
+  const auto histogram = [&](std::string_view name, const char* help,
+                             std::span<const double> bounds) {
     return &registry_.histogram(concat(prefix, name), help, bounds, Format::OpenMetrics);
   };
   if (prefix.starts_with("inbound")) {
     made.inbound = true;
     made.requests = counter("_requests", "The total number of requests dispatched");
-    made.request_duration = histogram("_request_duration_seconds", "The time between request initialization and response completion", kFineSeconds);
-    made.response_duration = histogram("_response_duration_seconds", "The time between request completion and response completion", kCoarseSeconds);
-    made.request_frames = histogram("_request_frame_size_bytes", "Request data frame sizes", kFrameBytes);
-    made.response_frames = histogram("_response_frame_size_bytes", "Response data frame sizes", kFrameBytes);
+    made.request_duration =
+        histogram("_request_duration_seconds",
+                  "The time between request initialization and response completion", kFineSeconds);
+    made.response_duration =
+        histogram("_response_duration_seconds",
+                  "The time between request completion and response completion", kCoarseSeconds);
+    made.request_frames =
+        histogram("_request_frame_size_bytes", "Request data frame sizes", kFrameBytes);
+    made.response_frames =
+        histogram("_response_frame_size_bytes", "Response data frame sizes", kFrameBytes);
     made.statuses = counter("_statuses", "Completed responses");
   } else if (prefix.ends_with("backend")) {
     made.requests = counter("_requests", "The total number of requests dispatched");
-    made.response_duration = histogram("_response_duration_seconds", "The time between request completion and response completion", kFineSeconds);
-    made.response_frames = histogram("_response_frame_size_bytes", "Response data frame sizes", kFrameBytes);
+    made.response_duration =
+        histogram("_response_duration_seconds",
+                  "The time between request completion and response completion", kFineSeconds);
+    made.response_frames =
+        histogram("_response_frame_size_bytes", "Response data frame sizes", kFrameBytes);
     made.statuses = counter("_response_statuses", "Completed responses");
   } else {
-    made.request_duration = histogram("_request_duration_seconds", "The time between request initialization and response completion", kCoarseSeconds);
-    made.request_frames = histogram("_request_frame_size_bytes", "Request data frame sizes", kFrameBytes);
+    made.request_duration = histogram(
+        "_request_duration_seconds",
+        "The time between request initialization and response completion", kCoarseSeconds);
+    made.request_frames =
+        histogram("_request_frame_size_bytes", "Request data frame sizes", kFrameBytes);
     made.statuses = counter("_request_statuses", "Completed request-response streams");
   }
   return made;
@@ -200,7 +300,8 @@ DetectMetrics Metrics::detection(Direction direction, const metrics::Labels& lab
   const bool inbound = direction == Direction::Inbound;
   DetectMetrics made;
   made.duration = (inbound ? detect_inbound_duration_ : detect_outbound_duration_).get(labels);
-  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout", "error"};
+  static constexpr std::string_view kResults[] = {"http/1", "http/2", "not_http", "read_timeout",
+                                                  "error"};
   for (std::size_t i = 0; i < made.results.size(); ++i) {
     metrics::Labels result;
     if (inbound) {
@@ -223,7 +324,8 @@ RouteMetricsPtr Metrics::outbound_backend(bool grpc, const metrics::Labels& labe
   return std::make_shared<RouteMetrics>(outbound_backends_[grpc ? 1 : 0], labels);
 }
 
-std::shared_ptr<TransportMetrics> Metrics::transport(Direction direction, bool src, const metrics::Labels& rest) {
+std::shared_ptr<TransportMetrics> Metrics::transport(Direction direction, bool src,
+                                                     const metrics::Labels& rest) {
   auto made = std::make_shared<TransportMetrics>();
   made->labels.add("direction", direction == Direction::Inbound ? "inbound" : "outbound");
   made->labels.add("peer", src ? "src" : "dst");
@@ -273,12 +375,8 @@ metrics::Labels authz_labels(const Meta& meta) { return meta_labels("authz", met
 metrics::Labels peer_labels(const Peer& peer) {
   metrics::Labels labels;
   switch (peer.tls) {
-    case Peer::Tls::Terminated:
-      labels.add("tls", "true").add("client_id", peer.identity);
-      break;
-    case Peer::Tls::Passthrough:
-      labels.add("tls", "opaque").add("sni", peer.sni);
-      break;
+    case Peer::Tls::Terminated: labels.add("tls", "true").add("client_id", peer.identity); break;
+    case Peer::Tls::Passthrough: labels.add("tls", "opaque").add("sni", peer.sni); break;
     case Peer::Tls::None:
       labels.add("tls", "no_identity").add("no_tls_reason", peer.no_tls_reason);
       break;
@@ -291,7 +389,8 @@ metrics::Labels endpoint_tls_labels(const EndpointInfo& info, bool own) {
   if (!own && info.meshed()) {
     labels.add("tls", "true").add("server_id", info.identity);
   } else {
-    labels.add("tls", "no_identity").add("no_tls_reason", own ? "loopback" : "not_provided_by_service_discovery");
+    labels.add("tls", "no_identity")
+        .add("no_tls_reason", own ? "loopback" : "not_provided_by_service_discovery");
   }
   return labels;
 }
@@ -299,7 +398,10 @@ metrics::Labels endpoint_tls_labels(const EndpointInfo& info, bool own) {
 metrics::Labels parent_labels(const Meta& meta) { return resource_labels("parent", meta); }
 metrics::Labels backend_labels(const Meta& meta) { return resource_labels("backend", meta); }
 metrics::Labels outbound_route_labels(const Meta& meta) {
-  return {{"route_group", meta.group}, {"route_kind", meta.kind}, {"route_namespace", meta.ns}, {"route_name", meta.name}};
+  return {{"route_group", meta.group},
+          {"route_kind", meta.kind},
+          {"route_namespace", meta.ns},
+          {"route_name", meta.name}};
 }
 
 metrics::Labels endpoint_labels(const EndpointInfo& info, bool own, std::string_view authority) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metric families of the proxy (proxy.md §6) and the handles that the data path bumps. A handle is
-// looked up where a connection, an endpoint or a route is made, never per request.
+// The metric families of the proxy (proxy.md §6) and the handles that the data path bumps. A handle
+// is looked up where a connection, an endpoint or a route is made, never per request.
 #pragma once
 
 #include <array>
@@ -50,8 +50,8 @@ struct EndpointMetrics {
   // The handles of this status; made at its first response. The reference stays valid.
   ByStatus& of(std::uint16_t status);
   // A response whose end carried a gRPC status or an error label of its own.
-  std::shared_ptr<metrics::Counter> response(std::uint16_t status, bool success, std::string_view grpc,
-                                             std::string_view error) const;
+  std::shared_ptr<metrics::Counter> response(std::uint16_t status, bool success,
+                                             std::string_view grpc, std::string_view error) const;
 
  private:
   std::vector<std::unique_ptr<ByStatus>> by_status_;
@@ -76,7 +76,8 @@ class Metrics {
 
   metrics::Registry& registry() noexcept { return registry_; }
 
-  std::shared_ptr<TransportMetrics> transport(Direction direction, bool src, const metrics::Labels& rest);
+  std::shared_ptr<TransportMetrics> transport(Direction direction, bool src,
+                                              const metrics::Labels& rest);
   std::shared_ptr<EndpointMetrics> endpoint(const metrics::Labels& labels);
   // Requests to the control plane: the families control_*.
   std::shared_ptr<EndpointMetrics> control(const metrics::Labels& labels);
@@ -153,13 +154,14 @@ class Metrics {
 
 // Label groups of §6.1, in their order.
 metrics::Labels target_labels(const net::SocketAddr& target);
-metrics::Labels server_labels(const Meta& meta, std::uint16_t port);    // srv_*
-metrics::Labels route_labels(const Meta& meta);                          // route_*
-metrics::Labels authz_labels(const Meta& meta);                          // authz_*
-metrics::Labels peer_labels(const Peer& peer);                           // server TLS
-metrics::Labels endpoint_tls_labels(const EndpointInfo& info, bool own); // client TLS
+metrics::Labels server_labels(const Meta& meta, std::uint16_t port);      // srv_*
+metrics::Labels route_labels(const Meta& meta);                           // route_*
+metrics::Labels authz_labels(const Meta& meta);                           // authz_*
+metrics::Labels peer_labels(const Peer& peer);                            // server TLS
+metrics::Labels endpoint_tls_labels(const EndpointInfo& info, bool own);  // client TLS
 // Label groups of §6.4.
-metrics::Labels parent_labels(const Meta& meta);          // parent_{group,kind,namespace,name,port,section_name}
+metrics::Labels parent_labels(
+    const Meta& meta);  // parent_{group,kind,namespace,name,port,section_name}
 metrics::Labels outbound_route_labels(const Meta& meta);  // route_{group,kind,namespace,name}
 metrics::Labels backend_labels(const Meta& meta);         // backend_*, as parent_*
 // direction … dst_*. `authority`: of the backend that balances over it; empty for bare endpoints.

@@ -56,9 +56,11 @@ std::map<std::string, Family> parse(const std::string& text) {
 constexpr const char* kTarget = "target_addr,target_ip,target_port";
 constexpr const char* kServer = "srv_group,srv_kind,srv_name,srv_port";
 constexpr const char* kRoute = "route_group,route_kind,route_name";
-constexpr const char* kParent = "parent_group,parent_kind,parent_namespace,parent_name,parent_port,parent_section_name";
+constexpr const char* kParent =
+    "parent_group,parent_kind,parent_namespace,parent_name,parent_port,parent_section_name";
 constexpr const char* kOutRoute = "route_group,route_kind,route_namespace,route_name";
-constexpr const char* kBackend = "backend_group,backend_kind,backend_namespace,backend_name,backend_port,backend_section_name";
+constexpr const char* kBackend =
+    "backend_group,backend_kind,backend_namespace,backend_name,backend_port,backend_section_name";
 std::string join(std::initializer_list<std::string_view> parts) {
   std::string out;
   for (const std::string_view part : parts) {
@@ -77,7 +79,8 @@ std::map<std::string, Family> everything() {
   EndpointInfo info = *test::endpoint("10.0.0.1:80");
   info.identity = "id";
   info.labels = {{"pod", "p"}};
-  for (const auto& labels : {endpoint_labels(info, false, ""), endpoint_labels(info, false, "web")}) {
+  for (const auto& labels :
+       {endpoint_labels(info, false, ""), endpoint_labels(info, false, "web")}) {
     const auto endpoint = metrics.endpoint(labels);
     endpoint->of(200).success->add();
   }
@@ -87,13 +90,15 @@ std::map<std::string, Family> everything() {
   source.append(peer_labels(meshed)).append(server_labels(meta, 80));
   metrics.transport(Direction::Inbound, true, source)->closed(0);
   for (const bool grpc : {false, true}) {
-    metrics::Labels inbound{{"parent_group", "g"}, {"parent_kind", "k"}, {"parent_name", "n"}, {"parent_port", "1"}};
+    metrics::Labels inbound{
+        {"parent_group", "g"}, {"parent_kind", "k"}, {"parent_name", "n"}, {"parent_port", "1"}};
     metrics.inbound_route(grpc, inbound.append(route_labels(meta)))->ended({200, ""}, 1ms, 1ms);
     metrics::Labels route = parent_labels(meta);
     route.append(outbound_route_labels(meta));
     metrics::Labels backend = route;
     metrics.outbound_route(grpc, route.add("hostname", ""))->ended({200, ""}, 1ms, 1ms);
-    metrics.outbound_backend(grpc, backend.append(backend_labels(meta)))->ended({200, ""}, 1ms, 1ms);
+    metrics.outbound_backend(grpc, backend.append(backend_labels(meta)))
+        ->ended({200, ""}, 1ms, 1ms);
   }
   metrics::Labels backend = parent_labels(meta);
   metrics.balancer(backend.append(backend_labels(meta)))->picked(1ms);
@@ -112,8 +117,11 @@ TEST(Metrics, FamiliesTypesAndLabels) {
   const std::string tls = "tls,client_id";
   const std::string endpoint = join({"direction", kTarget, "tls,server_id,dst_pod"});
   const std::string balanced = join({"direction", "authority", kTarget, "tls,server_id,dst_pod"});
-  const auto both = [&](const std::string& more) { return std::set<std::string>{endpoint + more, balanced + more}; };
-  const std::string inbound_route = join({"parent_group,parent_kind,parent_name,parent_port", kRoute});
+  const auto both = [&](const std::string& more) {
+    return std::set<std::string>{endpoint + more, balanced + more};
+  };
+  const std::string inbound_route =
+      join({"parent_group,parent_kind,parent_name,parent_port", kRoute});
   const std::string source = join({"direction,peer", kTarget, tls, kServer});
   std::vector<Row> rows = {
       {"request_total", "counter", both("")},
@@ -121,7 +129,9 @@ TEST(Metrics, FamiliesTypesAndLabels) {
       {"response_total", "counter", both(",status_code,classification,grpc_status,error")},
       {"control_request_total", "counter", {"addr,tls,server_id"}},
       {"control_response_latency_ms", "histogram", {"addr,tls,server_id,status_code"}},
-      {"control_response_total", "counter", {"addr,tls,server_id,status_code,classification,grpc_status,error"}},
+      {"control_response_total",
+       "counter",
+       {"addr,tls,server_id,status_code,classification,grpc_status,error"}},
       {"tcp_open_total", "counter", {source}},
       {"tcp_open_connections", "gauge", {source}},
       {"tcp_read_bytes_total", "counter", {source}},
@@ -151,17 +161,32 @@ TEST(Metrics, FamiliesTypesAndLabels) {
     const std::string status = kind + "_status,error";
     rows.push_back({"inbound_" + kind + "_requests", "counter", {inbound_route}});
     rows.push_back({"inbound_" + kind + "_request_duration_seconds", "histogram", {inbound_route}});
-    rows.push_back({"inbound_" + kind + "_response_duration_seconds", "histogram", {inbound_route}});
+    rows.push_back(
+        {"inbound_" + kind + "_response_duration_seconds", "histogram", {inbound_route}});
     rows.push_back({"inbound_" + kind + "_request_frame_size_bytes", "histogram", {inbound_route}});
-    rows.push_back({"inbound_" + kind + "_response_frame_size_bytes", "histogram", {inbound_route}});
+    rows.push_back(
+        {"inbound_" + kind + "_response_frame_size_bytes", "histogram", {inbound_route}});
     rows.push_back({"inbound_" + kind + "_statuses", "counter", {inbound_route + ",status"}});
-    rows.push_back({"outbound_" + kind + "_route_request_duration_seconds", "histogram", {route + ",hostname"}});
-    rows.push_back({"outbound_" + kind + "_route_request_frame_size_bytes", "histogram", {route + ",hostname"}});
-    rows.push_back({"outbound_" + kind + "_route_request_statuses", "counter", {join({route, "hostname", status})}});
-    rows.push_back({"outbound_" + kind + "_route_backend_requests", "counter", {join({route, kBackend})}});
-    rows.push_back({"outbound_" + kind + "_route_backend_response_duration_seconds", "histogram", {join({route, kBackend})}});
-    rows.push_back({"outbound_" + kind + "_route_backend_response_frame_size_bytes", "histogram", {join({route, kBackend})}});
-    rows.push_back({"outbound_" + kind + "_route_backend_response_statuses", "counter", {join({route, kBackend, status})}});
+    rows.push_back({"outbound_" + kind + "_route_request_duration_seconds",
+                    "histogram",
+                    {route + ",hostname"}});
+    rows.push_back({"outbound_" + kind + "_route_request_frame_size_bytes",
+                    "histogram",
+                    {route + ",hostname"}});
+    rows.push_back({"outbound_" + kind + "_route_request_statuses",
+                    "counter",
+                    {join({route, "hostname", status})}});
+    rows.push_back(
+        {"outbound_" + kind + "_route_backend_requests", "counter", {join({route, kBackend})}});
+    rows.push_back({"outbound_" + kind + "_route_backend_response_duration_seconds",
+                    "histogram",
+                    {join({route, kBackend})}});
+    rows.push_back({"outbound_" + kind + "_route_backend_response_frame_size_bytes",
+                    "histogram",
+                    {join({route, kBackend})}});
+    rows.push_back({"outbound_" + kind + "_route_backend_response_statuses",
+                    "counter",
+                    {join({route, kBackend, status})}});
   }
   for (const Row& row : rows) {
     const auto at = families.find(row.name);
@@ -171,7 +196,8 @@ TEST(Metrics, FamiliesTypesAndLabels) {
   }
 }
 
-// Families whose series are made where they are counted (their labels are checked there): the names are all there.
+// Families whose series are made where they are counted (their labels are checked there): the names
+// are all there.
 TEST(Metrics, FamiliesThatAreAlwaysAnnounced) {
   const std::map<std::string, Family> families = everything();
   for (const auto& [name, type] : std::map<std::string, std::string>{
@@ -199,12 +225,16 @@ TEST(Metrics, Buckets) {
   const auto expect = [&](const std::string& name, const std::set<std::string>& bounds) {
     EXPECT_EQ(families.at(name).buckets, bounds) << name;
   };
-  expect("response_latency_ms", {"1", "2", "3", "4", "5", "10", "20", "30", "40", "50", "100", "200", "300", "400", "500", "1000", "2000",
-                                 "3000", "4000", "5000", "10000", "20000", "30000", "40000", "50000", "+Inf"});
+  expect("response_latency_ms",
+         {"1",    "2",    "3",     "4",     "5",     "10",    "20",    "30",   "40",
+          "50",   "100",  "200",   "300",   "400",   "500",   "1000",  "2000", "3000",
+          "4000", "5000", "10000", "20000", "30000", "40000", "50000", "+Inf"});
   expect("inbound_tcp_detect_http_duration_seconds", {"0.001", "0.1", "+Inf"});
-  expect("outbound_http_balancer_queue_latency_seconds", {"0.0005", "0.005", "0.05", "0.5", "1.0", "3.0", "+Inf"});
+  expect("outbound_http_balancer_queue_latency_seconds",
+         {"0.0005", "0.005", "0.05", "0.5", "1.0", "3.0", "+Inf"});
   for (const std::string kind : {"http", "grpc"}) {
-    const std::set<std::string> fine = {"0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "10.0", "+Inf"};
+    const std::set<std::string> fine = {"0.025", "0.05", "0.1",  "0.25",
+                                        "0.5",   "1.0",  "10.0", "+Inf"};
     const std::set<std::string> coarse = {"0.05", "0.5", "1.0", "10.0", "+Inf"};
     const std::set<std::string> frames = {"128.0", "1024.0", "10240.0", "+Inf"};
     expect("inbound_" + kind + "_request_duration_seconds", fine);
@@ -229,8 +259,10 @@ TEST(Metrics, ServerTlsInItsFourWays) {
 
 TEST(Metrics, ClientTlsAndErrno) {
   EndpointInfo info = *test::endpoint("10.0.0.1:80");
-  EXPECT_EQ(endpoint_tls_labels(info, false).text(), "tls=\"no_identity\",no_tls_reason=\"not_provided_by_service_discovery\"");
-  EXPECT_EQ(endpoint_tls_labels(info, true).text(), "tls=\"no_identity\",no_tls_reason=\"loopback\"");
+  EXPECT_EQ(endpoint_tls_labels(info, false).text(),
+            "tls=\"no_identity\",no_tls_reason=\"not_provided_by_service_discovery\"");
+  EXPECT_EQ(endpoint_tls_labels(info, true).text(),
+            "tls=\"no_identity\",no_tls_reason=\"loopback\"");
   info.identity = "id";
   EXPECT_EQ(endpoint_tls_labels(info, false).text(), "tls=\"true\",server_id=\"id\"");
   EXPECT_EQ(errno_name(0), "");
@@ -245,8 +277,10 @@ TEST(RouteMetrics, GrpcCodesHaveNamesOutbound) {
   const RouteMetricsPtr inbound = metrics.inbound_route(true, {{"a", "b"}});
   inbound->ended({14, ""}, 1ms, 1ms);
   const std::string text = metrics.registry().scrape();
-  EXPECT_NE(text.find("{hostname=\"\",grpc_status=\"UNAVAILABLE\",error=\"\"} 1"), std::string::npos);
-  EXPECT_NE(text.find("{hostname=\"\",grpc_status=\"UNKNOWN\",error=\"FAIL_FAST\"} 1"), std::string::npos);
+  EXPECT_NE(text.find("{hostname=\"\",grpc_status=\"UNAVAILABLE\",error=\"\"} 1"),
+            std::string::npos);
+  EXPECT_NE(text.find("{hostname=\"\",grpc_status=\"UNKNOWN\",error=\"FAIL_FAST\"} 1"),
+            std::string::npos);
   EXPECT_NE(text.find("inbound_grpc_statuses_total{a=\"b\",status=\"14\"} 1"), std::string::npos);
 }
 

@@ -13,7 +13,9 @@ class RequestObserver final : public http::BodyObserver {
   RequestObserver(net::Loop& loop, RouteMetricsPtr route, std::shared_ptr<TimePoint> ended)
       : loop_(loop), route_(std::move(route)), ended_(std::move(ended)) {}
   void on_data(std::size_t n) override { route_->request_frame(n); }
-  void on_end(const Error* /*error*/, const http::HeaderMap* /*trailers*/) override { *ended_ = loop_.now(); }
+  void on_end(const Error* /*error*/, const http::HeaderMap* /*trailers*/) override {
+    *ended_ = loop_.now();
+  }
 
  private:
   net::Loop& loop_;
@@ -26,10 +28,13 @@ class RequestObserver final : public http::BodyObserver {
 RouteMetrics::RouteMetrics(const Families& families, metrics::Labels labels)
     : families_(families), labels_(std::move(labels)) {
   if (families.requests != nullptr) requests_ = families.requests->get(labels_);
-  if (families.request_duration != nullptr) request_duration_ = families.request_duration->get(labels_);
-  if (families.response_duration != nullptr) response_duration_ = families.response_duration->get(labels_);
+  if (families.request_duration != nullptr)
+    request_duration_ = families.request_duration->get(labels_);
+  if (families.response_duration != nullptr)
+    response_duration_ = families.response_duration->get(labels_);
   if (families.request_frames != nullptr) request_frames_ = families.request_frames->get(labels_);
-  if (families.response_frames != nullptr) response_frames_ = families.response_frames->get(labels_);
+  if (families.response_frames != nullptr)
+    response_frames_ = families.response_frames->get(labels_);
 }
 
 void RouteMetrics::ended(const RouteOutcome& outcome, Duration since_head, Duration since_request) {
@@ -61,10 +66,23 @@ void RouteMetrics::ended(const RouteOutcome& outcome, Duration since_head, Durat
 }
 
 std::string_view grpc_code_name(unsigned code) noexcept {
-  static constexpr std::string_view kNames[] = {
-      "OK",        "CANCELLED",         "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED", "NOT_FOUND",
-      "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-      "UNIMPLEMENTED",  "INTERNAL",     "UNAVAILABLE",       "DATA_LOSS",          "UNAUTHENTICATED"};
+  static constexpr std::string_view kNames[] = {"OK",
+                                                "CANCELLED",
+                                                "UNKNOWN",
+                                                "INVALID_ARGUMENT",
+                                                "DEADLINE_EXCEEDED",
+                                                "NOT_FOUND",
+                                                "ALREADY_EXISTS",
+                                                "PERMISSION_DENIED",
+                                                "RESOURCE_EXHAUSTED",
+                                                "FAILED_PRECONDITION",
+                                                "ABORTED",
+                                                "OUT_OF_RANGE",
+                                                "UNIMPLEMENTED",
+                                                "INTERNAL",
+                                                "UNAVAILABLE",
+                                                "DATA_LOSS",
+                                                "UNAUTHENTICATED"};
   return code < std::size(kNames) ? kNames[code] : "UNKNOWN";
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted of the requests of one route, or of one route's backend (proxy.md §6.3 and §6.4): the
-// families inbound_{http,grpc}_*, outbound_{http,grpc}_route_* and outbound_{http,grpc}_route_backend_*.
-// One object per worker and set of labels; made where a policy becomes a plan.
+// What is counted of the requests of one route, or of one route's backend (proxy.md §6.3 and §6.4):
+// the families inbound_{http,grpc}_*, outbound_{http,grpc}_route_* and
+// outbound_{http,grpc}_route_backend_*. One object per worker and set of labels; made where a
+// policy becomes a plan.
 #pragma once
 
 #include <memory>
@@ -27,8 +28,10 @@ class RouteMetrics {
   // The families of one kind; null where it has none.
   struct Families {
     metrics::Family<metrics::Counter>* requests = nullptr;
-    metrics::Family<metrics::Histogram>* request_duration = nullptr;   // head to the end of the answer
-    metrics::Family<metrics::Histogram>* response_duration = nullptr;  // end of the request to the end of the answer
+    metrics::Family<metrics::Histogram>* request_duration =
+        nullptr;  // head to the end of the answer
+    metrics::Family<metrics::Histogram>* response_duration =
+        nullptr;  // end of the request to the end of the answer
     metrics::Family<metrics::Histogram>* request_frames = nullptr;
     metrics::Family<metrics::Histogram>* response_frames = nullptr;
     metrics::Family<metrics::Counter>* statuses = nullptr;
@@ -38,11 +41,17 @@ class RouteMetrics {
   RouteMetrics(const Families& families, metrics::Labels labels);
 
   bool grpc() const noexcept { return families_.grpc; }
-  void began() { if (requests_) requests_->add(); }
+  void began() {
+    if (requests_) requests_->add();
+  }
   // The request is over; times are those since its head, and since its body's end.
   void ended(const RouteOutcome& outcome, Duration since_head, Duration since_request);
-  void request_frame(std::size_t n) { if (request_frames_) request_frames_->observe(static_cast<double>(n)); }
-  void response_frame(std::size_t n) { if (response_frames_) response_frames_->observe(static_cast<double>(n)); }
+  void request_frame(std::size_t n) {
+    if (request_frames_) request_frames_->observe(static_cast<double>(n));
+  }
+  void response_frame(std::size_t n) {
+    if (response_frames_) response_frames_->observe(static_cast<double>(n));
+  }
   bool counts_request_frames() const noexcept { return request_frames_ != nullptr; }
 
  private:
@@ -67,13 +76,14 @@ std::string_view grpc_code_name(unsigned code) noexcept;
 // The label of an error that ended a stream.
 std::string_view route_error(const Error& error) noexcept;
 
-// One request as its routes see it: counts frames of its body and when it was over. Lives as long as the
-// answer's body.
+// One request as its routes see it: counts frames of its body and when it was over. Lives as long
+// as the answer's body.
 struct RouteSpan {
   RouteMetricsPtr route;
   RouteMetricsPtr backend;  // outbound only
   TimePoint started{};
-  // When the request's body had ended; still kNever while it goes on. Shared with the body's observer.
+  // When the request's body had ended; still kNever while it goes on. Shared with the body's
+  // observer.
   std::shared_ptr<TimePoint> request_ended;  // null: there was no body
 
   void ended(const RouteOutcome& outcome, TimePoint now) const;

@@ -6,8 +6,10 @@
 namespace tulle::proxy {
 namespace {
 
-net::Task<Result<net::StreamPtr>> connect_balanced(Worker& worker, std::shared_ptr<BalancedBackend> backend) {
-  const QueueLimits limits{worker.config().tcp_failfast_timeout, worker.config().tcp_queue_capacity};
+net::Task<Result<net::StreamPtr>> connect_balanced(Worker& worker,
+                                                   std::shared_ptr<BalancedBackend> backend) {
+  const QueueLimits limits{worker.config().tcp_failfast_timeout,
+                           worker.config().tcp_queue_capacity};
   Balancer& balancer = backend->balancer();
   Result<Balancer::Lease> lease = co_await balancer.pick(nullptr, limits);
   if (!lease) co_return lease.error();
@@ -49,7 +51,8 @@ Plan& OutboundSession::current() {
   return *plan;
 }
 
-net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistribution& distribution) {
+net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
+                                                  PlannedDistribution& distribution) {
   PlannedBackend* const backend = distribution.choose(worker.random());
   if (backend == nullptr || backend->spec->kind == Backend::Kind::Fail) {
     co_return Error{Errc::Forbidden, "no backend"};
@@ -62,12 +65,14 @@ net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistrib
   co_return co_await connect_balanced(worker, std::move(balanced));
 }
 
-net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route, net::StreamPtr dialled) {
+net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
+                                       net::StreamPtr dialled) {
   Worker& worker = session.worker;
   metrics::Labels route_labels = parent_labels(session.plan->policy->parent);
   route_labels.append(outbound_route_labels(*route.meta));
   if (route.tls) {
-    route_labels.add("hostname", worker.config().hostname_labels ? std::string_view(route.sni) : std::string_view{});
+    route_labels.add("hostname", worker.config().hostname_labels ? std::string_view(route.sni)
+                                                                 : std::string_view{});
   } else {
     std::string port;
     append_number(port, session.target.port);
@@ -78,9 +83,10 @@ net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
     counted.failed(route.refused_as);
     metrics::Labels labels = target_labels(session.target);
     worker.metrics().outbound_tcp_errors.get(labels.add("error", "unexpected"))->add();
-    worker.log().info("Connection refused by policy", {{"target", session.target.to_string()},
-                                                       {"parent", session.plan->policy->parent.name},
-                                                       {"reason", route.refused_as}});
+    worker.log().info("Connection refused by policy",
+                      {{"target", session.target.to_string()},
+                       {"parent", session.plan->policy->parent.name},
+                       {"reason", route.refused_as}});
     session.stream->abort();
     co_return;
   }
@@ -105,7 +111,8 @@ net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
     }
     dialled = std::move(*connected);
   }
-  [[maybe_unused]] const net::CopyOutcome outcome = co_await net::copy_duplex(*session.stream, *dialled);
+  [[maybe_unused]] const net::CopyOutcome outcome =
+      co_await net::copy_duplex(*session.stream, *dialled);
 }
 
 }  // namespace tulle::proxy

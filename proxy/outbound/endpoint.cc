@@ -13,7 +13,8 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
   PoolOptions options;
   options.http1_idle = config.outbound.pool_idle;
   options.max_idle = config.outbound.max_idle_per_endpoint;
-  options.h2.stream_window = info.stream_window != 0 ? info.stream_window : config.h2_client_stream_window;
+  options.h2.stream_window =
+      info.stream_window != 0 ? info.stream_window : config.h2_client_stream_window;
   options.h2.connection_window =
       info.connection_window != 0 ? info.connection_window : config.h2_client_connection_window;
   if (info.keep_alive) {
@@ -85,19 +86,22 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
   const Config& config = worker_.config();
   const Deadline by = worker_.loop().after(config.outbound.connect_timeout);
   const bool mesh = meshed();
-  if (!own_ && info_->tls_broken) co_return Error{Errc::Unauthenticated, "the endpoint's identity cannot be used"};
+  if (!own_ && info_->tls_broken)
+    co_return Error{Errc::Unauthenticated, "the endpoint's identity cannot be used"};
   if (Dialer* const instead = worker_.dialer()) co_return co_await instead->dial(session);
   net::SocketAddr to = info_->addr;
   if (mesh && info_->transport_port != 0) to.port = info_->transport_port;
-  auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), to, config.outbound.connect, by);
+  auto tcp =
+      co_await net::connect_tcp(worker_.loop(), worker_.sockets(), to, config.outbound.connect, by);
   if (!tcp) co_return tcp.error();
   auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
   counted->set_metrics(transport());
   if (!mesh) co_return net::StreamPtr(std::move(counted));
 
   const bool transport = info_->transport_port != 0 || !info_->authority_override.empty();
-  Result<MeshConnected> connected = co_await connect_mesh(
-      std::move(counted), worker_.credentials(), info_->server_name, info_->identity, transport, by);
+  Result<MeshConnected> connected =
+      co_await connect_mesh(std::move(counted), worker_.credentials(), info_->server_name,
+                            info_->identity, transport, by);
   if (!connected) co_return connected.error();
   if (transport && connected->transport) {
     TransportHeader header;
@@ -105,8 +109,9 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
     const auto colon = info_->authority_override.rfind(':');
     if (colon != std::string::npos) {
       header.name = info_->authority_override.substr(0, colon);
-      header.port = parse_number<std::uint16_t>(
-                        std::string_view(info_->authority_override).substr(colon + 1)).value_or(header.port);
+      header.port =
+          parse_number<std::uint16_t>(std::string_view(info_->authority_override).substr(colon + 1))
+              .value_or(header.port);
     }
     header.session = info_->hint == EndpointInfo::Hint::Opaque ? Session::Opaque : session;
     const std::string bytes = encode_transport_header(header);
@@ -128,7 +133,8 @@ Endpoint::Carried Endpoint::how(const http::Request& request) const noexcept {
 }
 
 bool Endpoint::keeps(const http::Request& request) noexcept {
-  return request.version != http::Version::Http10 && !request.authority.empty() && !request.wants_upgrade;
+  return request.version != http::Version::Http10 && !request.authority.empty() &&
+         !request.wants_upgrade;
 }
 
 bool Endpoint::ready(const http::Request& request) {
@@ -166,7 +172,8 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
   Result<http::Response> response = co_await pool_.send_http2(request, by);
   // It may go to another endpoint (a 502 may say that the application refused): then as it came.
   const bool again = response ? response->status == 502 : response.error().code == Errc::Refused;
-  if (again) [[maybe_unused]] const Downgrade done = downgrade_request(request);
+  if (again) [[maybe_unused]]
+    const Downgrade done = downgrade_request(request);
   if (response) {
     answered();
     downgrade_response(*response, requested);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One endpoint as a worker uses it: dials it (TCP, mesh TLS, transport header), carries requests over
-// pooled connections in the version that it understands, remembers when it cannot be reached
+// One endpoint as a worker uses it: dials it (TCP, mesh TLS, transport header), carries requests
+// over pooled connections in the version that it understands, remembers when it cannot be reached
 // (proxy.md §3.9).
 #pragma once
 
@@ -40,12 +40,14 @@ class Endpoint final : public Dialer {
   bool failing() const noexcept { return failed_until_ != TimePoint{}; }
   void drain() { pool_.drain(); }
 
-  // Could this request be sent now, without a dial? If not, prepare() makes it so; when that fails, nothing of the request
-  // has been touched. The request must be sent right after, with no other await in between.
+  // Could this request be sent now, without a dial? If not, prepare() makes it so; when that fails,
+  // nothing of the request has been touched. The request must be sent right after, with no other
+  // await in between.
   bool ready(const http::Request& request);
   net::Task<Result<void>> prepare(const http::Request& request);
-  // Sends one request. The response head tells the version that the application spoke. Errors of the connection, not of
-  // policy. Refused: it was not processed, and a request without a body is again what it was.
+  // Sends one request. The response head tells the version that the application spoke. Errors of
+  // the connection, not of policy. Refused: it was not processed, and a request without a body is
+  // again what it was.
   net::Task<Result<http::Response>> send(http::Request& request, Deadline by);
   // A connection for bytes.
   net::Task<Result<net::StreamPtr>> connect();

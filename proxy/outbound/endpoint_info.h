@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One address that can serve a backend, as discovery described it (proxy.md §3.9, wire-api.md §5.1).
+// One address that can serve a backend, as discovery described it (proxy.md §3.9, wire-api.md
+// §5.1).
 #pragma once
 
 #include <cstdint>
@@ -25,14 +26,15 @@ struct EndpointInfo {
 
   net::SocketAddr addr;
   std::vector<std::pair<std::string, std::string>> labels;  // sorted; exported with the prefix dst_
-  // Mesh identity: empty = plain text. `tls_broken`: discovery asked for TLS in a way that cannot be
-  // used; every use is an error, never plain text (design rule 3.9).
+  // Mesh identity: empty = plain text. `tls_broken`: discovery asked for TLS in a way that cannot
+  // be used; every use is an error, never plain text (design rule 3.9).
   std::string identity;
   std::string server_name;
   bool tls_broken = false;
   Hint hint = Hint::None;
-  std::uint16_t transport_port = 0;  // the peer proxy's inbound port for the transport header; 0: none
-  std::string authority_override;    // "host:port"
+  std::uint16_t transport_port =
+      0;  // the peer proxy's inbound port for the transport header; 0: none
+  std::string authority_override;  // "host:port"
   std::optional<KeepAlive> keep_alive;
   std::uint32_t stream_window = 0;  // 0: the proxy's own setting
   std::uint32_t connection_window = 0;

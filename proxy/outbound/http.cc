@@ -29,7 +29,8 @@ class OutboundHttp final : public http::Handler {
   ReplyOptions options(std::string_view message) {
     return {worker().config().informational_headers, message};
   }
-  std::optional<http::Response> apply_filters(http::Request& request, const std::vector<Filter>& filters,
+  std::optional<http::Response> apply_filters(http::Request& request,
+                                              const std::vector<Filter>& filters,
                                               const RouteMatch* match);
   net::Task<Result<http::Response>> send(PlannedBackend& backend, http::Request request,
                                          std::string required_identity, RouteSpan span);
@@ -61,7 +62,8 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
         const auto to = redirect_target(filter.redirect, request, match, invalid);
         if (invalid) return refuse(request, Cause::InvalidRedirect, "invalid redirect");
         if (!to) break;
-        http::Response response = reply_status(request, to->status, 5, false, options("request redirected"));
+        http::Response response =
+            reply_status(request, to->status, 5, false, options("request redirected"));
         response.headers.add("location", to->location);
         return response;
       }
@@ -69,9 +71,11 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
       case Filter::Kind::FailGrpc:
         if (worker().random().below(filter.denominator) >= filter.numerator) break;
         if (filter.kind == Filter::Kind::FailGrpc) {
-          return reply_status(request, 200, static_cast<std::uint8_t>(filter.status), false, options(filter.message));
+          return reply_status(request, 200, static_cast<std::uint8_t>(filter.status), false,
+                              options(filter.message));
         }
-        return reply_status(request, static_cast<std::uint16_t>(filter.status), 9, false, options(filter.message));
+        return reply_status(request, static_cast<std::uint16_t>(filter.status), 9, false,
+                            options(filter.message));
       case Filter::Kind::Unsupported:
         return refuse(request, Cause::UnsupportedPolicy, "unsupported route filter");
     }
@@ -84,7 +88,8 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
 // certainly not processed goes to another endpoint if there is one (a body that was begun cannot be
 // sent twice), kRefusals times at most. This is no retry: nothing is processed twice.
 net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
-                                                     std::string required_identity, RouteSpan span) {
+                                                     std::string required_identity,
+                                                     RouteSpan span) {
   const TimePoint started = worker().loop().now();
   const Deadline dial_by{started + worker().config().outbound.failfast_timeout};
   const bool grpc = is_grpc(request);
@@ -101,14 +106,16 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
       forward = lease.endpoint();
     }
     Endpoint& endpoint = *forward;
-    if (!required_identity.empty() && (!endpoint.meshed() || endpoint.info().identity != required_identity)) {
+    if (!required_identity.empty() &&
+        (!endpoint.meshed() || endpoint.info().identity != required_identity)) {
       co_return Error{Errc::Unauthenticated, "the endpoint is not who l5d-require-id asks for"};
     }
     if (!endpoint.ready(request)) {
       const Result<void> dialled = co_await endpoint.prepare(request);
       if (!dialled) {
         const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
-        const bool wait = balanced && endpoint.meshed() && dialled.error().code != Errc::Unauthenticated &&
+        const bool wait = balanced && endpoint.meshed() &&
+                          dialled.error().code != Errc::Unauthenticated &&
                           !dial_by.passed(worker().loop().now());
         if (another || wait) {
           worker().metrics().redispatched.get({{"reason", "dial"}})->add();
@@ -121,22 +128,32 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
       }
     }
     Result<http::Response> response = co_await endpoint.send(request, Deadline::never());
-    const bool refused_behind = response && (response->status == 502 || grpc) && endpoint.meshed() && take_refused_mark(*response);
+    const bool refused_behind = response && (response->status == 502 || grpc) &&
+                                endpoint.meshed() && take_refused_mark(*response);
     if (response && !refused_behind) {
-      account_response(worker().loop(), {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)}, *response);
+      account_response(worker().loop(),
+                       {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)},
+                       *response);
       co_return response;
     }
     const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
-    if (refused_behind && another) endpoint.lost();  // what has a body could not be sent twice: ask the others first
-    const bool safe = refused_behind ? another : !response && response.error().code == Errc::Refused;
+    if (refused_behind && another)
+      endpoint.lost();  // what has a body could not be sent twice: ask the others first
+    const bool safe =
+        refused_behind ? another : !response && response.error().code == Errc::Refused;
     if (safe && again > 0) {
       --again;
-      worker().metrics().redispatched.get({{"reason", refused_behind ? "application" : "refused"}})->add();
+      worker()
+          .metrics()
+          .redispatched.get({{"reason", refused_behind ? "application" : "refused"}})
+          ->add();
       failed = forward;
       continue;
     }
     if (response) {
-      account_response(worker().loop(), {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)}, *response);
+      account_response(worker().loop(),
+                       {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)},
+                       *response);
     } else {
       account_failure(*endpoint.metrics(), response.error());
     }
@@ -158,12 +175,14 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
   if (!found) co_return refuse(request, Cause::NoRoute, "no route found for request");
   const OutboundRule& rule = routes[found->route].rules[found->rule];
   PlannedRule& planned_rule = planned[found->route][found->rule];
-  RouteSpan span = begin_span(worker().loop(), planned_rule.metrics(worker(), request.authority), request);
+  RouteSpan span =
+      begin_span(worker().loop(), planned_rule.metrics(worker(), request.authority), request);
   // Answers that need no backend. `error`: what failed; empty when policy asked for the answer.
   const auto answer = [&](http::Response response, std::string_view error) {
     RouteOutcome outcome{std::nullopt, error};
     if (error.empty()) outcome.status = response.status;
-    if (const auto code = response.headers.get("grpc-status")) outcome.status = parse_number<unsigned>(*code);
+    if (const auto code = response.headers.get("grpc-status"))
+      outcome.status = parse_number<unsigned>(*code);
     span.ended(outcome, worker().loop().now());
     return response;
   };
@@ -177,11 +196,13 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
   if (answered) co_return answer(std::move(*answered), {});
   if (backend->spec->kind == Backend::Kind::Fail) {
     const Meta& meta = backend->spec->meta;
-    const std::string message = concat("backend for ", meta.kind, " ", meta.ns, "/", meta.name, " has no dispatcher");
+    const std::string message =
+        concat("backend for ", meta.kind, " ", meta.ns, "/", meta.name, " has no dispatcher");
     co_return answer(refuse(request, Cause::BackendUndefined, message), "UNKNOWN");
   }
   ProxyWide& wide = worker().wide();
-  if (wide.in_flight_outbound.load(std::memory_order_relaxed) >= worker().config().outbound.max_in_flight) {
+  if (wide.in_flight_outbound.load(std::memory_order_relaxed) >=
+      worker().config().outbound.max_in_flight) {
     worker().metrics().shed.get({{"direction", "outbound"}, {"reason", "requests"}})->add();
     co_return answer(refuse(request, Cause::LoadShed, "too many requests in flight"), "LOAD_SHED");
   }
@@ -213,8 +234,10 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
     Cause cause = cause_of(error);
     if (error.where.starts_with("the endpoint is not who")) cause = Cause::RequireIdMismatch;
     const bool h2_error = http2 && error.code == Errc::Reset && error.detail != 0;
-    // What an endpoint failed to do is an answer of that endpoint; what stands before it is an error.
-    const bool by_endpoint = !h2_error && (cause == Cause::ConnectFailed || cause == Cause::ConnectTimeout);
+    // What an endpoint failed to do is an answer of that endpoint; what stands before it is an
+    // error.
+    const bool by_endpoint =
+        !h2_error && (cause == Cause::ConnectFailed || cause == Cause::ConnectTimeout);
     RouteOutcome outcome{std::nullopt, by_endpoint ? std::string_view{} : route_error(error)};
     const bool counts_grpc = span.route->grpc();
     if (by_endpoint) outcome.status = counts_grpc ? info_of(cause).grpc : info_of(cause).status;
@@ -223,7 +246,8 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
     std::string message;
     if (backend->balanced) {
       const std::size_t count = backend->balanced->balancer().endpoints().endpoints.size();
-      message = concat("service ", backend->balanced->path(), " (", std::to_string(count), " endpoints): ", error.where);
+      message = concat("service ", backend->balanced->path(), " (", std::to_string(count),
+                       " endpoints): ", error.where);
     } else {
       message = concat("endpoint ", backend->spec->endpoint->addr.to_string(), ": ", error.where);
     }
@@ -234,7 +258,8 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
   response->headers.remove("l5d-proxy-error");
   const bool close = response->headers.has_token("l5d-proxy-connection", "close");
   response->headers.remove("l5d-proxy-connection");
-  if (close && backend->forward && backend->forward->meshed() && !http2) response->close_connection = true;
+  if (close && backend->forward && backend->forward->meshed() && !http2)
+    response->close_connection = true;
   if (!http2) {
     http1::strip_hop_headers(response->headers, response->status == 101);
   } else {
@@ -265,10 +290,12 @@ net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
     options.ping_interval = config.h2_ping_interval;
     if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
-    co_await h2::serve(std::move(session.stream), handler, options, session.worker.outbound_drain());
+    co_await h2::serve(std::move(session.stream), handler, options,
+                       session.worker.outbound_drain());
   } else {
     const http1::ServerOptions options;
-    co_await http1::serve(std::move(session.stream), handler, options, session.worker.outbound_drain());
+    co_await http1::serve(std::move(session.stream), handler, options,
+                          session.worker.outbound_drain());
   }
 }
 

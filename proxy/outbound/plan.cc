@@ -8,13 +8,15 @@ namespace {
 
 constexpr std::size_t kMaxHosts = 100;
 
-PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy, const Distribution& from) {
+PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy,
+                                      const Distribution& from) {
   PlannedDistribution to;
   to.kind = from.kind;
   for (const Backend& backend : from.backends) {
     PlannedBackend planned;
     planned.spec = &backend;
-    if (backend.kind == Backend::Kind::Balance) planned.balanced = worker.balanced(policy.parent, backend);
+    if (backend.kind == Backend::Kind::Balance)
+      planned.balanced = worker.balanced(policy.parent, backend);
     if (backend.kind == Backend::Kind::Forward) planned.forward = worker.forward(backend.endpoint);
     to.backends.push_back(std::move(planned));
   }
@@ -53,7 +55,8 @@ const RouteMetricsPtr& PlannedRule::metrics(Worker& worker, std::string_view aut
   const std::string_view host = authority_host(authority);
   const auto known = by_host.find(host);
   if (known != by_host.end()) return known->second;
-  if (by_host.size() >= kMaxHosts || !config::is_dns_name(host) || net::IpAddr::parse(host)) return route;
+  if (by_host.size() >= kMaxHosts || !config::is_dns_name(host) || net::IpAddr::parse(host))
+    return route;
   metrics::Labels with_host = labels;
   with_host.add("hostname", host);
   return by_host.emplace(host, worker.outbound_route(route->grpc(), with_host)).first->second;
@@ -94,11 +97,13 @@ std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy) {
   auto plan = std::make_shared<Plan>();
   plan->http1 = plan_routes(worker, *policy, policy->http1);
   plan->http2 = plan_routes(worker, *policy, policy->http2);
-  if (policy->opaque) plan->opaque = plan_distribution(worker, *policy, policy->opaque->distribution);
+  if (policy->opaque)
+    plan->opaque = plan_distribution(worker, *policy, policy->opaque->distribution);
   for (const TlsRouteMatch& route : policy->tls) {
     plan->tls.push_back(plan_distribution(worker, *policy, route.rule.distribution));
   }
-  static constexpr std::string_view kProtocols[] = {"detect", "http/1", "http/2", "http/2", "opaq", "tls"};
+  static constexpr std::string_view kProtocols[] = {"detect", "http/1", "http/2",
+                                                    "http/2", "opaq",   "tls"};
   metrics::Labels labels = parent_labels(policy->parent);
   if (policy->protocol == ClientPolicy::Protocol::Detect) {
     plan->detection = worker.metrics().detection(Direction::Outbound, labels);

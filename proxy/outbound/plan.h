@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client policy made ready for one worker: every backend resolved to its balancer or endpoint, every
-// route with the counters that it bumps. Made once per snapshot and target, shared by its connections.
+// A client policy made ready for one worker: every backend resolved to its balancer or endpoint,
+// every route with the counters that it bumps. Made once per snapshot and target, shared by its
+// connections.
 #pragma once
 
 #include <functional>

@@ -26,7 +26,8 @@ struct EarlyBytes {
 };
 
 // A silent client may stand before a server that speaks first (inbound/early.h is the peer's half).
-net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_ptr<Plan> plan, Deadline by) {
+net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_ptr<Plan> plan,
+                                          Deadline by) {
   EarlyBytes outcome;
   Worker& worker = session.worker;
   Learned& learned = worker.learned();
@@ -35,12 +36,15 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_
     const bool spoke = co_await spoke_within(*session.stream, worker.loop().after(kFirstByteHold));
     if (spoke) co_return outcome;
   }
-  // A server that is known to speak first is dialled by everybody, others by one connection that finds out.
+  // A server that is known to speak first is dialled by everybody, others by one connection that
+  // finds out.
   while (learned.of(session.target) != Learned::What::ServerFirst && !outcome.trying) {
     outcome.trying = learned.begin_try(session.target);
     if (outcome.trying) break;
-    const bool spoke = co_await spoke_within(*session.stream, by.earlier(worker.loop().after(20ms)));
-    if (spoke || by.passed(worker.loop().now()) || learned.of(session.target) == Learned::What::Http) {
+    const bool spoke =
+        co_await spoke_within(*session.stream, by.earlier(worker.loop().after(20ms)));
+    if (spoke || by.passed(worker.loop().now()) ||
+        learned.of(session.target) == Learned::What::Http) {
       co_return outcome;
     }
   }
@@ -63,7 +67,8 @@ class Unknown final : public http::Handler {
  public:
   explicit Unknown(OutboundSession& session) : session_(session) {}
   net::Task<Result<http::Response>> handle(http::Request request) override {
-    const std::string message = concat("no policy for ", session_.target.to_string(), ": the control plane does not answer");
+    const std::string message = concat("no policy for ", session_.target.to_string(),
+                                       ": the control plane does not answer");
     const ReplyOptions options{session_.worker.config().informational_headers, message};
     co_return reply(request, Cause::Failfast, options);
   }
@@ -73,7 +78,8 @@ class Unknown final : public http::Handler {
 };
 
 net::Task<void> refuse_unknown(OutboundSession session) {
-  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), session.worker.loop().after(50ms));
+  Result<DetectedHttp> detected =
+      co_await detect_http(std::move(session.stream), session.worker.loop().after(50ms));
   if (!detected) co_return;
   if (detected->spoken != Spoken::Http1 && detected->spoken != Spoken::Http2) {
     detected->stream->abort();
@@ -96,23 +102,27 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
   // Where was the application's connection going before the kernel redirected it to us?
   const Result<net::SocketAddr> target = net::original_dst(accepted);
   if (!target) {
-    worker.log().warn("no original destination; connection dropped", {{"client", accepted.client.to_string()}});
+    worker.log().warn("no original destination; connection dropped",
+                      {{"client", accepted.client.to_string()}});
     co_return;
   }
   if (target->ip.is_loopback()) {
     refused(worker, *target, "unexpected");
-    worker.log().info("cannot initiate connections on the loopback interface", {{"target", target->to_string()}});
+    worker.log().info("cannot initiate connections on the loopback interface",
+                      {{"target", target->to_string()}});
     co_return;
   }
   auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts());
   counted->set_metrics(worker.outbound_client(*target));
-  if (worker.client_policies().size() >= kMaxTargets && !worker.client_policies().contains(*target)) {
+  if (worker.client_policies().size() >= kMaxTargets &&
+      !worker.client_policies().contains(*target)) {
     refused(worker, *target, "loadshed");
     worker.metrics().shed.get({{"direction", "outbound"}, {"reason", "targets"}})->add();
     counted->abort();
     co_return;
   }
-  OutboundSession session{worker, accepted.client, *target, worker.client_policies().acquire(*target),
+  OutboundSession session{worker,  accepted.client,
+                          *target, worker.client_policies().acquire(*target),
                           nullptr, std::move(counted)};
 
   // A target never seen waits for the control plane, but not for ever (design rule 3.11).
@@ -155,7 +165,8 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     }
   }
   Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), detect_by);
-  plan->detection.count(detected ? static_cast<int>(detected->spoken) : -1, worker.loop().now() - began);
+  plan->detection.count(detected ? static_cast<int>(detected->spoken) : -1,
+                        worker.loop().now() - began);
   if (!detected) co_return;  // the application left before it spoke
   session.stream = std::move(detected->stream);
   if (detected->spoken == Spoken::Http1 || detected->spoken == Spoken::Http2) {
@@ -164,7 +175,8 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     co_await serve_outbound_http(std::move(session), detected->spoken == Spoken::Http2);
     co_return;
   }
-  const bool usable = policy->opaque && !policy->opaque->forbidden && policy->opaque->invalid.empty() && policy->invalid.empty();
+  const bool usable = policy->opaque && !policy->opaque->forbidden &&
+                      policy->opaque->invalid.empty() && policy->invalid.empty();
   if (detected->spoken == Spoken::Timeout && usable) {
     // Silent for so long, though HTTP had been seen here: does this server speak first after all?
     if (!early.dialled) {

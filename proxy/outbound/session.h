@@ -30,9 +30,11 @@ struct ByteRoute {
   std::string sni;
 };
 // outbound/bytes.cc. `dialled`: an early connection, may be null.
-net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route, net::StreamPtr dialled);
+net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
+                                       net::StreamPtr dialled);
 // A connection for bytes to one backend of the distribution.
-net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistribution& distribution);
+net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
+                                                  PlannedDistribution& distribution);
 
 // outbound/serve.cc
 net::Task<void> serve_outbound_opaque(OutboundSession session, net::StreamPtr dialled);

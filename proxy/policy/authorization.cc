@@ -8,8 +8,8 @@
 namespace tulle::proxy {
 
 bool NetworkMatch::contains(const net::IpAddr& ip) const noexcept {
-  return net.contains(ip) &&
-         std::none_of(except.begin(), except.end(), [&](const net::Cidr& e) { return e.contains(ip); });
+  return net.contains(ip) && std::none_of(except.begin(), except.end(),
+                                          [&](const net::Cidr& e) { return e.contains(ip); });
 }
 
 bool Authorization::permits(const Peer& peer) const noexcept {
@@ -44,7 +44,8 @@ const Authorization* find_permit(std::span<const Authorization> authorizations,
 Authorization localhost_authorization() {
   Authorization localhost;
   localhost.kind = Authorization::Kind::Unauthenticated;
-  localhost.networks = {{*net::Cidr::parse("127.0.0.1/32"), {}}, {*net::Cidr::parse("::1/128"), {}}};
+  localhost.networks = {{*net::Cidr::parse("127.0.0.1/32"), {}},
+                        {*net::Cidr::parse("::1/128"), {}}};
   localhost.meta = Meta::implicit("localhost");
   return localhost;
 }

@@ -20,8 +20,8 @@ struct Peer {
     Passthrough,  // TLS for somebody else; bytes only
   };
   Tls tls = Tls::None;
-  std::string identity;    // client id; empty: none was presented
-  std::string sni;         // Passthrough only
+  std::string identity;                                   // client id; empty: none was presented
+  std::string sni;                                        // Passthrough only
   std::string_view no_tls_reason = "no_tls_from_remote";  // None only
   net::SocketAddr addr;
 };

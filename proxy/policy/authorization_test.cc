@@ -10,8 +10,9 @@ namespace {
 
 using test::peer;
 
-Authorization authorization(Authorization::Kind kind, std::vector<NetworkMatch> networks = {{*net::Cidr::parse("0.0.0.0/0"), {}},
-                                                                                          {*net::Cidr::parse("::/0"), {}}}) {
+Authorization authorization(Authorization::Kind kind, std::vector<NetworkMatch> networks = {
+                                                          {*net::Cidr::parse("0.0.0.0/0"), {}},
+                                                          {*net::Cidr::parse("::/0"), {}}}) {
   Authorization made;
   made.kind = kind;
   made.networks = std::move(networks);
@@ -19,9 +20,10 @@ Authorization authorization(Authorization::Kind kind, std::vector<NetworkMatch> 
 }
 
 TEST(Authorization, NetworksWithExceptions) {
-  const Authorization some = authorization(Authorization::Kind::Unauthenticated,
-                                           {{*net::Cidr::parse("10.0.0.0/8"), {*net::Cidr::parse("10.1.0.0/16")}},
-                                            {*net::Cidr::parse("fd00::/8"), {*net::Cidr::parse("fd00::1/128")}}});
+  const Authorization some =
+      authorization(Authorization::Kind::Unauthenticated,
+                    {{*net::Cidr::parse("10.0.0.0/8"), {*net::Cidr::parse("10.1.0.0/16")}},
+                     {*net::Cidr::parse("fd00::/8"), {*net::Cidr::parse("fd00::1/128")}}});
   EXPECT_TRUE(some.permits(peer("10.2.0.1")));
   EXPECT_FALSE(some.permits(peer("10.1.0.1")));
   EXPECT_FALSE(some.permits(peer("11.0.0.1")));
@@ -66,7 +68,8 @@ TEST(Authorization, IdentitiesAndSuffixes) {
 }
 
 TEST(Authorization, WhatIsNotKnownAdmitsNobody) {
-  EXPECT_FALSE(authorization(Authorization::Kind::Unsupported).permits(peer("127.0.0.1", "web.shop")));
+  EXPECT_FALSE(
+      authorization(Authorization::Kind::Unsupported).permits(peer("127.0.0.1", "web.shop")));
 }
 
 TEST(Authorization, TheFirstThatPermitsCounts) {

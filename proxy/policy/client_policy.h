@@ -68,7 +68,7 @@ struct ClientPolicy {
   enum class Protocol : std::uint8_t { Detect, Http1, Http2, Grpc, Opaque, Tls };
   Protocol protocol = Protocol::Detect;
   Meta parent;
-  std::string invalid;  // not empty: HTTP 500, bytes refused
+  std::string invalid;    // not empty: HTTP 500, bytes refused
   std::string authority;  // default authority of requests without one; empty for bare endpoints
   std::vector<OutboundRoute> http1;
   std::vector<OutboundRoute> http2;  // also gRPC

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Control-plane messages into policy snapshots. What may restrict traffic and is not understood fails
-// closed and is told to `unsupported` (design rule 3.9); what is malformed gives an invalid policy.
+// Control-plane messages into policy snapshots. What may restrict traffic and is not understood
+// fails closed and is told to `unsupported` (design rule 3.9); what is malformed gives an invalid
+// policy.
 #pragma once
 
 #include <functional>

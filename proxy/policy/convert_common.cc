@@ -77,8 +77,8 @@ std::optional<Meta> meta(const pb::meta::Metadata& metadata) {
     case pb::meta::Metadata::KindCase::default_: return Meta::implicit(metadata.default_);
     case pb::meta::Metadata::KindCase::resource: {
       const pb::meta::Resource& r = *metadata.resource;
-      return Meta{r.group, r.kind, r.namespace_, r.name, r.section,
-                  static_cast<std::uint16_t>(r.port > 65535 ? 0 : r.port)};
+      return Meta{r.group, r.kind,    r.namespace_,
+                  r.name,  r.section, static_cast<std::uint16_t>(r.port > 65535 ? 0 : r.port)};
     }
     case pb::meta::Metadata::KindCase::none: break;
   }
@@ -89,10 +89,13 @@ std::optional<std::vector<HostMatch>> hosts(const std::vector<pb::http_route::Ho
   std::vector<HostMatch> to;
   for (const auto& host : from) {
     switch (host.match_case) {
-      case pb::http_route::HostMatch::MatchCase::exact: to.push_back({false, lower(host.exact)}); break;
+      case pb::http_route::HostMatch::MatchCase::exact:
+        to.push_back({false, lower(host.exact)});
+        break;
       case pb::http_route::HostMatch::MatchCase::suffix: {
         std::string suffix;
-        for (const std::string& label : host.suffix->reverse_labels) suffix = concat(".", lower(label), suffix);
+        for (const std::string& label : host.suffix->reverse_labels)
+          suffix = concat(".", lower(label), suffix);
         to.push_back({true, suffix});
         break;
       }
@@ -247,8 +250,10 @@ std::optional<net::IpAddr> ip(const pb::net::IPAddress& from) {
     case pb::net::IPAddress::IpCase::ipv6: {
       std::array<std::uint8_t, 16> octets{};
       for (int i = 0; i < 8; ++i) {
-        octets[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(from.ipv6->first >> (56 - 8 * i));
-        octets[static_cast<std::size_t>(8 + i)] = static_cast<std::uint8_t>(from.ipv6->last >> (56 - 8 * i));
+        octets[static_cast<std::size_t>(i)] =
+            static_cast<std::uint8_t>(from.ipv6->first >> (56 - 8 * i));
+        octets[static_cast<std::size_t>(8 + i)] =
+            static_cast<std::uint8_t>(from.ipv6->last >> (56 - 8 * i));
       }
       return net::IpAddr::v6(octets);
     }

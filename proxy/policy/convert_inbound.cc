@@ -23,7 +23,11 @@ Meta meta_from_labels(const std::map<std::string, std::string>& labels, std::str
   if (name.starts_with("default:")) return Meta::implicit(std::string(name.substr(8)));
   if (get("group").empty() && get("kind") == "default") return Meta::implicit(std::string(name));
   return Meta{std::string(get("group").empty() ? "policy.linkerd.io" : get("group")),
-              std::string(get("kind").empty() ? kind : get("kind")), "", std::string(name), "", 0};
+              std::string(get("kind").empty() ? kind : get("kind")),
+              "",
+              std::string(name),
+              "",
+              0};
 }
 
 // nullopt: malformed, the whole policy is invalid.
@@ -63,7 +67,8 @@ std::optional<Authorization> authorization(const pb::inbound::Authz& from,
         case Clients::unauthenticated: to.kind = Authorization::Kind::TlsUnauthenticated; break;
         case Clients::identities:
           to.kind = Authorization::Kind::TlsAuthenticated;
-          for (const auto& identity : mesh.identities->identities) to.identities.push_back(identity.name);
+          for (const auto& identity : mesh.identities->identities)
+            to.identities.push_back(identity.name);
           for (const auto& suffix : mesh.identities->suffixes) {
             std::string text;
             for (const std::string& part : suffix.parts) text += concat(".", part);
@@ -95,7 +100,8 @@ bool authorizations(const std::vector<pb::inbound::Authz>& from, const Unsupport
   return true;
 }
 
-std::optional<Filter> filter(const pb::inbound::HttpRoute_Filter& from, const Unsupported& unsupported) {
+std::optional<Filter> filter(const pb::inbound::HttpRoute_Filter& from,
+                             const Unsupported& unsupported) {
   using Kind = pb::inbound::HttpRoute_Filter::KindCase;
   switch (from.kind_case) {
     case Kind::failure_injector: return convert::filter(*from.failure_injector);
@@ -106,7 +112,8 @@ std::optional<Filter> filter(const pb::inbound::HttpRoute_Filter& from, const Un
   unsupported("inbound route filter");
   return Filter{};
 }
-std::optional<Filter> filter(const pb::inbound::GrpcRoute_Filter& from, const Unsupported& unsupported) {
+std::optional<Filter> filter(const pb::inbound::GrpcRoute_Filter& from,
+                             const Unsupported& unsupported) {
   using Kind = pb::inbound::GrpcRoute_Filter::KindCase;
   switch (from.kind_case) {
     case Kind::failure_injector: return convert::filter(*from.failure_injector);
@@ -171,7 +178,8 @@ bool rate_limit(const pb::Box<pb::inbound::HttpLocalRateLimit>& from, const Serv
   for (const auto& entry : from->overrides) {
     RateLimit::Override made{entry.limit ? entry.limit->requestsPerSecond : 0, {}};
     if (entry.clients) {
-      for (const auto& identity : entry.clients->identities) made.identities.push_back(identity.name);
+      for (const auto& identity : entry.clients->identities)
+        made.identities.push_back(identity.name);
     }
     spec.overrides.push_back(std::move(made));
   }
@@ -189,7 +197,8 @@ std::string convert_server(const pb::inbound::Server& server, const ServerPolicy
   if (!server.labels.contains("name")) return "the policy has no name";
   to.meta = meta_from_labels(server.labels, "server");
   std::vector<Authorization> list;
-  if (!authorizations(server.authorizations, unsupported, list)) return "an authorization is malformed";
+  if (!authorizations(server.authorizations, unsupported, list))
+    return "an authorization is malformed";
   list.push_back(localhost_authorization());
 
   using Kind = pb::inbound::ProxyProtocol::KindCase;
@@ -200,7 +209,8 @@ std::string convert_server(const pb::inbound::Server& server, const ServerPolicy
   switch (protocol.kind_case) {
     case Kind::detect: {
       to.protocol = Protocol::Detect;
-      const auto timeout = protocol.detect->timeout ? pb::from_pb(*protocol.detect->timeout) : std::nullopt;
+      const auto timeout =
+          protocol.detect->timeout ? pb::from_pb(*protocol.detect->timeout) : std::nullopt;
       if (!timeout) return "the detect timeout is missing or negative";
       to.detect_timeout = *timeout;
       ok = routes(protocol.detect->http_routes, list, unsupported, to.routes) &&
@@ -281,7 +291,8 @@ ServerPolicyPtr default_server_policy(const Config& config, std::uint16_t port) 
     const bool cluster = config.default_policy == DefaultPolicy::ClusterAuthenticated ||
                          config.default_policy == DefaultPolicy::ClusterUnauthenticated;
     if (cluster) {
-      for (const net::Cidr& net : config.cluster_networks) authorization.networks.push_back({net, {}});
+      for (const net::Cidr& net : config.cluster_networks)
+        authorization.networks.push_back({net, {}});
     } else {
       authorization.networks = everywhere();
     }

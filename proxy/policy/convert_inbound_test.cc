@@ -46,7 +46,8 @@ pbi::Authz authz(const std::string& name, std::vector<std::string> cidrs = {"0.0
   made.metadata = resource("authorizationpolicy", name);
   return made;
 }
-pbi::Authz mesh_authz(const std::string& name, const std::string& identity, std::vector<std::string> suffix = {}) {
+pbi::Authz mesh_authz(const std::string& name, const std::string& identity,
+                      std::vector<std::string> suffix = {}) {
   pbi::Authz made = authz(name);
   made.authentication->permit_case = pbi::Authn::PermitCase::meshTLS;
   pbi::Authn_PermitMeshTLS& mesh = made.authentication->meshTLS.make();
@@ -74,23 +75,27 @@ pbi::HttpRoute route(const std::string& name, const std::string& path) {
   match.path->exact = path;
   return made;
 }
-ServerPolicyPtr convert(const pbi::Server& server, Noted& noted, const ServerPolicy* previous = nullptr) {
+ServerPolicyPtr convert(const pbi::Server& server, Noted& noted,
+                        const ServerPolicy* previous = nullptr) {
   return server_policy_from(server, previous, noted.note);
 }
 
 TEST(ServerPolicy, DetectWithAuthorizations) {
   Noted noted;
-  const ServerPolicyPtr policy =
-      convert(detect({authz("nets", {"10.0.0.0/8"}), mesh_authz("named", "a.b", {"ops", "example"})}), noted);
+  const ServerPolicyPtr policy = convert(
+      detect({authz("nets", {"10.0.0.0/8"}), mesh_authz("named", "a.b", {"ops", "example"})}),
+      noted);
   EXPECT_EQ(policy->invalid, "");
   EXPECT_EQ(policy->protocol, ServerPolicy::Protocol::Detect);
   EXPECT_EQ(policy->detect_timeout, 10s);
   EXPECT_EQ(policy->meta, (Meta{"policy.linkerd.io", "server", "", "web-http", "", 0}));
   ASSERT_EQ(policy->authorizations.size(), 3U);  // and localhost
   EXPECT_EQ(find_permit(policy->authorizations, peer("10.1.1.1"))->meta.name, "nets");
-  EXPECT_EQ(find_permit(policy->authorizations, peer("11.1.1.1", "x.ops.example"))->meta.name, "named");
+  EXPECT_EQ(find_permit(policy->authorizations, peer("11.1.1.1", "x.ops.example"))->meta.name,
+            "named");
   EXPECT_EQ(find_permit(policy->authorizations, peer("11.1.1.1")), nullptr);
-  EXPECT_EQ(find_permit(policy->authorizations, peer("127.0.0.1"))->meta, Meta::implicit("localhost"));
+  EXPECT_EQ(find_permit(policy->authorizations, peer("127.0.0.1"))->meta,
+            Meta::implicit("localhost"));
   // Without routes there is one for everything.
   ASSERT_EQ(policy->routes.size(), 1U);
   EXPECT_EQ(policy->routes[0].meta, Meta::implicit("default"));
@@ -109,7 +114,8 @@ TEST(ServerPolicy, ARoutesOwnAuthorizationsComeBeforeTheServers) {
   Noted noted;
   pbi::Server server = detect({authz("of-server", {"10.0.0.0/8"})});
   server.protocol->detect->http_routes.push_back(route("r", "/healthz"));
-  server.protocol->detect->http_routes[0].authorizations.push_back(authz("of-route", {"10.9.0.0/16"}));
+  server.protocol->detect->http_routes[0].authorizations.push_back(
+      authz("of-route", {"10.9.0.0/16"}));
   const ServerPolicyPtr policy = convert(server, noted);
   ASSERT_EQ(policy->routes.size(), 1U);
   const auto& list = policy->routes[0].authorizations;
@@ -153,7 +159,8 @@ TEST(ServerPolicy, LabelsWithoutAGroupOrWithADefault) {
   old.metadata = {};
   old.labels = {{"name", "legacy"}};
   server.authorizations = {old};
-  EXPECT_EQ(convert(server, noted)->authorizations[0].meta, (Meta{"policy.linkerd.io", "serverauthorization", "", "legacy", "", 0}));
+  EXPECT_EQ(convert(server, noted)->authorizations[0].meta,
+            (Meta{"policy.linkerd.io", "serverauthorization", "", "legacy", "", 0}));
 }
 
 TEST(ServerPolicy, WhatIsMalformedMakesAllOfItInvalid) {
@@ -180,22 +187,29 @@ TEST(ServerPolicy, WhatIsMalformedMakesAllOfItInvalid) {
   broken([](pbi::Server& s) { s.authorizations[0].metadata = pb::meta::Metadata{}; });
   broken([](pbi::Server& s) { s.protocol->detect->http_routes[0].metadata = {}; });
   broken([](pbi::Server& s) { s.protocol->detect->http_routes[0].hosts.emplace_back(); });
-  broken([](pbi::Server& s) { s.protocol->detect->http_routes[0].rules[0].matches[0].path->kind_case = pb::http_route::PathMatch::KindCase::none; });
+  broken([](pbi::Server& s) {
+    s.protocol->detect->http_routes[0].rules[0].matches[0].path->kind_case =
+        pb::http_route::PathMatch::KindCase::none;
+  });
   broken([](pbi::Server& s) {
     auto& path = *s.protocol->detect->http_routes[0].rules[0].matches[0].path;
     path.kind_case = pb::http_route::PathMatch::KindCase::regex;
     path.regex = "(";
   });
-  broken([](pbi::Server& s) { s.protocol->detect->http_local_rate_limit.make().metadata = pb::meta::Metadata{}; });
+  broken([](pbi::Server& s) {
+    s.protocol->detect->http_local_rate_limit.make().metadata = pb::meta::Metadata{};
+  });
 }
 
-// Design rule 3.9: what a newer control plane sends in these places and we do not know restricts, and is counted.
+// Design rule 3.9: what a newer control plane sends in these places and we do not know restricts,
+// and is counted.
 TEST(ServerPolicy, UnknownMembersFailClosedAndAreCounted) {
   const std::string unknown = "\xfa\x01\x00";  // field 31, empty
   {
     Noted noted;
     pbi::Server server = detect({authz("odd")});
-    server.authorizations[0].authentication = *pb::decode_message<pbi::Authn>(as_bytes(std::string_view(unknown.data(), 3)));
+    server.authorizations[0].authentication =
+        *pb::decode_message<pbi::Authn>(as_bytes(std::string_view(unknown.data(), 3)));
     const ServerPolicyPtr policy = convert(server, noted);
     EXPECT_EQ(policy->invalid, "");
     EXPECT_EQ(find_permit(policy->authorizations, peer("10.0.0.1", "anybody")), nullptr);
@@ -205,14 +219,16 @@ TEST(ServerPolicy, UnknownMembersFailClosedAndAreCounted) {
     Noted noted;
     pbi::Server server = detect({mesh_authz("odd", "a")});
     server.authorizations[0].authentication->meshTLS =
-        *pb::decode_message<pbi::Authn_PermitMeshTLS>(as_bytes(std::string_view(unknown.data(), 3)));
+        *pb::decode_message<pbi::Authn_PermitMeshTLS>(
+            as_bytes(std::string_view(unknown.data(), 3)));
     EXPECT_EQ(find_permit(convert(server, noted)->authorizations, peer("10.0.0.1", "a")), nullptr);
     EXPECT_EQ(noted.features, std::vector<std::string>{"authorization client kind"});
   }
   {
     Noted noted;
     pbi::Server server = detect({authz("all")});
-    server.protocol = *pb::decode_message<pbi::ProxyProtocol>(as_bytes(std::string_view(unknown.data(), 3)));
+    server.protocol =
+        *pb::decode_message<pbi::ProxyProtocol>(as_bytes(std::string_view(unknown.data(), 3)));
     EXPECT_NE(convert(server, noted)->invalid, "");
     EXPECT_EQ(noted.features, std::vector<std::string>{"server protocol"});
   }
@@ -247,8 +263,10 @@ TEST(ServerPolicy, RateLimitsKeepTheirBucketsWhileTheyStayTheSame) {
 
 TEST(DefaultServerPolicy, OfTheEnvironment) {
   const auto policy = [](const std::string& name, std::uint16_t port = 8080) {
-    return default_server_policy(test::small_config({{"INBOUND_DEFAULT_POLICY", name},
-                                                     {"INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION", "25,3306"}}), port);
+    return default_server_policy(
+        test::small_config({{"INBOUND_DEFAULT_POLICY", name},
+                            {"INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION", "25,3306"}}),
+        port);
   };
   const auto admits = [&](const std::string& name, const Peer& who) {
     const ServerPolicyPtr made = policy(name);

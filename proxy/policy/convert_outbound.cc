@@ -30,7 +30,8 @@ bool load_options(const pb::outbound::Backend_BalanceP2c& from, EwmaOptions& to,
   switch (from.load_case) {
     case Load::peak_ewma:
       if (!from.peak_ewma->default_rtt || !from.peak_ewma->decay ||
-          !take(from.peak_ewma->default_rtt, to.default_rtt) || !take(from.peak_ewma->decay, to.decay)) {
+          !take(from.peak_ewma->default_rtt, to.default_rtt) ||
+          !take(from.peak_ewma->decay, to.decay)) {
         return problem.set("a balancer's load is malformed");
       }
       break;
@@ -68,12 +69,14 @@ bool backend(const pb::Box<pb::outbound::Backend>& from, Backend& to, Problem& p
     case Kind::forward:
       to.kind = Backend::Kind::Forward;
       to.endpoint = endpoint_from(*from->forward, {});
-      if (!to.endpoint || to.endpoint->addr.port == 0) return problem.set("a forward address is malformed");
+      if (!to.endpoint || to.endpoint->addr.port == 0)
+        return problem.set("a forward address is malformed");
       break;
     case Kind::balancer: {
       to.kind = Backend::Kind::Balance;
       const auto& discovery = from->balancer->discovery;
-      if (!discovery || discovery->kind_case != pb::outbound::Backend_EndpointDiscovery::KindCase::dst ||
+      if (!discovery ||
+          discovery->kind_case != pb::outbound::Backend_EndpointDiscovery::KindCase::dst ||
           !valid_path(discovery->dst->path)) {
         return problem.set("a balancer's discovery is malformed");
       }
@@ -91,9 +94,13 @@ bool filter(const pb::outbound::HttpRoute_Filter& from, const Unsupported& /*uns
   std::optional<Filter> made;
   switch (from.kind_case) {
     case Kind::failure_injector: made = convert::filter(*from.failure_injector); break;
-    case Kind::request_header_modifier: made = convert::filter(*from.request_header_modifier); break;
+    case Kind::request_header_modifier:
+      made = convert::filter(*from.request_header_modifier);
+      break;
     case Kind::redirect: made = convert::filter(*from.redirect); break;
-    case Kind::response_header_modifier: made = convert::filter(*from.response_header_modifier); break;
+    case Kind::response_header_modifier:
+      made = convert::filter(*from.response_header_modifier);
+      break;
     case Kind::none: return problem.set("a route filter is not known");
   }
   if (!made) return problem.set("a route filter is malformed");
@@ -106,7 +113,9 @@ bool filter(const pb::outbound::GrpcRoute_Filter& from, const Unsupported& /*uns
   std::optional<Filter> made;
   switch (from.kind_case) {
     case Kind::failure_injector: made = convert::filter(*from.failure_injector); break;
-    case Kind::request_header_modifier: made = convert::filter(*from.request_header_modifier); break;
+    case Kind::request_header_modifier:
+      made = convert::filter(*from.request_header_modifier);
+      break;
     case Kind::none: return problem.set("a route filter is not known");
   }
   if (!made) return problem.set("a route filter is malformed");
@@ -118,7 +127,8 @@ template <typename PbFilter>
 bool byte_filter(const PbFilter& from, bool& forbidden, std::string& invalid, Problem& problem) {
   switch (from.kind_case) {
     case PbFilter::KindCase::invalid:
-      invalid = from.invalid && !from.invalid->message.empty() ? from.invalid->message : "invalid route";
+      invalid =
+          from.invalid && !from.invalid->message.empty() ? from.invalid->message : "invalid route";
       return true;
     case PbFilter::KindCase::forbidden: forbidden = true; return true;
     case PbFilter::KindCase::none: break;
@@ -131,7 +141,9 @@ bool route_backend(const PbRouteBackend& from, const Unsupported& unsupported, B
                    Problem& problem) {
   if (!backend(from.backend, to, problem)) return false;
   for (const auto& entry : from.filters) {
-    if constexpr (requires { entry.kind_case == std::decay_t<decltype(entry)>::KindCase::forbidden; }) {
+    if constexpr (requires {
+                    entry.kind_case == std::decay_t<decltype(entry)>::KindCase::forbidden;
+                  }) {
       bool forbidden = false;
       std::string invalid;
       if (!byte_filter(entry, forbidden, invalid, problem)) return false;
@@ -144,8 +156,8 @@ bool route_backend(const PbRouteBackend& from, const Unsupported& unsupported, B
 }
 
 template <typename PbDistribution>
-bool distribution(const pb::Box<PbDistribution>& from, const Unsupported& unsupported, Distribution& to,
-                  Problem& problem) {
+bool distribution(const pb::Box<PbDistribution>& from, const Unsupported& unsupported,
+                  Distribution& to, Problem& problem) {
   if (!from) return problem.set("a rule has no backends");
   using Kind = typename PbDistribution::KindCase;
   switch (from->kind_case) {
@@ -209,13 +221,15 @@ bool http_routes(const std::vector<PbRoute>& from, const Unsupported& unsupporte
 }
 
 template <typename PbRoute>
-bool byte_rule(const PbRoute& route, const Unsupported& unsupported, OpaqueRule& to, Problem& problem) {
+bool byte_rule(const PbRoute& route, const Unsupported& unsupported, OpaqueRule& to,
+               Problem& problem) {
   auto meta = route.metadata ? convert::meta(*route.metadata) : std::nullopt;
   if (!meta) return problem.set("a route has no metadata");
   to.meta = std::move(*meta);
   if (route.rules.size() != 1) return problem.set("a byte route needs exactly one rule");
   const auto& rule = route.rules.front();
-  if (!rule.filters.empty() && !byte_filter(rule.filters.front(), to.forbidden, to.invalid, problem)) {
+  if (!rule.filters.empty() &&
+      !byte_filter(rule.filters.front(), to.forbidden, to.invalid, problem)) {
     return false;
   }
   return distribution(rule.backends, unsupported, to.distribution, problem);
@@ -284,7 +298,8 @@ bool convert_policy(const pb::outbound::OutboundPolicy& policy, const Unsupporte
             case Match::exact: made.snis.push_back({false, sni.exact}); break;
             case Match::suffix: {
               std::string suffix;
-              for (const std::string& label : sni.suffix->reverse_labels) suffix = concat(".", label, suffix);
+              for (const std::string& label : sni.suffix->reverse_labels)
+                suffix = concat(".", label, suffix);
               made.snis.push_back({true, suffix});
               break;
             }
@@ -294,7 +309,9 @@ bool convert_policy(const pb::outbound::OutboundPolicy& policy, const Unsupporte
         to.tls.push_back(std::move(made));
       }
       return true;
-    case Kind::none: unsupported("client protocol"); return problem.set("the protocol is not known");
+    case Kind::none:
+      unsupported("client protocol");
+      return problem.set("the protocol is not known");
   }
   return true;
 }
@@ -389,7 +406,8 @@ ClientPolicyPtr client_policy_from(const pb::outbound::OutboundPolicy& policy,
                                    const Unsupported& unsupported) {
   auto to = std::make_shared<ClientPolicy>();
   Problem problem;
-  if (!convert_policy(policy, unsupported, *to, problem)) return invalid_client_policy(problem.text);
+  if (!convert_policy(policy, unsupported, *to, problem))
+    return invalid_client_policy(problem.text);
   return to;
 }
 

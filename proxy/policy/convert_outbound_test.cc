@@ -58,7 +58,8 @@ Route byte_route() {
   Route route;
   route.metadata = implicit("opaque");
   auto& rule = route.rules.emplace_back();
-  rule.backends.make().set_first_available().backends.emplace_back().backend = balanced("web.shop.svc.cluster.local:80");
+  rule.backends.make().set_first_available().backends.emplace_back().backend =
+      balanced("web.shop.svc.cluster.local:80");
   return route;
 }
 pbo::OutboundPolicy detect() {
@@ -71,7 +72,9 @@ pbo::OutboundPolicy detect() {
   made.http2.make().routes.push_back(http_route());
   return policy;
 }
-ClientPolicyPtr convert(const pbo::OutboundPolicy& policy, Noted& noted) { return client_policy_from(policy, noted.note); }
+ClientPolicyPtr convert(const pbo::OutboundPolicy& policy, Noted& noted) {
+  return client_policy_from(policy, noted.note);
+}
 
 TEST(ClientPolicy, DetectWithABalancedService) {
   Noted noted;
@@ -99,11 +102,13 @@ TEST(ClientPolicy, EveryProtocol) {
     set(policy.protocol.make());
     return convert(policy, noted);
   };
-  const ClientPolicyPtr http1 = with([](pbo::ProxyProtocol& p) { p.set_http1().routes.push_back(http_route()); });
+  const ClientPolicyPtr http1 =
+      with([](pbo::ProxyProtocol& p) { p.set_http1().routes.push_back(http_route()); });
   EXPECT_EQ(http1->protocol, ClientPolicy::Protocol::Http1);
   EXPECT_EQ(http1->http1.size(), 1U);
   EXPECT_FALSE(http1->opaque);
-  const ClientPolicyPtr http2 = with([](pbo::ProxyProtocol& p) { p.set_http2().routes.push_back(http_route()); });
+  const ClientPolicyPtr http2 =
+      with([](pbo::ProxyProtocol& p) { p.set_http2().routes.push_back(http_route()); });
   EXPECT_EQ(http2->protocol, ClientPolicy::Protocol::Http2);
   const ClientPolicyPtr grpc = with([](pbo::ProxyProtocol& p) {
     pbo::GrpcRoute route;
@@ -135,7 +140,8 @@ TEST(ClientPolicy, FiltersThatForbidAreKept) {
   pbo::OutboundPolicy policy = detect();
   policy.protocol->detect->opaque->routes[0].rules[0].filters.emplace_back().set_forbidden();
   EXPECT_TRUE(convert(policy, noted)->opaque->forbidden);
-  policy.protocol->detect->opaque->routes[0].rules[0].filters[0].set_invalid().message = "no such port";
+  policy.protocol->detect->opaque->routes[0].rules[0].filters[0].set_invalid().message =
+      "no such port";
   EXPECT_EQ(convert(policy, noted)->opaque->invalid, "no such port");
   pbo::OutboundPolicy tls;
   tls.metadata = service("web");
@@ -144,14 +150,19 @@ TEST(ClientPolicy, FiltersThatForbidAreKept) {
   EXPECT_TRUE(convert(tls, noted)->tls[0].forbidden);
   // A backend with such a filter serves nothing.
   pbo::OutboundPolicy backend = detect();
-  backend.protocol->detect->opaque->routes[0].rules[0].backends->first_available->backends[0].filters.emplace_back().set_forbidden();
+  backend.protocol->detect->opaque->routes[0]
+      .rules[0]
+      .backends->first_available->backends[0]
+      .filters.emplace_back()
+      .set_forbidden();
   EXPECT_EQ(convert(backend, noted)->opaque->distribution.backends[0].kind, Backend::Kind::Fail);
 }
 
 TEST(ClientPolicy, WeightsAndBackendsWithoutADispatcher) {
   Noted noted;
   pbo::OutboundPolicy policy = detect();
-  auto& random = policy.protocol->detect->http1->routes[0].rules[0].backends->set_random_available();
+  auto& random =
+      policy.protocol->detect->http1->routes[0].rules[0].backends->set_random_available();
   for (const std::uint32_t weight : {0U, 3U}) {
     auto& entry = random.backends.emplace_back();
     entry.weight = weight;
@@ -177,7 +188,8 @@ TEST(ClientPolicy, WhatOnlyAddsComfortIsCounted) {
   rule.allow_l5d_request_headers = true;
   policy.protocol->detect->http1->failure_accrual.make();
   EXPECT_EQ(convert(policy, noted)->invalid, "");
-  EXPECT_EQ(noted.features, (std::vector<std::string>{"circuit breaking", "retries", "timeouts", "per-request overrides"}));
+  EXPECT_EQ(noted.features, (std::vector<std::string>{"circuit breaking", "retries", "timeouts",
+                                                      "per-request overrides"}));
 }
 
 TEST(ClientPolicy, WhatIsMalformedMakesAllOfItInvalid) {
@@ -190,7 +202,9 @@ TEST(ClientPolicy, WhatIsMalformedMakesAllOfItInvalid) {
     EXPECT_EQ(made->parent, Meta::implicit("invalid"));
     EXPECT_TRUE(made->http1.empty() && made->http2.empty() && !made->opaque);
   };
-  const auto http1 = [](pbo::OutboundPolicy& p) -> pbo::HttpRoute& { return p.protocol->detect->http1->routes[0]; };
+  const auto http1 = [](pbo::OutboundPolicy& p) -> pbo::HttpRoute& {
+    return p.protocol->detect->http1->routes[0];
+  };
   const auto backend = [http1](pbo::OutboundPolicy& p) -> pbo::Backend& {
     return *http1(p).rules[0].backends->first_available->backends[0].backend;
   };
@@ -198,28 +212,43 @@ TEST(ClientPolicy, WhatIsMalformedMakesAllOfItInvalid) {
   broken([](pbo::OutboundPolicy& p) { p.protocol = {}; });
   broken([](pbo::OutboundPolicy& p) { p.protocol->detect->timeout = {}; });
   broken([](pbo::OutboundPolicy& p) { p.protocol->detect->http2 = {}; });
-  broken([](pbo::OutboundPolicy& p) { p.protocol->detect->opaque->routes.push_back(byte_route<pbo::OpaqueRoute>()); });
+  broken([](pbo::OutboundPolicy& p) {
+    p.protocol->detect->opaque->routes.push_back(byte_route<pbo::OpaqueRoute>());
+  });
   broken([](pbo::OutboundPolicy& p) { p.protocol->detect->opaque->routes[0].rules.clear(); });
-  broken([](pbo::OutboundPolicy& p) { p.protocol->detect->opaque->routes[0].rules[0].filters.emplace_back(); });
+  broken([](pbo::OutboundPolicy& p) {
+    p.protocol->detect->opaque->routes[0].rules[0].filters.emplace_back();
+  });
   broken([&](pbo::OutboundPolicy& p) { http1(p).metadata = {}; });
   broken([&](pbo::OutboundPolicy& p) { http1(p).hosts.emplace_back(); });
   broken([&](pbo::OutboundPolicy& p) { http1(p).rules[0].backends = {}; });
-  broken([&](pbo::OutboundPolicy& p) { http1(p).rules[0].backends->kind_case = pbo::HttpRoute_Distribution::KindCase::none; });
-  broken([&](pbo::OutboundPolicy& p) { http1(p).rules[0].backends->first_available->backends.clear(); });
+  broken([&](pbo::OutboundPolicy& p) {
+    http1(p).rules[0].backends->kind_case = pbo::HttpRoute_Distribution::KindCase::none;
+  });
+  broken([&](pbo::OutboundPolicy& p) {
+    http1(p).rules[0].backends->first_available->backends.clear();
+  });
   broken([&](pbo::OutboundPolicy& p) { http1(p).rules[0].filters.emplace_back(); });
-  broken([&](pbo::OutboundPolicy& p) { http1(p).rules[0].filters.emplace_back().set_failure_injector().status = 42; });
+  broken([&](pbo::OutboundPolicy& p) {
+    http1(p).rules[0].filters.emplace_back().set_failure_injector().status = 42;
+  });
   broken([&](pbo::OutboundPolicy& p) { backend(p).metadata = {}; });
   broken([&](pbo::OutboundPolicy& p) { backend(p).queue = {}; });
   broken([&](pbo::OutboundPolicy& p) { backend(p).balancer->discovery->dst->path = "nowhere"; });
-  broken([&](pbo::OutboundPolicy& p) { backend(p).balancer->load_case = pbo::Backend_BalanceP2c::LoadCase::none; });
+  broken([&](pbo::OutboundPolicy& p) {
+    backend(p).balancer->load_case = pbo::Backend_BalanceP2c::LoadCase::none;
+  });
   broken([&](pbo::OutboundPolicy& p) { backend(p).balancer->peak_ewma->decay = {}; });
-  broken([&](pbo::OutboundPolicy& p) { backend(p).set_forward().addr = address_to(addr("10.0.0.1:0")); });
+  broken([&](pbo::OutboundPolicy& p) {
+    backend(p).set_forward().addr = address_to(addr("10.0.0.1:0"));
+  });
 }
 
 TEST(ClientPolicy, AnUnknownProtocolFailsClosedAndIsCounted) {
   Noted noted;
   pbo::OutboundPolicy policy = detect();
-  policy.protocol = *pb::decode_message<pbo::ProxyProtocol>(as_bytes(std::string_view("\xfa\x01\x00", 3)));
+  policy.protocol =
+      *pb::decode_message<pbo::ProxyProtocol>(as_bytes(std::string_view("\xfa\x01\x00", 3)));
   EXPECT_NE(convert(policy, noted)->invalid, "");
   EXPECT_EQ(noted.features, std::vector<std::string>{"client protocol"});
 }
@@ -237,7 +266,8 @@ TEST(Endpoint, FromDiscovery) {
   EndpointPtr made = endpoint_from(from, {{"service", "set"}, {"namespace", "shop"}});
   ASSERT_TRUE(made);
   EXPECT_EQ(made->addr, addr("10.0.0.1:8080"));
-  EXPECT_EQ(made->labels, (std::vector<std::pair<std::string, std::string>>{{"namespace", "shop"}, {"pod", "web-1"}, {"service", "mine"}}));
+  EXPECT_EQ(made->labels, (std::vector<std::pair<std::string, std::string>>{
+                              {"namespace", "shop"}, {"pod", "web-1"}, {"service", "mine"}}));
   EXPECT_TRUE(made->meshed());
   EXPECT_EQ(made->server_name, "web.shop.id");
   EXPECT_EQ(made->hint, EndpointInfo::Hint::H2);
@@ -269,7 +299,8 @@ TEST(ClientPolicy, ForwardsWhereNoPolicyWasFound) {
   EXPECT_EQ(made->parent, Meta::implicit("fallback"));
   EXPECT_EQ(made->protocol, ClientPolicy::Protocol::Detect);
   EXPECT_EQ(made->http1[0].rules[0].distribution.backends[0].endpoint->addr, addr("10.0.0.9:80"));
-  EXPECT_EQ(forward_policy(test::endpoint("10.0.0.9:80"), "endpoint", true)->protocol, ClientPolicy::Protocol::Opaque);
+  EXPECT_EQ(forward_policy(test::endpoint("10.0.0.9:80"), "endpoint", true)->protocol,
+            ClientPolicy::Protocol::Opaque);
 }
 
 }  // namespace

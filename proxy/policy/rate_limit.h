@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Local rate limits of an inbound port (proxy.md §2.2): token buckets with a burst of one second,
-// kept as one atomic each, because they are one for the whole proxy, whatever the number of workers.
+// kept as one atomic each, because they are one for the whole proxy, whatever the number of
+// workers.
 #pragma once
 
 #include <atomic>

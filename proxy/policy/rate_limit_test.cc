@@ -75,7 +75,8 @@ TEST(RateLimit, FourWorkersAdmitWhatOneDoes) {
 // Memory is bounded: identities past the bound share the last bucket.
 TEST(RateLimit, MoreIdentitiesThanThereIsRoomForShareOne) {
   RateLimit limit({.identity = 1});
-  for (int i = 0; i < 10'000; ++i) ASSERT_EQ(limit.admit("id" + std::to_string(i), kStart), Scope::None);
+  for (int i = 0; i < 10'000; ++i)
+    ASSERT_EQ(limit.admit("id" + std::to_string(i), kStart), Scope::None);
   EXPECT_EQ(limit.admit("x", kStart), Scope::None);
   EXPECT_EQ(limit.admit("y", kStart), Scope::Identity);
 }

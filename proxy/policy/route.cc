@@ -146,18 +146,21 @@ bool match_rule(const RouteMatch& match, const http::RequestHead& request, Match
       if (!match_query(wanted, query)) return false;
     }
   }
-  return std::all_of(match.headers.begin(), match.headers.end(),
-                     [&](const ValueMatch& wanted) { return match_header(wanted, request.headers); });
+  return std::all_of(match.headers.begin(), match.headers.end(), [&](const ValueMatch& wanted) {
+    return match_header(wanted, request.headers);
+  });
 }
 
-std::optional<RedirectTo> redirect_target(const Redirect& redirect, const http::RequestHead& request,
-                                          const RouteMatch* match, bool& invalid) {
+std::optional<RedirectTo> redirect_target(const Redirect& redirect,
+                                          const http::RequestHead& request, const RouteMatch* match,
+                                          bool& invalid) {
   invalid = false;
   const std::string_view request_scheme = request.scheme.empty() ? "http" : request.scheme.view();
   const std::string_view scheme = redirect.scheme.empty() ? request_scheme : redirect.scheme;
   const std::string_view authority = request.authority;
   const std::string_view request_host = authority_host(authority);
-  const std::string_view host = redirect.host.empty() ? request_host : std::string_view(redirect.host);
+  const std::string_view host =
+      redirect.host.empty() ? request_host : std::string_view(redirect.host);
   if (host.empty()) {
     invalid = true;  // a location must be absolute
     return std::nullopt;
@@ -169,7 +172,8 @@ std::optional<RedirectTo> redirect_target(const Redirect& redirect, const http::
       port = parse_number<std::uint16_t>(authority.substr(colon + 1));
     }
   }
-  if (port && ((*port == 80 && scheme == "http") || (*port == 443 && scheme == "https"))) port.reset();
+  if (port && ((*port == 80 && scheme == "http") || (*port == 443 && scheme == "https")))
+    port.reset();
 
   std::string path(request.path.view());
   if (redirect.path_kind == Redirect::Path::Full) {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "lib/http/message.h"
-#include "proxy/policy/meta.h"
 #include "lib/regex/regex.h"
+#include "proxy/policy/meta.h"
 
 namespace tulle::proxy {
 
@@ -65,7 +65,14 @@ struct Redirect {
 };
 
 struct Filter {
-  enum class Kind : std::uint8_t { RequestHeaders, ResponseHeaders, Redirect, Fail, FailGrpc, Unsupported };
+  enum class Kind : std::uint8_t {
+    RequestHeaders,
+    ResponseHeaders,
+    Redirect,
+    Fail,
+    FailGrpc,
+    Unsupported
+  };
   Kind kind = Kind::Unsupported;
   HeaderEdit edit;
   Redirect redirect;
@@ -80,7 +87,7 @@ struct RuleBase {
   std::vector<Filter> filters;
 };
 
-struct MatchKey {  // what compares, in order (wire-api.md §6.3)
+struct MatchKey {              // what compares, in order (wire-api.md §6.3)
   std::uint8_t host_kind = 0;  // 2 exact, 1 suffix, 0 none
   std::uint32_t host_size = 0;
   std::uint32_t path_size = 0;
@@ -105,7 +112,8 @@ struct Found {
 
 // Route must have `hosts` (vector<HostMatch>) and `rules` (of RuleBase).
 template <typename Route>
-std::optional<Found> find_route(const std::vector<Route>& routes, const http::RequestHead& request) {
+std::optional<Found> find_route(const std::vector<Route>& routes,
+                                const http::RequestHead& request) {
   std::optional<Found> best;
   MatchKey best_key;
   for (std::size_t r = 0; r < routes.size(); ++r) {
@@ -134,7 +142,8 @@ struct RedirectTo {
   std::uint16_t status;
   std::string location;
 };
-std::optional<RedirectTo> redirect_target(const Redirect& redirect, const http::RequestHead& request,
-                                          const RouteMatch* match, bool& invalid);
+std::optional<RedirectTo> redirect_target(const Redirect& redirect,
+                                          const http::RequestHead& request, const RouteMatch* match,
+                                          bool& invalid);
 
 }  // namespace tulle::proxy

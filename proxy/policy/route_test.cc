@@ -37,7 +37,8 @@ int serves(const std::vector<Route>& routes, const http::Request& request) {
 }
 
 TEST(Route, HostsExactBeatSuffixLongerBeatShorterNoneIsLast) {
-  const std::vector<Route> routes = {route({}), route({}, {{true, ".com"}}), route({}, {{true, ".example.com"}}),
+  const std::vector<Route> routes = {route({}), route({}, {{true, ".com"}}),
+                                     route({}, {{true, ".example.com"}}),
                                      route({}, {{false, "a.example.com"}})};
   EXPECT_EQ(serves(routes, request("GET", "/", "a.example.com")), 3);
   EXPECT_EQ(serves(routes, request("GET", "/", "A.Example.COM.:8080")), 3);
@@ -49,13 +50,15 @@ TEST(Route, HostsExactBeatSuffixLongerBeatShorterNoneIsLast) {
 }
 
 TEST(Route, AHostOutranksEveryOtherKey) {
-  const std::vector<Route> routes = {route({exact("/a/very/long/path")}), route({}, {{false, "web"}})};
+  const std::vector<Route> routes = {route({exact("/a/very/long/path")}),
+                                     route({}, {{false, "web"}})};
   EXPECT_EQ(serves(routes, request("GET", "/a/very/long/path", "web")), 1);
 }
 
 TEST(Route, PathsByTheCharactersTheyMatched) {
-  const std::vector<Route> routes = {route({prefix("/a")}), route({prefix("/a/b")}), route({exact("/a/b/c")}),
-                                     route({regex("/a/[a-z]+/x.*")}), route({prefix("")})};
+  const std::vector<Route> routes = {route({prefix("/a")}), route({prefix("/a/b")}),
+                                     route({exact("/a/b/c")}), route({regex("/a/[a-z]+/x.*")}),
+                                     route({prefix("")})};
   EXPECT_EQ(serves(routes, request("GET", "/a?q=1")), 0);
   EXPECT_EQ(serves(routes, request("GET", "/a/")), 0);
   EXPECT_EQ(serves(routes, request("GET", "/ab")), 4);
@@ -77,7 +80,8 @@ TEST(Route, ThenHeadersThenQueryThenMethod) {
   header.headers.push_back({"x-a", "1", nullptr});
   RouteMatch two = header;
   two.headers.push_back({"x-b", "", *Regex::compile("[0-9]+")});
-  const std::vector<Route> routes = {route({plain}), route({method}), route({query}), route({header}), route({two})};
+  const std::vector<Route> routes = {route({plain}), route({method}), route({query}),
+                                     route({header}), route({two})};
   EXPECT_EQ(serves(routes, request("PUT", "/a")), 0);
   EXPECT_EQ(serves(routes, request("GET", "/a")), 1);
   EXPECT_EQ(serves(routes, request("GET", "/a?q=1")), 2);
@@ -119,8 +123,9 @@ TEST(Route, Grpc) {
   };
   RouteMatch with_header = grpc("a.Svc", "");
   with_header.headers.push_back({"x-a", "1", nullptr});
-  const std::vector<Route> routes = {route({grpc("", "")}), route({grpc("a.Svc", "")}), route({grpc("a.Svc", "Get")}),
-                                     route({grpc("", "Get")}), route({with_header})};
+  const std::vector<Route> routes = {route({grpc("", "")}), route({grpc("a.Svc", "")}),
+                                     route({grpc("a.Svc", "Get")}), route({grpc("", "Get")}),
+                                     route({with_header})};
   EXPECT_EQ(serves(routes, request("POST", "/a.Svc/Get")), 2);
   EXPECT_EQ(serves(routes, request("POST", "/a.Svc/Put")), 1);
   EXPECT_EQ(serves(routes, request("POST", "/a.Svc/Put", "web", {{"x-a", "1"}})), 4);
@@ -139,21 +144,27 @@ TEST(Redirect, WhereItLeads) {
   EXPECT_EQ(to->location, "https://web.example:8080/a?b=c");
   EXPECT_EQ(to->status, 301);
   https.port = 443;
-  EXPECT_EQ(redirect_target(https, request("GET", "/a", "web.example:8080"), nullptr, invalid)->location, "https://web.example/a");
+  EXPECT_EQ(
+      redirect_target(https, request("GET", "/a", "web.example:8080"), nullptr, invalid)->location,
+      "https://web.example/a");
   Redirect host;
   host.host = "other";
   host.status = 302;
-  EXPECT_EQ(redirect_target(host, request("GET", "/a", "web"), nullptr, invalid)->location, "http://other/a");
-  EXPECT_EQ(redirect_target(host, request("GET", "/a", "[::1]:81"), nullptr, invalid)->location, "http://other:81/a");
+  EXPECT_EQ(redirect_target(host, request("GET", "/a", "web"), nullptr, invalid)->location,
+            "http://other/a");
+  EXPECT_EQ(redirect_target(host, request("GET", "/a", "[::1]:81"), nullptr, invalid)->location,
+            "http://other:81/a");
   Redirect full;
   full.path_kind = Redirect::Path::Full;
   full.path = "/new";
-  EXPECT_EQ(redirect_target(full, request("GET", "/a?b", "web"), nullptr, invalid)->location, "http://web/new");
+  EXPECT_EQ(redirect_target(full, request("GET", "/a?b", "web"), nullptr, invalid)->location,
+            "http://web/new");
   Redirect part;
   part.path_kind = Redirect::Path::Prefix;
   part.path = "/new/";
   const RouteMatch by_prefix = prefix("/a");
-  EXPECT_EQ(redirect_target(part, request("GET", "/a/b?c", "web"), &by_prefix, invalid)->location, "http://web/new/b?c");
+  EXPECT_EQ(redirect_target(part, request("GET", "/a/b?c", "web"), &by_prefix, invalid)->location,
+            "http://web/new/b?c");
   EXPECT_FALSE(invalid);
   // A prefix can only be replaced where one matched; a location must be absolute.
   const RouteMatch by_exact = exact("/a");
@@ -172,7 +183,9 @@ TEST(HeaderEdit, AddsThenSetsThenRemoves) {
   edit.set = {{"x-b", "3"}, {"x-c", "4"}};
   edit.remove = {"x-c", "x-gone"};
   http::HeaderMap headers;
-  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{{"X-A", "1"}, {"X-Gone", "0"}}) headers.add(name, value);
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"X-A", "1"}, {"X-Gone", "0"}})
+    headers.add(name, value);
   edit.apply(headers);
   ASSERT_EQ(headers.size(), 3U);
   EXPECT_EQ(headers[0].value, "1");

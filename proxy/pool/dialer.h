@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How connections to one place are made: TCP, then mesh TLS, then the transport header, all before one
-// deadline. Implemented for mesh endpoints (outbound) and for the local application (inbound).
+// How connections to one place are made: TCP, then mesh TLS, then the transport header, all before
+// one deadline. Implemented for mesh endpoints (outbound) and for the local application (inbound).
 #pragma once
 
 #include "lib/base/result.h"

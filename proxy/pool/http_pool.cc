@@ -34,10 +34,13 @@ HttpPool::HttpPool(net::Loop& loop, Dialer& dialer, PoolOptions options, std::ui
 HttpPool::~HttpPool() = default;
 
 bool HttpPool::idle() const noexcept {
-  return http2_.empty() && http1_idle_ == 0 && busy_.empty() && dead_.empty() && !dialing_ && scope_.empty();
+  return http2_.empty() && http1_idle_ == 0 && busy_.empty() && dead_.empty() && !dialing_ &&
+         scope_.empty();
 }
 
-std::size_t HttpPool::open_connections() const noexcept { return http2_.size() + http1_idle_ + busy_.size(); }
+std::size_t HttpPool::open_connections() const noexcept {
+  return http2_.size() + http1_idle_ + busy_.size();
+}
 
 void HttpPool::drain() {
   draining_ = true;
@@ -47,8 +50,8 @@ void HttpPool::drain() {
   loop_.arm(*sweep_, loop_.now() + 1ms);
 }
 
-// Prefers the busiest connection that still has room, so that spare ones become idle and close. One whose window is held by
-// slow streams is used only when there are many already (design rule 3.4).
+// Prefers the busiest connection that still has room, so that spare ones become idle and close. One
+// whose window is held by slow streams is used only when there are many already (design rule 3.4).
 HttpPool::Http2Slot* HttpPool::usable_http2() {
   Http2Slot* best = nullptr;
   Http2Slot* stalled = nullptr;
@@ -59,7 +62,8 @@ HttpPool::Http2Slot* HttpPool::usable_http2() {
       stalled = slot.get();
       continue;
     }
-    if (best == nullptr || slot->connection->active() > best->connection->active()) best = slot.get();
+    if (best == nullptr || slot->connection->active() > best->connection->active())
+      best = slot.get();
   }
   if (best == nullptr && http2_.size() >= options_.max_http2) return stalled;
   return best;
@@ -81,8 +85,9 @@ net::Task<void> HttpPool::dial_http2() {
     });
     // ± 10 % of the maximum age, so that connections of one moment do not all end in one moment.
     const double factor = 0.9 + 0.2 * random_.unit();
-    slot->retire_at = loop_.now() + Duration{static_cast<std::int64_t>(
-                                        static_cast<double>(options_.http2_max_age.count()) * factor)};
+    slot->retire_at =
+        loop_.now() + Duration{static_cast<std::int64_t>(
+                          static_cast<double>(options_.http2_max_age.count()) * factor)};
     slot->idle_since = loop_.now();
     http2_.push_back(std::move(slot));
     schedule_sweep();
@@ -130,7 +135,9 @@ const std::string& HttpPool::http1_key(const http::Request& request, bool keep) 
   return key_;
 }
 
-HttpPool::Http1Slot& HttpPool::add(Http1List& list, std::unique_ptr<http1::ClientConnection> connection, std::string key) {
+HttpPool::Http1Slot& HttpPool::add(Http1List& list,
+                                   std::unique_ptr<http1::ClientConnection> connection,
+                                   std::string key) {
   list.emplace_back();
   Http1Slot& slot = list.back();
   slot.self = std::prev(list.end());
@@ -180,7 +187,8 @@ net::Task<Result<void>> HttpPool::prepare_http1(const http::Request& request, bo
   co_return Result<void>{};
 }
 
-net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, bool keep, Deadline by) {
+net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, bool keep,
+                                                       Deadline by) {
   bool again = keep && !request.body.has_value();
   http1::ClientConnection* connection = take_idle(http1_key(request, keep));
   for (;;) {

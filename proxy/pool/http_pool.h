@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP connections to one place. HTTP/2: few connections that carry many requests, opened when needed.
-// HTTP/1: one request at a time on each, kept by authority and target form for `idle` after use.
-// Belongs to one worker. Nothing here chooses an endpoint or keeps metrics of requests.
+// HTTP connections to one place. HTTP/2: few connections that carry many requests, opened when
+// needed. HTTP/1: one request at a time on each, kept by authority and target form for `idle` after
+// use. Belongs to one worker. Nothing here chooses an endpoint or keeps metrics of requests.
 #pragma once
 
 #include <list>
@@ -11,8 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "lib/h2/connection.h"
 #include "lib/base/text.h"
+#include "lib/h2/connection.h"
 #include "lib/http/message.h"
 #include "lib/http1/connection.h"
 #include "lib/net/loop.h"
@@ -40,16 +40,17 @@ class HttpPool final : http1::ClientOwner {
   // Could a request be sent now, without a dial?
   bool http2_ready() { return usable_http2() != nullptr; }
   bool http1_ready(const http::Request& request, bool keep);
-  // Makes it so, or tells why not: then not one byte of any request was sent. Who sends at once after it, with no
-  // other await in between, finds the connection.
+  // Makes it so, or tells why not: then not one byte of any request was sent. Who sends at once
+  // after it, with no other await in between, finds the connection.
   net::Task<Result<void>> prepare_http2(Deadline by);
   net::Task<Result<void>> prepare_http1(const http::Request& request, bool keep);
 
-  // Dials if it must. The request must already be an HTTP/2 request. The head of the request is left as it is: after
-  // Refused a request without a body can be sent elsewhere.
+  // Dials if it must. The request must already be an HTTP/2 request. The head of the request is
+  // left as it is: after Refused a request without a body can be sent elsewhere.
   net::Task<Result<http::Response>> send_http2(http::Request& request, Deadline by);
-  // `keep`: may use and leave a pooled connection (HTTP/1.0, upgrades and requests without Host do not). A request
-  // without a body that met a kept connection which had just been closed is sent again, on a new one.
+  // `keep`: may use and leave a pooled connection (HTTP/1.0, upgrades and requests without Host do
+  // not). A request without a body that met a kept connection which had just been closed is sent
+  // again, on a new one.
   net::Task<Result<http::Response>> send_http1(http::Request& request, bool keep, Deadline by);
 
   // No connection and nobody waiting for one.
@@ -62,8 +63,8 @@ class HttpPool final : http1::ClientOwner {
   struct Http2Slot;
   class Sweep;
 
-  // One HTTP/1 connection. It stays where it is while it moves between the lists, so that a request on a kept connection
-  // allocates nothing; connection.tag leads from the connection to it.
+  // One HTTP/1 connection. It stays where it is while it moves between the lists, so that a request
+  // on a kept connection allocates nothing; connection.tag leads from the connection to it.
   struct Http1Slot {
     std::unique_ptr<http1::ClientConnection> connection;
     std::string key;  // empty: not to be kept
@@ -72,7 +73,8 @@ class HttpPool final : http1::ClientOwner {
   };
   using Http1List = std::list<Http1Slot>;
   void on_exchange_done(http1::ClientConnection& connection) override;
-  Http1Slot& add(Http1List& list, std::unique_ptr<http1::ClientConnection> connection, std::string key);
+  Http1Slot& add(Http1List& list, std::unique_ptr<http1::ClientConnection> connection,
+                 std::string key);
   http1::ClientConnection* take_idle(const std::string& key);
   Http2Slot* usable_http2();
   net::Task<void> dial_http2();

@@ -67,7 +67,8 @@ struct HttpPoolTest : ::testing::Test {
     made.max_idle = 3;
     return made;
   }
-  static http::Request request(std::string_view authority, std::string_view path = "/", bool http2 = false) {
+  static http::Request request(std::string_view authority, std::string_view path = "/",
+                               bool http2 = false) {
     http::Request made;
     made.method = "GET";
     made.path = path;
@@ -78,7 +79,8 @@ struct HttpPoolTest : ::testing::Test {
     return made;
   }
   // The request lives as long as the exchange.
-  static net::Task<Result<http::Response>> over_http1(HttpPool& to, http::Request request, bool keep) {
+  static net::Task<Result<http::Response>> over_http1(HttpPool& to, http::Request request,
+                                                      bool keep) {
     co_return co_await to.send_http1(request, keep, Deadline::never());
   }
   static net::Task<Result<http::Response>> over_http2(HttpPool& to, http::Request request) {
@@ -152,7 +154,8 @@ TEST_F(HttpPoolTest, IdleHttp1IsClosedAfterItsTime) {
 TEST_F(HttpPoolTest, NoMoreIdleOnesThanAllowed) {
   std::vector<std::string> got(5);
   net::TaskScope scope;
-  for (std::string& each : got) scope.spawn(fetch(over_http1(pool, request("a", "/slow"), true), &each));
+  for (std::string& each : got)
+    scope.spawn(fetch(over_http1(pool, request("a", "/slow"), true), &each));
   loop.advance(10s);
   for (const std::string& each : got) EXPECT_NE(each, "nothing");
   EXPECT_EQ(dialer.dials, 5);
@@ -176,7 +179,8 @@ TEST_F(HttpPoolTest, ManyThatCannotWaitShareOneDial) {
   dialer.delay = 100ms;
   std::vector<std::string> got(20);
   net::TaskScope scope;
-  for (std::string& each : got) scope.spawn(fetch(over_http2(pool, request("web", "/", true)), &each));
+  for (std::string& each : got)
+    scope.spawn(fetch(over_http2(pool, request("web", "/", true)), &each));
   loop.advance(100ms);
   EXPECT_EQ(dialer.dials, 1);
   for (const std::string& each : got) EXPECT_EQ(each, "1");
@@ -233,7 +237,8 @@ TEST_F(HttpPoolTest, AKeptConnectionThatIsClosedCostsNoRequest) {
   net::TaskScope scope;
   scope.spawn(fetch(over_http1(kept, request("a"), true), &first));
   loop.drain();
-  EXPECT_TRUE(closing.ends[0]->try_write(as_bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")));
+  EXPECT_TRUE(
+      closing.ends[0]->try_write(as_bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")));
   loop.drain();
   EXPECT_EQ(first, "1");
   scope.spawn(fetch(over_http1(kept, request("a"), true), &second));
@@ -241,7 +246,8 @@ TEST_F(HttpPoolTest, AKeptConnectionThatIsClosedCostsNoRequest) {
   loop.drain();
   ASSERT_EQ(closing.ends.size(), 2U);
   EXPECT_EQ(as_text(closing.ends[1]->pending()), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  EXPECT_TRUE(closing.ends[1]->try_write(as_bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")));
+  EXPECT_TRUE(
+      closing.ends[1]->try_write(as_bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")));
   loop.drain();
   EXPECT_EQ(second, "2");
   scope.cancel();

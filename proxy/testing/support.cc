@@ -14,7 +14,8 @@ net::Task<void> go_on(net::Loop& loop) { co_await net::sleep_for(loop, 100'000h)
 
 }  // namespace
 
-std::map<std::string, std::string> small_environment(const std::map<std::string, std::string>& more) {
+std::map<std::string, std::string> small_environment(
+    const std::map<std::string, std::string>& more) {
   std::map<std::string, std::string> environment = {
       {"IDENTITY_TRUST_ANCHORS", "pem"},
       {"IDENTITY_TOKEN_FILE", "/token"},
@@ -32,7 +33,8 @@ std::map<std::string, std::string> small_environment(const std::map<std::string,
   return environment;
 }
 
-Config config_from(const std::map<std::string, std::string>& environment, ConfigNotes& notes, unsigned cpus) {
+Config config_from(const std::map<std::string, std::string>& environment, ConfigNotes& notes,
+                   unsigned cpus) {
   const EnvLookup lookup = [&](const char* name) -> const char* {
     const std::string_view text(name);
     constexpr std::string_view kPrefix = "LINKERD2_PROXY_";
@@ -90,20 +92,22 @@ TestWorker::TestWorker(const std::map<std::string, std::string>& more, testing::
                     if (servers_.state.contains(port)) publish(servers_.state[port]);
                     return go_on(loop_.get());
                   }),
-      client_hub_(loop_.get(),
-                  [this](net::SocketAddr target, ClientPolicyHub::Publish publish) -> net::Task<void> {
-                    clients_.watches[target] = publish;
-                    if (clients_.state.contains(target)) publish(clients_.state[target]);
-                    return go_on(loop_.get());
-                  }),
+      client_hub_(
+          loop_.get(),
+          [this](net::SocketAddr target, ClientPolicyHub::Publish publish) -> net::Task<void> {
+            clients_.watches[target] = publish;
+            if (clients_.state.contains(target)) publish(clients_.state[target]);
+            return go_on(loop_.get());
+          }),
       endpoint_hub_(loop_.get(),
                     [this](std::string path, EndpointHub::Publish publish) -> net::Task<void> {
                       sets_.watches[path] = publish;
                       if (sets_.state.contains(path)) publish(sets_.state[path]);
                       return go_on(loop_.get());
                     }) {
-  parts_ = std::make_unique<WorkloadParts>(WorkloadParts{config_, sockets_, metrics_, log::Logger(sink_, "linkerd"), sink_,
-                                                         server_hub_, client_hub_, endpoint_hub_, wide_, dialer_.get()});
+  parts_ = std::make_unique<WorkloadParts>(
+      WorkloadParts{config_, sockets_, metrics_, log::Logger(sink_, "linkerd"), sink_, server_hub_,
+                    client_hub_, endpoint_hub_, wide_, dialer_.get()});
   worker_ = std::make_unique<Worker>(*parts_, loop_.get(), 1);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests only: a worker in virtual time with the settings of a small sidecar, and short ways to make
-// policies, peers and requests.
+// For tests only: a worker in virtual time with the settings of a small sidecar, and short ways to
+// make policies, peers and requests.
 #pragma once
 
 #include <functional>
@@ -15,9 +15,12 @@
 
 namespace tulle::proxy::test {
 
-// The least that a proxy needs; `more` is laid over it ("" removes). Without the prefix LINKERD2_PROXY_.
-std::map<std::string, std::string> small_environment(const std::map<std::string, std::string>& more = {});
-Config config_from(const std::map<std::string, std::string>& environment, ConfigNotes& notes, unsigned cpus = 4);
+// The least that a proxy needs; `more` is laid over it ("" removes). Without the prefix
+// LINKERD2_PROXY_.
+std::map<std::string, std::string> small_environment(
+    const std::map<std::string, std::string>& more = {});
+Config config_from(const std::map<std::string, std::string>& environment, ConfigNotes& notes,
+                   unsigned cpus = 4);
 Config small_config(const std::map<std::string, std::string>& more = {});
 
 // Sockets that cannot be made: dials end in Refused, or in what is set.
@@ -32,7 +35,8 @@ class NoSockets final : public net::SocketFactory {
 class TestWorker {
  public:
   // `loop`: shared with another worker; one of its own if null.
-  explicit TestWorker(const std::map<std::string, std::string>& more = {}, testing::SimLoop* loop = nullptr);
+  explicit TestWorker(const std::map<std::string, std::string>& more = {},
+                      testing::SimLoop* loop = nullptr);
   ~TestWorker();
   Worker& worker() noexcept { return *worker_; }
   testing::SimLoop& loop() noexcept { return loop_; }
@@ -80,7 +84,8 @@ EndpointPtr endpoint(const std::string& at);
 EndpointSet endpoints(const std::vector<std::string>& at);
 // By mesh TLS if `identity` is not empty.
 Peer peer(const std::string& ip, const std::string& identity = "");
-http::Request request(std::string_view method, std::string_view path, std::string_view authority = "web",
+http::Request request(std::string_view method, std::string_view path,
+                      std::string_view authority = "web",
                       std::vector<std::pair<std::string, std::string>> headers = {});
 
 }  // namespace tulle::proxy::test

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How control-plane state reaches workers. A WatchHub lives on the control loop: one watch per key,
-// whatever the number of workers. A WatchCache lives on each worker: the latest immutable snapshot of
-// each key that is in use, so that a request reads it without a lock. Snapshots travel by post();
-// a slow worker gets the latest, in order. What went out of use is remembered for all workers (last_known.h)
-// and stands in when the control plane cannot be asked again.
+// whatever the number of workers. A WatchCache lives on each worker: the latest immutable snapshot
+// of each key that is in use, so that a request reads it without a lock. Snapshots travel by
+// post(); a slow worker gets the latest, in order. What went out of use is remembered for all
+// workers (last_known.h) and stands in when the control plane cannot be asked again.
 #pragma once
 
 #include <functional>
@@ -31,15 +31,16 @@ class WatchHub {
   // Runs one watch for ever, publishing each state; destroyed when nobody is subscribed any more.
   using Watch = std::function<net::Task<void>(Key key, Publish publish)>;
 
-  // Whoever tells the states: when it was last heard of, and a question whether it is there (the answer comes within a second,
-  // if it is). From any thread.
+  // Whoever tells the states: when it was last heard of, and a question whether it is there (the
+  // answer comes within a second, if it is). From any thread.
   struct Teller {
     std::function<TimePoint()> heard_at;
     std::function<void()> ask;
     std::function<bool()> away;  // it was tried and not reached
   };
 
-  WatchHub(net::Loop& loop, Watch watch, Teller teller = {}) : loop_(loop), watch_(std::move(watch)), teller_(std::move(teller)) {}
+  WatchHub(net::Loop& loop, Watch watch, Teller teller = {})
+      : loop_(loop), watch_(std::move(watch)), teller_(std::move(teller)) {}
   bool heard_since(TimePoint at) const { return !teller_.heard_at || teller_.heard_at() > at; }
   void ask() const {
     if (teller_.ask) teller_.ask();
@@ -117,15 +118,15 @@ class WatchHub {
     entries_.erase(at);
   }
   static void send(WatchCache<Key, T>* cache, Key key, Value value) {
-    cache->loop().post([cache, key = std::move(key), value = std::move(value)] {
-      cache->receive(key, value);
-    });
+    cache->loop().post(
+        [cache, key = std::move(key), value = std::move(value)] { cache->receive(key, value); });
   }
 
   net::Loop& loop_;
   Watch watch_;
   Teller teller_;
-  mutable std::mutex mutex_;  // for threads that read what the control loop alone changes: entries_ and their values
+  mutable std::mutex mutex_;  // for threads that read what the control loop alone changes: entries_
+                              // and their values
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
   LastKnown<Key, T> last_known_;
 };
@@ -188,8 +189,13 @@ class WatchCache {
   using Initial = std::function<Value(const Key&)>;
   // An estimate of the bytes that a state takes, for the bound of what is remembered.
   using Weigh = std::function<std::size_t(const T&)>;
-  WatchCache(net::Loop& loop, WatchHub<Key, T>& hub, Duration idle, Weigh weigh, Initial initial = {})
-      : loop_(loop), hub_(hub), idle_(idle), weigh_(std::move(weigh)), initial_(std::move(initial)) {}
+  WatchCache(net::Loop& loop, WatchHub<Key, T>& hub, Duration idle, Weigh weigh,
+             Initial initial = {})
+      : loop_(loop),
+        hub_(hub),
+        idle_(idle),
+        weigh_(std::move(weigh)),
+        initial_(std::move(initial)) {}
 
   net::Loop& loop() noexcept { return loop_; }
   Handle acquire(const Key& key) {
@@ -213,7 +219,8 @@ class WatchCache {
   // So long the control plane has for a first state before the last known one stands in.
   static constexpr Duration kFreshWait = 1s;
 
-  // What another worker knows serves at once. Where there is a default, or nobody to be asked, nothing is waited for.
+  // What another worker knows serves at once. Where there is a default, or nobody to be asked,
+  // nothing is waited for.
   void begin(Entry& entry) {
     entry.value = hub_.current(entry.key);
     if (entry.value) return;
@@ -249,7 +256,8 @@ class WatchCache {
     const Key copy = key;
     const auto at = entries_.find(copy);
     if (at == entries_.end() || at->second->users != 0) return;
-    // What cannot be asked for again is not thrown away: the control plane may be gone for a day (design rule 3.11).
+    // What cannot be asked for again is not thrown away: the control plane may be gone for a day
+    // (design rule 3.11).
     Entry& entry = *at->second;
     const bool asked = entry.asked_at != TimePoint{};
     if (entry.value && (!asked || !hub_.heard_since(entry.asked_at))) {

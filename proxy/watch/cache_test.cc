@@ -17,18 +17,21 @@ struct WatchTest : ::testing::Test {
   using Hub = WatchHub<std::string, std::string>;
   using Cache = WatchCache<std::string, std::string>;
   WatchTest()
-      : hub(loop, [this](std::string key, Hub::Publish publish) {
-          ++watches;
-          publishers[key] = std::move(publish);
-          return go_on(loop);
-        }),
+      : hub(loop,
+            [this](std::string key, Hub::Publish publish) {
+              ++watches;
+              publishers[key] = std::move(publish);
+              return go_on(loop);
+            }),
         cache(loop, hub, 5s, kWeigh) {}
   void publish(const std::string& key, const std::string& value) {
     loop.drain();
     publishers.at(key)(std::make_shared<const std::string>(value));
     loop.drain();
   }
-  static std::string text(const Cache::Handle& handle) { return handle.get() ? *handle.get() : "nothing"; }
+  static std::string text(const Cache::Handle& handle) {
+    return handle.get() ? *handle.get() : "nothing";
+  }
 
   static constexpr auto kWeigh = [](const std::string& text) { return text.size(); };
 
@@ -49,7 +52,9 @@ TEST_F(WatchTest, OneWatchForAllAndEachStateReachesThem) {
   EXPECT_EQ(watches, 1);
   for (const auto* handle : {&a, &b, &c}) EXPECT_EQ(text(*handle), "1");
   std::vector<std::string> heard;
-  std::function<void(const Cache::Value&)> listener = [&](const Cache::Value& value) { heard.push_back(*value); };
+  std::function<void(const Cache::Value&)> listener = [&](const Cache::Value& value) {
+    heard.push_back(*value);
+  };
   a.listen(&listener);
   publish("k", "2");
   a.unlisten(&listener);
@@ -74,13 +79,16 @@ TEST_F(WatchTest, NothingIsForgottenWhileNobodyAnswers) {
   TimePoint heard = loop.get().now();
   int asked = 0;
   bool alive = false;
-  Hub silent(loop, [this](std::string key, Hub::Publish publish) {
-    publishers[key] = std::move(publish);
-    return go_on(loop);
-  }, {[&heard] { return heard; }, [&] {
-    ++asked;
-    if (alive) heard = loop.get().now() + 1ms;
-  }});
+  Hub silent(loop,
+             [this](std::string key, Hub::Publish publish) {
+               publishers[key] = std::move(publish);
+               return go_on(loop);
+             },
+             {[&heard] { return heard; },
+              [&] {
+                ++asked;
+                if (alive) heard = loop.get().now() + 1ms;
+              }});
   Cache kept(loop, silent, 5s, kWeigh);
   {
     const auto handle = kept.acquire("k");
@@ -95,13 +103,16 @@ TEST_F(WatchTest, NothingIsForgottenWhileNobodyAnswers) {
   EXPECT_EQ(kept.size(), 0U);
 }
 
-// The control plane goes after a target was let go of: its last known state serves, until there is a fresh one.
+// The control plane goes after a target was let go of: its last known state serves, until there is
+// a fresh one.
 TEST_F(WatchTest, WhatWasLetGoOfIsRemembered) {
   bool away = false;
-  Hub quiet(loop, [this](std::string key, Hub::Publish publish) {
-    publishers[key] = std::move(publish);
-    return go_on(loop);
-  }, {.heard_at = {}, .ask = {}, .away = [&away] { return away; }});
+  Hub quiet(loop,
+            [this](std::string key, Hub::Publish publish) {
+              publishers[key] = std::move(publish);
+              return go_on(loop);
+            },
+            {.heard_at = {}, .ask = {}, .away = [&away] { return away; }});
   Cache again(loop, quiet, 5s, kWeigh);
   {
     const auto handle = again.acquire("k");
@@ -114,7 +125,9 @@ TEST_F(WatchTest, WhatWasLetGoOfIsRemembered) {
     // It is asked first; its silence is noticed in a second.
     const auto handle = again.acquire("k");
     std::vector<std::string> heard;
-    std::function<void(const Cache::Value&)> listener = [&](const Cache::Value& value) { heard.push_back(*value); };
+    std::function<void(const Cache::Value&)> listener = [&](const Cache::Value& value) {
+      heard.push_back(*value);
+    };
     handle.listen(&listener);
     loop.advance(900ms);
     EXPECT_EQ(text(handle), "nothing");
@@ -172,7 +185,9 @@ TEST_F(WatchTest, AFreshStateIsNotReplacedByARememberedOne) {
 
 TEST(LastKnown, IsBoundedByNumberAndBytes) {
   LastKnown<std::string, std::string> known({.count = 3, .bytes = 100});
-  const auto put = [&](const char* key, std::size_t bytes) { known.put(key, std::make_shared<const std::string>(key), bytes); };
+  const auto put = [&](const char* key, std::size_t bytes) {
+    known.put(key, std::make_shared<const std::string>(key), bytes);
+  };
   for (const char* key : {"a", "b", "c", "d"}) put(key, 10);
   EXPECT_EQ(known.find("a"), nullptr);
   EXPECT_EQ(known.size(), 3U);
@@ -190,7 +205,8 @@ TEST(LastKnown, IsBoundedByNumberAndBytes) {
 }
 
 TEST_F(WatchTest, PortsHaveTheirDefaultAtOnce) {
-  Cache ports(loop, hub, 5s, kWeigh, [](const std::string&) { return std::make_shared<const std::string>("default"); });
+  Cache ports(loop, hub, 5s, kWeigh,
+              [](const std::string&) { return std::make_shared<const std::string>("default"); });
   {
     const auto handle = ports.acquire("k");
     EXPECT_EQ(text(handle), "default");

@@ -8,9 +8,10 @@
 
 namespace tulle::proxy {
 
-ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service,
-                             const SideConfig& side, log::Logger log, CurrentCredentials credentials,
-                             ResolveControl resolve, std::shared_ptr<EndpointMetrics> metrics, std::uint64_t seed)
+ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets,
+                             const ControlService& service, const SideConfig& side, log::Logger log,
+                             CurrentCredentials credentials, ResolveControl resolve,
+                             std::shared_ptr<EndpointMetrics> metrics, std::uint64_t seed)
     : loop_(loop),
       sockets_(sockets),
       service_(service),
@@ -50,7 +51,8 @@ net::Task<Result<std::unique_ptr<h2::ClientConnection>>> ControlClient::dial(net
 }
 
 void ControlClient::note_heard() noexcept {
-  if (connection_) heard_ns_.store(connection_->heard_at().time_since_epoch().count(), std::memory_order_relaxed);
+  if (connection_)
+    heard_ns_.store(connection_->heard_at().time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 void ControlClient::ask() {
@@ -58,7 +60,8 @@ void ControlClient::ask() {
 }
 
 net::Task<void> ControlClient::probe() {
-  // Whoever asks while an answer is on its way needs one that comes later: once more, for all of them together.
+  // Whoever asks while an answer is on its way needs one that comes later: once more, for all of
+  // them together.
   for (std::uint32_t asked = asked_.load(); asked != 0; asked = asked_.fetch_sub(asked) - asked) {
     if (connection_) connection_->ping();
     co_await net::sleep_for(loop_, 250ms);
@@ -82,7 +85,8 @@ net::Task<void> ControlClient::keep_connected() {
     int os_errno = 0;
     bool done = false;
     for (std::size_t tried = 0; tried < addresses.size() && !done; ++tried) {
-      const std::size_t pick = tried + random_.below(static_cast<std::uint32_t>(addresses.size() - tried));
+      const std::size_t pick =
+          tried + random_.below(static_cast<std::uint32_t>(addresses.size() - tried));
       std::swap(addresses[tried], addresses[pick]);
       Result<std::unique_ptr<h2::ClientConnection>> made = co_await dial(addresses[tried]);
       if (made) {
@@ -101,8 +105,10 @@ net::Task<void> ControlClient::keep_connected() {
       co_await net::yield(loop_);
       continue;
     }
-    log_.warn("control plane not reached", {{"service", service_.authority}, {"step", step}, {"errno", os_errno}});
-    // New demand cuts a long wait short: whoever asks first after an outage is not made to wait it out.
+    log_.warn("control plane not reached",
+              {{"service", service_.authority}, {"step", step}, {"errno", os_errno}});
+    // New demand cuts a long wait short: whoever asks first after an outage is not made to wait it
+    // out.
     const Duration pause = backoff_.next();
     const TimePoint soonest = loop_.now() + std::min<Duration>(pause, 1s);
     [[maybe_unused]] const bool told = co_await wanted_.wait(loop_.after(pause));

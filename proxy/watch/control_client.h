@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way to one control-plane service (proxy.md §1.8): resolves its name, dials it with mesh TLS (plain
-// text on loopback), keeps one HTTP/2 connection, and tries again for ever with back-off.
+// The way to one control-plane service (proxy.md §1.8): resolves its name, dials it with mesh TLS
+// (plain text on loopback), keeps one HTTP/2 connection, and tries again for ever with back-off.
 #pragma once
 
 #include <atomic>
@@ -21,25 +21,30 @@ namespace tulle::proxy {
 // Finds the addresses of a control-plane service; empty on failure.
 struct EndpointMetrics;
 
-using ResolveControl = std::function<net::Task<std::vector<net::SocketAddr>>(std::string host, std::uint16_t port)>;
+using ResolveControl =
+    std::function<net::Task<std::vector<net::SocketAddr>>(std::string host, std::uint16_t port)>;
 using CurrentCredentials = std::function<tls::CredentialsPtr()>;
 
 class ControlClient final : public http::Client {
  public:
-  ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service, const SideConfig& side,
-                log::Logger log, CurrentCredentials credentials, ResolveControl resolve,
-                std::shared_ptr<EndpointMetrics> metrics, std::uint64_t seed);
+  ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service,
+                const SideConfig& side, log::Logger log, CurrentCredentials credentials,
+                ResolveControl resolve, std::shared_ptr<EndpointMetrics> metrics,
+                std::uint64_t seed);
   ~ControlClient() override;
 
   // Waits for a connection, however long it takes, up to `by`.
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
   grpc::Channel& channel() noexcept { return channel_; }
   net::Loop& loop() noexcept { return loop_; }
-  // When something last came from the service, as far as was noticed; ask() has it noticed within a second. From any thread.
+  // When something last came from the service, as far as was noticed; ask() has it noticed within a
+  // second. From any thread.
   void ask();
   // The last try to reach it has failed, and none has succeeded since. From any thread.
   bool away() const noexcept { return away_.load(std::memory_order_relaxed); }
-  TimePoint heard_at() const noexcept { return TimePoint{Duration{heard_ns_.load(std::memory_order_relaxed)}}; }
+  TimePoint heard_at() const noexcept {
+    return TimePoint{Duration{heard_ns_.load(std::memory_order_relaxed)}};
+  }
   // Identity: the next call uses a new connection (wire-api.md §4).
   void forget();
 

@@ -45,7 +45,8 @@ net::Task<void> watch_endpoints(WatchParts parts, std::string path, PublishEndpo
           case Kind::add: {
             std::map<net::SocketAddr, EndpointPtr> added;
             for (const auto& addr : update.add->addrs) {
-              if (EndpointPtr endpoint = endpoint_from(addr, update.add->metric_labels)) added[endpoint->addr] = endpoint;
+              if (EndpointPtr endpoint = endpoint_from(addr, update.add->metric_labels))
+                added[endpoint->addr] = endpoint;
             }
             if (added.empty()) break;
             if (!replaced) known.clear();
@@ -74,7 +75,8 @@ net::Task<void> watch_endpoints(WatchParts parts, std::string path, PublishEndpo
       }
       if (!message && (message.status().code == grpc::Code::InvalidArgument ||
                        message.status().code == grpc::Code::FailedPrecondition)) {
-        parts.log.warn("no endpoints will come", {{"path", path}, {"message", message.status().message}});
+        parts.log.warn("no endpoints will come",
+                       {{"path", path}, {"message", message.status().message}});
         known.clear();
         tell(message.status().message.empty() ? std::string("refused") : message.status().message);
         co_return;

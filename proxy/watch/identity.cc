@@ -30,8 +30,8 @@ Result<std::string> read_small_file(const std::string& path) {
 
 }  // namespace
 
-IdentityWatch::IdentityWatch(ControlClient& client, const Config& config, Metrics& metrics, log::Logger log,
-                             tls::CredentialsPtr anchors_only, Publish publish)
+IdentityWatch::IdentityWatch(ControlClient& client, const Config& config, Metrics& metrics,
+                             log::Logger log, tls::CredentialsPtr anchors_only, Publish publish)
     : client_(client),
       config_(config),
       metrics_(metrics),
@@ -50,10 +50,12 @@ net::Task<Result<IdentityWatch::Validity>> IdentityWatch::certify() {
   request.certificate_signing_request = csr_;
   grpc::CallOptions options;
   options.deadline = client_.loop().after(10s);
-  auto answer = co_await grpc::call_unary<pb::identity::Identity::Certify>(client_.channel(), request, std::move(options));
+  auto answer = co_await grpc::call_unary<pb::identity::Identity::Certify>(
+      client_.channel(), request, std::move(options));
   client_.forget();
   if (!answer) {
-    log_.warn("certification refused", {{"code", grpc::to_string(answer.status().code)}, {"message", answer.status().message}});
+    log_.warn("certification refused", {{"code", grpc::to_string(answer.status().code)},
+                                        {"message", answer.status().message}});
     co_return Error{Errc::Unauthenticated, "certify"};
   }
   tls::Credentials::Options made;
@@ -75,12 +77,15 @@ net::Task<Result<IdentityWatch::Validity>> IdentityWatch::certify() {
       anchors.push_back(std::move(*cert));
     }
   }
-  if (leaf->identity() != config_.local_name) co_return Error{Errc::Unauthenticated, "use a certificate for another name"};
+  if (leaf->identity() != config_.local_name)
+    co_return Error{Errc::Unauthenticated, "use a certificate for another name"};
   Result<void> valid = tls::verify_chain(*leaf, chain, anchors, tls::Usage::Server);
   if (!valid) co_return valid.error();
   // The issuer may want it renewed before it ends.
-  const std::optional<WallTime> until = answer->valid_until ? pb::from_pb(*answer->valid_until) : std::nullopt;
-  if (!until || *until <= wall_now()) co_return Error{Errc::Invalid, "use a certificate that has ended"};
+  const std::optional<WallTime> until =
+      answer->valid_until ? pb::from_pb(*answer->valid_until) : std::nullopt;
+  if (!until || *until <= wall_now())
+    co_return Error{Errc::Invalid, "use a certificate that has ended"};
   const Validity validity{leaf->not_before, std::min(*until, leaf->not_after)};
   made.anchors = anchors;
   chain.insert(chain.begin(), std::move(*leaf));
@@ -103,27 +108,32 @@ net::Task<void> IdentityWatch::run() {
     if (outcome) {
       expires = outcome->expires;
       refreshes.get({{"result", "ok"}})->add();
-      metrics_.cert_refreshed.get({})->set(std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count());
-      metrics_.cert_expiry.get({})->set(std::chrono::floor<std::chrono::seconds>(expires).time_since_epoch().count());
+      metrics_.cert_refreshed.get({})->set(
+          std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count());
+      metrics_.cert_expiry.get({})->set(
+          std::chrono::floor<std::chrono::seconds>(expires).time_since_epoch().count());
       if (!certified) log_.info("Certified identity", {{"id", config_.local_name}});
       certified = true;
     } else {
       refreshes.get({{"result", "error"}})->add();
-      log_.warn("identity not certified; trying again", {{"step", outcome.error().where},
-                                                         {"now", format_rfc3339(wall_now())},
-                                                         {"expires", certified ? format_rfc3339(expires) : std::string("never held")}});
+      log_.warn("identity not certified; trying again",
+                {{"step", outcome.error().where},
+                 {"now", format_rfc3339(wall_now())},
+                 {"expires", certified ? format_rfc3339(expires) : std::string("never held")}});
     }
-    // Before the first certificate nothing works: try soon. The clock may step, so wait in short pieces and
-    // look at the wall each time.
+    // Before the first certificate nothing works: try soon. The clock may step, so wait in short
+    // pieces and look at the wall each time.
     const WallTime began = wall_now();
     Duration wait = 1s;
     if (certified) {
       const Duration left = std::max<Duration>(expires - began, 0s);
-      wait = std::clamp<Duration>(Duration{left.count() / 10 * 7}, config_.min_refresh, config_.max_refresh);
+      wait = std::clamp<Duration>(Duration{left.count() / 10 * 7}, config_.min_refresh,
+                                  config_.max_refresh);
     }
     // 1, 2, 4, 8 s, then as often as renewals may be.
     failures = outcome ? 0 : failures + 1;
-    if (!outcome) wait = std::min<Duration>(config_.min_refresh, 1s * (1U << std::min(failures - 1, 6U)));
+    if (!outcome)
+      wait = std::min<Duration>(config_.min_refresh, 1s * (1U << std::min(failures - 1, 6U)));
     const WallTime due = began + wait;
     const TimePoint due_at = client_.loop().now() + wait;
     // A certificate that has become one of the future: the clock was ahead when it was issued, and

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The workload's certificate: a key made in memory, certified by the identity service, renewed at 70 % of
-// its remaining life (proxy.md §4). Trust anchors follow the control plane's while the process runs.
+// The workload's certificate: a key made in memory, certified by the identity service, renewed at
+// 70 % of its remaining life (proxy.md §4). Trust anchors follow the control plane's while the
+// process runs.
 #pragma once
 
 #include <functional>
@@ -20,8 +21,8 @@ class IdentityWatch {
   using Publish = std::function<void(tls::CredentialsPtr)>;
   IdentityWatch(ControlClient& client, const Config& config, Metrics& metrics, log::Logger log,
                 tls::CredentialsPtr anchors_only, Publish publish);
-  // For ever: certify, publish, wait, again. Failures are tried again after the same wait, at least 10 s
-  // apart once there is a certificate.
+  // For ever: certify, publish, wait, again. Failures are tried again after the same wait, at least
+  // 10 s apart once there is a certificate.
   net::Task<void> run();
 
  private:

@@ -16,7 +16,8 @@ struct Profile {
   EndpointPtr endpoint;
 };
 
-Profile profile_from(const pb::destination::DestinationProfile& from, const Unsupported& unsupported) {
+Profile profile_from(const pb::destination::DestinationProfile& from,
+                     const Unsupported& unsupported) {
   if (!from.fully_qualified_name.empty() && (!from.routes.empty() || !from.dst_overrides.empty())) {
     unsupported("service profiles");
   }
@@ -39,7 +40,9 @@ ClientPolicyPtr TargetState::combined(const net::SocketAddr& target) const {
     bare->addr = target;
     return forward_policy(std::move(bare), "fallback", opaque);
   }
-  if (!opaque || (*policy)->protocol == ClientPolicy::Protocol::Opaque || !(*policy)->invalid.empty()) return *policy;
+  if (!opaque || (*policy)->protocol == ClientPolicy::Protocol::Opaque ||
+      !(*policy)->invalid.empty())
+    return *policy;
   auto forced = std::make_shared<ClientPolicy>(**policy);
   forced->protocol = ClientPolicy::Protocol::Opaque;
   if (!forced->opaque) {
@@ -56,14 +59,17 @@ ClientPolicyPtr TargetState::combined(const net::SocketAddr& target) const {
 }
 
 bool contains(const std::vector<net::Cidr>& networks, const net::IpAddr& ip) {
-  return std::any_of(networks.begin(), networks.end(), [&](const net::Cidr& net) { return net.contains(ip); });
+  return std::any_of(networks.begin(), networks.end(),
+                     [&](const net::Cidr& net) { return net.contains(ip); });
 }
 
-void publish_if_known(TargetState& state, const net::SocketAddr& target, const PublishClient& publish) {
+void publish_if_known(TargetState& state, const net::SocketAddr& target,
+                      const PublishClient& publish) {
   if (state.profile && state.policy) publish(state.combined(target));
 }
 
-net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetState& state, const PublishClient& publish) {
+net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetState& state,
+                               const PublishClient& publish) {
   pb::destination::GetDestination request;
   request.path = target.to_string();
   request.context_token = parts.config.destination_context;
@@ -72,14 +78,18 @@ net::Task<void> follow_profile(WatchParts parts, net::SocketAddr target, TargetS
     publish_if_known(state, target, publish);
   };
   const StreamLimits limits = stream_limits(parts.config, parts.config.destination);
-  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition};
-  const grpc::Status ended = co_await watch_stream<GetProfile>(parts, limits, std::move(request), terminal, on_message);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument,
+                                            grpc::Code::FailedPrecondition};
+  const grpc::Status ended =
+      co_await watch_stream<GetProfile>(parts, limits, std::move(request), terminal, on_message);
   state.profile.emplace();
   publish_if_known(state, target, publish);
 }
 
-// A task of its own: most targets that are no Service have no policy, and what asked for it is not kept.
-net::Task<void> follow_policy(WatchParts parts, net::SocketAddr target, TargetState& state, const PublishClient& publish) {
+// A task of its own: most targets that are no Service have no policy, and what asked for it is not
+// kept.
+net::Task<void> follow_policy(WatchParts parts, net::SocketAddr target, TargetState& state,
+                              const PublishClient& publish) {
   pb::outbound::TrafficSpec request;
   request.source_workload = parts.config.policy_workload;
   request.target_case = pb::outbound::TrafficSpec::TargetCase::addr;
@@ -87,19 +97,23 @@ net::Task<void> follow_policy(WatchParts parts, net::SocketAddr target, TargetSt
   const auto on_message = [&](const pb::outbound::OutboundPolicy& policy) {
     ClientPolicyPtr converted = client_policy_from(policy, parts.unsupported);
     if (!converted->invalid.empty()) {
-      parts.log.error("the policy of a target cannot be used", {{"target", target.to_string()}, {"reason", converted->invalid}});
+      parts.log.error("the policy of a target cannot be used",
+                      {{"target", target.to_string()}, {"reason", converted->invalid}});
     }
     state.policy.emplace(std::move(converted));
     publish_if_known(state, target, publish);
   };
   const StreamLimits limits = stream_limits(parts.config, parts.config.policy);
-  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition,
-                                            grpc::Code::NotFound, grpc::Code::Unimplemented};
-  const grpc::Status ended = co_await watch_stream<WatchPolicy>(parts, limits, std::move(request), terminal, on_message);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument,
+                                            grpc::Code::FailedPrecondition, grpc::Code::NotFound,
+                                            grpc::Code::Unimplemented};
+  const grpc::Status ended =
+      co_await watch_stream<WatchPolicy>(parts, limits, std::move(request), terminal, on_message);
   if (ended.code == grpc::Code::NotFound || ended.code == grpc::Code::Unimplemented) {
     state.policy.emplace(nullptr);
   } else {
-    state.policy.emplace(invalid_client_policy("the control plane refused the target: " + ended.message));
+    state.policy.emplace(
+        invalid_client_policy("the control plane refused the target: " + ended.message));
   }
   publish_if_known(state, target, publish);
 }
@@ -120,7 +134,8 @@ StreamLimits stream_limits(const Config& config, const ControlService& service) 
   return {config.stream_initial, config.stream_idle, config.stream_lifetime};
 }
 
-net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish, TellLife tell_life) {
+net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish,
+                                    TellLife tell_life) {
   pb::inbound::PortSpec request;
   request.workload = parts.config.policy_workload;
   request.port = port;
@@ -130,20 +145,23 @@ net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, Publis
     if (tell_life && server.life) tell_life(life_from(*server.life));
     last = server_policy_from(server, last.get(), parts.unsupported);
     if (!last->invalid.empty()) {
-      parts.log.error("the policy of a port cannot be used", {{"port", static_cast<int>(port)}, {"reason", last->invalid}});
+      parts.log.error("the policy of a port cannot be used",
+                      {{"port", static_cast<int>(port)}, {"reason", last->invalid}});
     }
     publish(last);
   };
   const StreamLimits limits = stream_limits(parts.config, parts.config.policy);
-  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument, grpc::Code::FailedPrecondition};
-  const grpc::Status ended = co_await watch_stream<WatchPort>(parts, limits, std::move(request), terminal, on_message);
+  const std::vector<grpc::Code> terminal = {grpc::Code::InvalidArgument,
+                                            grpc::Code::FailedPrecondition};
+  const grpc::Status ended =
+      co_await watch_stream<WatchPort>(parts, limits, std::move(request), terminal, on_message);
   parts.log.warn("the policy of a port stays as it is", {{"port", static_cast<int>(port)},
                                                          {"code", grpc::to_string(ended.code)},
                                                          {"message", ended.message}});
 }
 
-net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles, net::SocketAddr target,
-                                    PublishClient publish) {
+net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles,
+                                    net::SocketAddr target, PublishClient publish) {
   TargetState state;
   net::TaskScope scope;
   if (contains(parts.config.profile_networks, target.ip)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Watches of server policy (by port) and of client policy with profile (by target), each published as
-// snapshots (proxy.md §2.2, §3.2; wire-api.md §2).
+// Watches of server policy (by port) and of client policy with profile (by target), each published
+// as snapshots (proxy.md §2.2, §3.2; wire-api.md §2).
 #pragma once
 
 #include "lib/log/log.h"
@@ -31,17 +31,19 @@ StreamLimits stream_limits(const Config& config, const ControlService& service);
 using PublishServer = std::function<void(ServerPolicyPtr)>;
 // Is told of the life of our pod; one stream is enough for that, the others have none.
 using TellLife = std::function<void(PodLife)>;
-net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish, TellLife tell_life);
+net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish,
+                                    TellLife tell_life);
 
 using PublishClient = std::function<void(ClientPolicyPtr)>;
 // `profiles` is the destination service's client.
-net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles, net::SocketAddr target,
-                                    PublishClient publish);
+net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles,
+                                    net::SocketAddr target, PublishClient publish);
 
-// Runs one server stream again and again: `on_message(message)` for each message; returns with the status
-// that ends it for good.
+// Runs one server stream again and again: `on_message(message)` for each message; returns with the
+// status that ends it for good.
 template <typename Method, typename OnMessage>
-net::Task<grpc::Status> watch_stream(WatchParts parts, StreamLimits limits, typename Method::Request request,
+net::Task<grpc::Status> watch_stream(WatchParts parts, StreamLimits limits,
+                                     typename Method::Request request,
                                      std::vector<grpc::Code> terminal, OnMessage on_message) {
   Backoff backoff(parts.config.outbound.backoff, 1);
   net::Loop& loop = parts.client.loop();
@@ -59,7 +61,8 @@ net::Task<grpc::Status> watch_stream(WatchParts parts, StreamLimits limits, type
         on_message(**message);
         continue;
       }
-      if (!message && std::find(terminal.begin(), terminal.end(), message.status().code) != terminal.end()) {
+      if (!message &&
+          std::find(terminal.begin(), terminal.end(), message.status().code) != terminal.end()) {
         co_return message.status();
       }
       if (!message && message.status().code != grpc::Code::DeadlineExceeded) {

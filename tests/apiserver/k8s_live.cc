@@ -131,7 +131,8 @@ void leases(Live& live) {
   EXPECT(at != std::string::npos, ns.body);
   const std::string uid = at == std::string::npos ? "" : ns.body.substr(at + kUid.size(), 36);
   options.owner = [uid]() -> net::Task<Result<std::string>> {
-    co_return concat(R"([{"apiVersion":"v1","kind":"Namespace","name":"default","uid":")", uid, R"("}])");
+    co_return concat(R"([{"apiVersion":"v1","kind":"Namespace","name":"default","uid":")", uid,
+                     R"("}])");
   };
   LeaderElection one(live.client, live.log, options, 1);
   options.identity = "two";
@@ -152,8 +153,7 @@ void leases(Live& live) {
   EXPECT(!one.leader(), "one does not");
   EXPECT(monotonic_now() - died > 1500ms && monotonic_now() - died < 8s, "in time");
   const ApiResponse r = live.call(get({kLeases, "default", "live", {}, {}}));
-  EXPECT(has(r, R"("holderIdentity":"two")") && has(r, R"("leaseTransitions":1)") &&
-             has(r, uid),
+  EXPECT(has(r, R"("holderIdentity":"two")") && has(r, R"("leaseTransitions":1)") && has(r, uid),
          r.body);
 }
 

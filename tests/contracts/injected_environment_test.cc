@@ -17,8 +17,9 @@ using inject::Value;
 
 std::map<std::string, std::string> environment_of(const Value& pod) {
   const std::map<std::string, std::string, std::less<>> fields = {
-      {"metadata.name", "web-1"},   {"metadata.namespace", "shop"}, {"metadata.uid", "u-1"},
-      {"status.podIP", "10.1.2.3"}, {"spec.nodeName", "node-1"},    {"status.podIPs", "10.1.2.3,fd00::3"},
+      {"metadata.name", "web-1"},        {"metadata.namespace", "shop"},
+      {"metadata.uid", "u-1"},           {"status.podIP", "10.1.2.3"},
+      {"spec.nodeName", "node-1"},       {"status.podIPs", "10.1.2.3,fd00::3"},
       {"spec.serviceAccountName", "web"}};
   std::map<std::string, std::string> out;
   for (const Value& container : pod["spec"]["initContainers"].items()) {
@@ -41,7 +42,8 @@ std::map<std::string, std::string> environment_of(const Value& pod) {
   return out;
 }
 
-proxy::Config read(const std::map<std::string, std::string>& environment, proxy::ConfigNotes& notes) {
+proxy::Config read(const std::map<std::string, std::string>& environment,
+                   proxy::ConfigNotes& notes) {
   return proxy::read_config(
       [&](const char* name) -> const char* {
         const auto found = environment.find(name);
@@ -54,7 +56,9 @@ Value pod_with(std::initializer_list<Value::Member> annotations) {
   Value all = Value::map(annotations);
   all.set("linkerd.io/inject", "enabled");
   std::string problem;
-  Value pod = *inject::parse_yaml("kind: Pod\nspec: {containers: [{name: a, image: b, ports: [{containerPort: 80}]}]}", problem);
+  Value pod = *inject::parse_yaml(
+      "kind: Pod\nspec: {containers: [{name: a, image: b, ports: [{containerPort: 80}]}]}",
+      problem);
   pod.set("metadata", Value::map({{"annotations", all}}));
   return pod;
 }
@@ -88,18 +92,19 @@ TEST(InjectedEnvironment, IsWhatTheProxyReads) {
 }
 
 TEST(InjectedEnvironment, OfEveryAnnotationIsWhatTheProxyReads) {
-  const auto pod = pod_with({{"config.linkerd.io/proxy-outbound-connect-timeout", "1m1.5s"},
-                             {"config.linkerd.io/proxy-inbound-discovery-cache-unused-timeout", "2h"},
-                             {"config.linkerd.io/proxy-disable-outbound-protocol-detect-timeout", "true"},
-                             {"config.linkerd.io/proxy-disable-inbound-protocol-detect-timeout", "true"},
-                             {"config.linkerd.io/shutdown-grace-period", "90s"},
-                             {"config.linkerd.io/proxy-log-format", "json"},
-                             {"config.linkerd.io/access-log", "json"},
-                             {"config.linkerd.io/default-inbound-policy", "cluster-authenticated"},
-                             {"config.linkerd.io/proxy-admin-shutdown", "enabled"},
-                             {"config.linkerd.io/proxy-cpu-request", "2500m"},
-                             {"config.linkerd.io/opaque-ports", "1-5, 9"},
-                             {"config.linkerd.io/enable-external-profiles", "true"}});
+  const auto pod =
+      pod_with({{"config.linkerd.io/proxy-outbound-connect-timeout", "1m1.5s"},
+                {"config.linkerd.io/proxy-inbound-discovery-cache-unused-timeout", "2h"},
+                {"config.linkerd.io/proxy-disable-outbound-protocol-detect-timeout", "true"},
+                {"config.linkerd.io/proxy-disable-inbound-protocol-detect-timeout", "true"},
+                {"config.linkerd.io/shutdown-grace-period", "90s"},
+                {"config.linkerd.io/proxy-log-format", "json"},
+                {"config.linkerd.io/access-log", "json"},
+                {"config.linkerd.io/default-inbound-policy", "cluster-authenticated"},
+                {"config.linkerd.io/proxy-admin-shutdown", "enabled"},
+                {"config.linkerd.io/proxy-cpu-request", "2500m"},
+                {"config.linkerd.io/opaque-ports", "1-5, 9"},
+                {"config.linkerd.io/enable-external-profiles", "true"}});
   inject::Config with_ipv6 = config();
   with_ipv6.disable_ipv6 = false;
   const auto outcome = inject::inject(pod, {.ns = "shop"}, with_ipv6);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two workloads in two network namespaces in one process (design rule 3.6), the shape of a proxy per node:
+// Two workloads in two network namespaces in one process (design rule 3.6), the shape of a proxy
+// per node:
 //   two_workloads NAMESPACE-FILE SETTINGS-FILE NAMESPACE-FILE SETTINGS-FILE
-// A settings file holds the variables of one proxy, NAME=VALUE, each ended by a NUL byte. Runs until it is killed.
+// A settings file holds the variables of one proxy, NAME=VALUE, each ended by a NUL byte. Runs
+// until it is killed.
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -45,11 +47,18 @@ struct Node {
   bool start(const char* ns, const char* file) {
     settings = read_settings(file);
     ConfigNotes notes;
-    config = read_config([this](const char* name) { return settings.contains(name) ? settings[name].c_str() : nullptr; }, 1, notes);
-    for (const std::string& error : notes.errors) std::fprintf(stderr, "%s: %s\n", file, error.c_str());
+    config = read_config(
+        [this](const char* name) {
+          return settings.contains(name) ? settings[name].c_str() : nullptr;
+        },
+        1, notes);
+    for (const std::string& error : notes.errors)
+      std::fprintf(stderr, "%s: %s\n", file, error.c_str());
     if (!notes.errors.empty()) return false;
-    sink = std::make_unique<log::Sink>(log::Sink::Options{.fd = 1}, log::Filter::parse_lenient(config.log_filter));
-    access = std::make_unique<log::Sink>(log::Sink::Options{.fd = 2, .off = true}, log::Filter::parse_lenient("info"));
+    sink = std::make_unique<log::Sink>(log::Sink::Options{.fd = 1},
+                                       log::Filter::parse_lenient(config.log_filter));
+    access = std::make_unique<log::Sink>(log::Sink::Options{.fd = 2, .off = true},
+                                         log::Filter::parse_lenient("info"));
     Result<std::unique_ptr<net::NamespaceSockets>> made = net::NamespaceSockets::open(ns);
     Result<std::unique_ptr<net::Loop>> looped = net::Loop::create();
     if (!made || !looped) return false;
@@ -57,7 +66,9 @@ struct Node {
     loop = std::move(*looped);
     proxy = std::make_unique<Proxy>(*loop, config, *sink, *access, *sockets);
     const Result<void> started = proxy->start();
-    if (!started) std::fprintf(stderr, "%s: %s: errno %d\n", file, std::string(started.error().where).c_str(), started.error().os_errno);
+    if (!started)
+      std::fprintf(stderr, "%s: %s: errno %d\n", file, std::string(started.error().where).c_str(),
+                   started.error().os_errno);
     return static_cast<bool>(started);
   }
 };

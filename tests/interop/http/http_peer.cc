@@ -3,7 +3,8 @@
 //   http_peer serve [OPTIONS]            answers requests by their path, see Script
 //   http_peer forward PORT [OPTIONS]     passes requests on to 127.0.0.1:PORT with our clients
 // Both listen on 127.0.0.1 and print their port. Options:
-//   --tls DIR NAME    clients must speak TLS; our certificate is DIR/NAME.crt (made by tls_peer mint)
+//   --tls DIR NAME    clients must speak TLS; our certificate is DIR/NAME.crt (made by tls_peer
+//   mint)
 //   --alpn P,Q        what we offer then (default h2,http/1.1)
 //   --to-tls DIR NAME forward: TLS to the server NAME, as client.ns
 //   --to-h2           forward: HTTP/2 to the server
@@ -115,16 +116,21 @@ class Script final : public http::Handler {
 
   net::Task<Result<http::Response>> handle(http::Request request) override {
     const std::string path(request.path.view().substr(0, request.path.view().find('?')));
-    if (request.wants_upgrade && (path == "/upgrade" || request.form == http::TargetForm::Authority)) {
+    if (request.wants_upgrade &&
+        (path == "/upgrade" || request.form == http::TargetForm::Authority)) {
       co_return upgrade(request);
     }
     if (path == "/echo") co_return echo(std::move(request));
-    if (path.starts_with("/bytes/")) co_return generate(parse_number<std::uint64_t>(path.substr(7)), false);
-    if (path.starts_with("/sized/")) co_return generate(parse_number<std::uint64_t>(path.substr(7)), true);
-    if (path == "/made") co_return text(std::to_string(sources_.empty() ? 0 : sources_.back().made()));
+    if (path.starts_with("/bytes/"))
+      co_return generate(parse_number<std::uint64_t>(path.substr(7)), false);
+    if (path.starts_with("/sized/"))
+      co_return generate(parse_number<std::uint64_t>(path.substr(7)), true);
+    if (path == "/made")
+      co_return text(std::to_string(sources_.empty() ? 0 : sources_.back().made()));
     if (path == "/late-sum") co_await net::sleep_for(loop_, 1s);
     if (path == "/continue") inform(request, 100, "");
-    if (path == "/sum" || path == "/late-sum" || path == "/continue") co_return co_await sum(std::move(request));
+    if (path == "/sum" || path == "/late-sum" || path == "/continue")
+      co_return co_await sum(std::move(request));
     if (path == "/hints" || path == "/hint-204") {
       inform(request, 103, "</a>; rel=preload");
       if (path == "/hint-204") co_return http::make_response(204);
@@ -170,7 +176,8 @@ class Script final : public http::Handler {
   static http::Response echo(http::Request request) {
     http::Response response;
     response.status = 200;
-    if (const auto type = request.headers.get("content-type")) response.headers.add("content-type", *type);
+    if (const auto type = request.headers.get("content-type"))
+      response.headers.add("content-type", *type);
     response.body_length = request.body_length;
     response.body = std::move(request.body);
     if (!response.body.has_value()) response.body_length = 0;
@@ -203,13 +210,14 @@ class Script final : public http::Handler {
     }
     std::string answer = concat(std::to_string(size), same ? " same" : " different");
     if (request.body.has_value()) {
-      for (const auto field : request.body.trailers()) answer += concat(" ", field.name, "=", field.value);
+      for (const auto field : request.body.trailers())
+        answer += concat(" ", field.name, "=", field.value);
     }
     co_return text(answer);
   }
   http::Response head(const http::Request& request) {
-    std::string out = concat(request.method.view(), " ", request.scheme.view(), " ", request.authority.view(), " ",
-                             request.path.view(), "\n");
+    std::string out = concat(request.method.view(), " ", request.scheme.view(), " ",
+                             request.authority.view(), " ", request.path.view(), "\n");
     for (const auto field : request.headers) out += concat(field.name, ": ", field.value, "\n");
     return text(out);
   }
@@ -238,11 +246,13 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-tls::CredentialsPtr load(const std::string& dir, const std::string& name, std::vector<std::string> alpn) {
+tls::CredentialsPtr load(const std::string& dir, const std::string& name,
+                         std::vector<std::string> alpn) {
   tls::Credentials::Options options;
   options.anchors = *tls::Certificate::from_pem(read_file(dir + "/anchors.pem"));
-  options.own = tls::Credentials::Own{*tls::PrivateKey::from_pem(read_file(concat(dir, "/", name, ".key"))),
-                                      *tls::Certificate::from_pem(read_file(concat(dir, "/", name, ".crt")))};
+  options.own =
+      tls::Credentials::Own{*tls::PrivateKey::from_pem(read_file(concat(dir, "/", name, ".key"))),
+                            *tls::Certificate::from_pem(read_file(concat(dir, "/", name, ".crt")))};
   options.alpn = std::move(alpn);
   return *tls::Credentials::make(std::move(options));
 }
@@ -270,8 +280,10 @@ class Forward final : public http::Handler {
       request.headers.add("host", host);
     }
     Result<http::Response> response = Error{Errc::Refused, ""};
-    // What was refused before anything was processed may be sent again: after GOAWAY, or beyond a limit not known yet.
-    for (int tries = 0; tries < kTries && !response && response.error().code == Errc::Refused; ++tries) {
+    // What was refused before anything was processed may be sent again: after GOAWAY, or beyond a
+    // limit not known yet.
+    for (int tries = 0; tries < kTries && !response && response.error().code == Errc::Refused;
+         ++tries) {
       Result<http::Client*> client = co_await connection();
       if (!client) co_return unavailable(client.error());
       if (request.body.has_value()) tries = kTries;
@@ -305,12 +317,14 @@ class Forward final : public http::Handler {
     const Deadline by = loop_.after(10s);
     const net::SocketAddr to{net::IpAddr::v4(0x7f000001), options_.to_port};
     const net::TcpOptions tcp_options;
-    Result<std::unique_ptr<net::TcpStream>> tcp = co_await net::connect_tcp(loop_, sockets_, to, tcp_options, by);
+    Result<std::unique_ptr<net::TcpStream>> tcp =
+        co_await net::connect_tcp(loop_, sockets_, to, tcp_options, by);
     if (!tcp) co_return tcp.error();
     net::StreamPtr stream = *std::move(tcp);
     if (credentials_ == nullptr) co_return Result<net::StreamPtr>(std::move(stream));
     tls::ClientOptions tls_options{options_.to_tls_name, options_.to_tls_name, true};
-    tls::TlsResult session = co_await tls::connect_tls(std::move(stream), credentials_, std::move(tls_options), by);
+    tls::TlsResult session =
+        co_await tls::connect_tls(std::move(stream), credentials_, std::move(tls_options), by);
     if (!session) co_return session.error();
     stream = *std::move(session);
     co_return Result<net::StreamPtr>(std::move(stream));
@@ -318,7 +332,8 @@ class Forward final : public http::Handler {
   // One HTTP/2 connection, or one HTTP/1 connection for each request under way.
   net::Task<Result<http::Client*>> connection() {
     if (options_.to_h2) {
-      if (h2_ && h2_->accepting() && h2_->available() != 0) co_return static_cast<http::Client*>(h2_.get());
+      if (h2_ && h2_->accepting() && h2_->available() != 0)
+        co_return static_cast<http::Client*>(h2_.get());
     } else {
       for (const auto& one : h1_) {
         if (one->reusable()) co_return static_cast<http::Client*>(one.get());
@@ -353,7 +368,8 @@ net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, const Optio
   bool h2 = false;
   if (credentials) {
     const tls::ServerOptions tls_options{.alpn = true};
-    tls::TlsResult session = co_await tls::accept_tls(std::move(stream), std::move(credentials), tls_options, by);
+    tls::TlsResult session =
+        co_await tls::accept_tls(std::move(stream), std::move(credentials), tls_options, by);
     if (!session) co_return;
     h2 = (*session)->alpn() == "h2";
     stream = *std::move(session);
@@ -383,8 +399,9 @@ net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, const Optio
   }
 }
 
-net::Task<void> accept_all(net::TcpListener& listener, http::Handler& handler, const Options& options,
-                           tls::CredentialsPtr credentials, net::Drain& drain, net::TaskScope& scope) {
+net::Task<void> accept_all(net::TcpListener& listener, http::Handler& handler,
+                           const Options& options, tls::CredentialsPtr credentials,
+                           net::Drain& drain, net::TaskScope& scope) {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener.accept();
     if (!accepted) co_return;
@@ -441,7 +458,8 @@ int main(int argc, char** argv) {
   std::printf("%u\n", unsigned{(*listener)->local_addr().port});
   std::fflush(stdout);
   tls::CredentialsPtr credentials;
-  if (!options.tls_name.empty()) credentials = load(options.tls_dir, options.tls_name, options.alpn);
+  if (!options.tls_name.empty())
+    credentials = load(options.tls_dir, options.tls_name, options.alpn);
   std::unique_ptr<Script> script;
   std::unique_ptr<Forward> forward;
   http::Handler* handler = nullptr;
