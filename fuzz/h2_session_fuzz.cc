@@ -173,8 +173,7 @@ void check_goaway(std::string_view output, bool server) {
   TULLE_CHECK(type == h2::frame::kGoaway);
 }
 
-// --- nghttp2
-// ------------------------------------------------------------------------------------------------
+// --- nghttp2 -------------------------------------------------------------------------------------
 
 struct Theirs {
   Streams streams;

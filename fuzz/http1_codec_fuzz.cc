@@ -149,8 +149,7 @@ Parsed parse_ours(Bytes input, bool requests, std::size_t piece) {
   return out;
 }
 
-// --- llhttp
-// -------------------------------------------------------------------------------------------------
+// --- llhttp --------------------------------------------------------------------------------------
 
 struct Theirs {
   std::vector<Message> messages;

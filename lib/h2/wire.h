@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "lib/base/bytes.h"
 
@@ -20,6 +21,12 @@ inline constexpr std::uint8_t kEndStream = 1, kAck = 1, kEndHeaders = 4, kPadded
 namespace setting {
 inline constexpr std::uint16_t kTableSize = 1, kEnablePush = 2, kMaxStreams = 3, kInitialWindow = 4,
                                kMaxFrame = 5, kMaxHeaderList = 6;
+}
+
+// Fields that HTTP/2 does not carry (RFC 9113 §8.2.2); the name in lower case.
+inline bool connection_specific(std::string_view name) {
+  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
+         name == "transfer-encoding" || name == "upgrade";
 }
 
 inline std::uint32_t read32(const std::uint8_t* at) noexcept {

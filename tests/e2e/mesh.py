@@ -197,6 +197,22 @@ def meshed(p):
     return any(i["name"] == "linkerd-proxy" for i in containers)
 
 
+def kill_container(c, p, name):
+    """kill -9 of a container's processes, as when one crashes; back when the kubelet has started it again and the pod is ready."""
+    ns, pod_name = p["metadata"]["namespace"], p["metadata"]["name"]
+
+    def status(of):
+        return next(s for key in ("initContainerStatuses", "containerStatuses") for s in of["status"].get(key, []) if s["name"] == name)
+    before = status(p)
+    c.on(int(p["spec"]["nodeName"][4:]), "ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL", before["containerID"].split("//")[1])
+
+    def again():
+        now = c.get("pod", pod_name, ns=ns)
+        ready = any(s["type"] == "Ready" and s["status"] == "True" for s in now["status"]["conditions"])
+        return ready and status(now)["restartCount"] > before["restartCount"]
+    wait(again, f"{name} of {pod_name} was started again and the pod is ready", 60)
+
+
 def metrics(c, ns, name, port=4191):
     """The metrics page of a pod, asked for through the API server."""
     return c.kubectl("get", "--raw", f"/api/v1/namespaces/{ns}/pods/{name}:{port}/proxy/metrics")
