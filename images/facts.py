@@ -11,8 +11,8 @@ TRIPLET = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 LINKED = {
     "tulle-proxy": ["boringssl", "libc6-dev", "libstdc++-12-dev"],
     "tulle-node": ["libc6-dev", "libstdc++-12-dev"],
-    "tulle-control": ["boringssl", "libyaml-dev", "rapidjson-dev", "libc6-dev", "libstdc++-12-dev"],
-    "tulle": ["boringssl", "gateway-api", "libyaml-dev", "rapidjson-dev", "libcli11-dev", "nlohmann-json3-dev", "libc6-dev", "libstdc++-12-dev"],
+    "tulle-control": ["boringssl", "libyaml-dev", "libc6-dev", "libstdc++-12-dev"],
+    "tulle": ["boringssl", "gateway-api", "libyaml-dev", "libcli11-dev", "nlohmann-json3-dev", "libc6-dev", "libstdc++-12-dev"],
 }
 ARCHIVES = {"libssl.a": "boringssl", "libcrypto.a": "boringssl", "libyaml.a": "libyaml-dev"}
 

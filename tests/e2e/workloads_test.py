@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workloads get into the mesh, or stay out, as users do it: the rows 4.x, 5.x, 7.4, 7.5, 8.2 and 9.1 to 9.3 of the acceptance list."""
 import os
+import re
 import sys
 import time
 
 import yaml
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from harness import Cluster, container, deployment, job, report, server, service, wait  # noqa: E402
+from harness import Cluster, container, deployment, job, pod, report, server, service, wait  # noqa: E402
 from mesh import MESH, describe, events, install, meshed, metrics, ready_pods, total, uninstall  # noqa: E402
 
 NS, OTHER, SCRAPES = "work", "test", "monitoring"
@@ -126,6 +127,22 @@ def row_5_3_the_misspelt_wrapper_is_named(c):
     assert "linked-await" in state["message"] and state["exitCode"] != 0, state
 
 
+def a_debug_container_sees_the_traffic(c):
+    """By annotation; what it sees between meshed pods is no HTTP, and inside the pod it is."""
+    c.apply(deployment("seen", NS, server(), annotations={"linkerd.io/inject": "enabled", "config.linkerd.io/enable-debug-sidecar": "true"}), service("seen", NS))
+    c.rollout(NS, "deploy/seen")
+    p, = ready_pods(c, NS, "app=seen")
+    assert [i["name"] for i in p["spec"]["containers"]][-1] == "linkerd-debug", p["spec"]["containers"]
+    c.apply(pod("asks", NS, container(command=["sh", "-c", "for i in 1 2 3; do wget -qO- http://seen/ || exit 1; done; sleep 3600"]), annotations={"linkerd.io/inject": "enabled"}))
+    wait(lambda: re.search(rf"eth0 .* IP6? {re.escape(p['status']['podIP'])}.4143 > ", c.logs(NS, p["metadata"]["name"], "-c", "linkerd-debug")),
+         "packets of the mesh are in its log", 30)
+    for command in ("ss -ltn", "iptables -t nat -S", "curl -s http://localhost:4191/metrics"):
+        assert c.exec(NS, p["metadata"]["name"], *command.split(), container="linkerd-debug").strip(), command
+    assert "HTTP/1.1" in c.exec(NS, p["metadata"]["name"], "sh", "-c", "curl -s http://localhost:8080/ > /dev/null & timeout 3 tcpdump -i lo -A -c 12 port 8080",
+                                container="linkerd-debug", check=False)
+    c.kubectl("-n", NS, "delete", "deploy/seen", "pod/asks", "--grace-period=0", "--force")
+
+
 def daemon_set(name, ns):
     d = deployment(name, ns, server(9100), hostNetwork=True)
     return {**d, "kind": "DaemonSet", "spec": {k: v for k, v in d["spec"].items() if k != "replicas"}}
@@ -200,7 +217,7 @@ def a_meshed_prometheus_scrapes_proxies_and_control_plane(c):
 
 CASES = [it_installs, row_4_1_explicitly_through_a_pipe, row_4_2_implicitly_by_an_annotation, row_4_3_implicitly_in_a_manifest, row_4_4_a_pod_stays_out,
          row_5_1_jobs_and_cron_jobs_end, row_5_1_a_chart_with_a_hook_finishes, row_5_2_a_job_that_stays_out_ends, row_5_3_a_command_wrapped_in_linkerd_await, row_5_3_the_misspelt_wrapper_is_named,
-         row_7_4_on_the_network_of_the_host, row_7_5_and_by_a_pipe_it_is_refused,
+         a_debug_container_sees_the_traffic, row_7_4_on_the_network_of_the_host, row_7_5_and_by_a_pipe_it_is_refused,
          row_8_2_without_a_token_of_its_own, rows_9_1_to_9_3_an_ingress_controller_in_kube_system, a_meshed_prometheus_scrapes_proxies_and_control_plane]
 
 
