@@ -4,8 +4,8 @@
 # tulle_program(tulle-proxy SOURCES main.cc … DEPS …)
 #   an executable, put into ${CMAKE_BINARY_DIR}/bin.
 # tulle_fuzzer(http1_codec SOURCES x_fuzz.cc DEPS …)
-#   with clang and TULLE_FUZZ=ON a libFuzzer program fuzz_NAME; otherwise a program that replays its
-#   corpus once, as a test.
+#   with clang and TULLE_FUZZ=ON a libFuzzer program fuzz_NAME, and a test that tries the same inputs each time (`./run soak`
+#   tries others); otherwise a program that replays its corpus once, as a test.
 
 function(tulle_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;TESTS;TEST_DEPS" ${ARGN})
@@ -51,7 +51,7 @@ function(tulle_fuzzer name)
   if(TULLE_FUZZ)
     target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
-    add_test(NAME fuzz_${name} COMMAND fuzz_${name} -max_total_time=10 -timeout=5 -rss_limit_mb=2048 -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/ ${CMAKE_BINARY_DIR}/fuzz/corpus_${name} ${corpus})
+    add_test(NAME fuzz_${name} COMMAND fuzz_${name} -runs=20000 -seed=1 -max_total_time=20 -timeout=5 -rss_limit_mb=2048 -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/ ${CMAKE_BINARY_DIR}/fuzz/corpus_${name} ${corpus})
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/corpus_${name} ${corpus})
   else()
     target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay_main.cc)
