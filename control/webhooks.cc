@@ -328,8 +328,8 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
       store_(client, options_.ns, election_, owner),
       injection_(cluster_, log, metrics),
       skipped_(index, wall_now(),
-               [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
-                 if (election_.leader()) cluster_.tell(ns, owner, "InjectionSkipped", reason);
+               [this](std::string_view ns, const inject::Owner& workload, std::string_view reason) {
+                 if (election_.leader()) cluster_.tell(ns, workload, "InjectionSkipped", reason);
                }) {
   const auto kept = [&](std::string_view part, std::string_view kind) {
     KeptWebhook out;

@@ -227,7 +227,9 @@ TEST(Rotation, TextIsReadBackOrRefused) {
   for (std::size_t cut = 0; cut < text.size(); cut += 37) {
     const Result<Rotation> part = Rotation::from_text(std::string_view(text).substr(0, cut));
     // Without the second anchor it is a whole state again.
-    if (part) EXPECT_EQ(part->anchors.size(), 1U);
+    if (part) {
+      EXPECT_EQ(part->anchors.size(), 1U);
+    }
   }
 }
 
