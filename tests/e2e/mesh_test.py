@@ -181,7 +181,8 @@ def the_anchor_is_replaced_under_load(c):
         return c.get("configmap", "linkerd-identity-trust-roots", ns=MESH)["data"]["ca-bundle.crt"]
     before = anchors()
     c.apply(pod("bystander", NS, server()))
-    c.kubectl("-n", NS, "wait", "--for=condition=Ready", "pod/bystander", "--timeout=60s")
+    # After the API server was away the scheduler looks again only when its own pause is over.
+    c.kubectl("-n", NS, "wait", "--for=condition=Ready", "pod/bystander", "--timeout=150s", timeout=160)
     load = Load(c, 150)
     c.kubectl("-n", MESH, "annotate", "secret", "linkerd-identity-rotation", "linkerd.io/replace-anchor=now", "--overwrite")
     wait(lambda: anchors().count("BEGIN") == 2, "the new anchor is announced", 30)
