@@ -38,6 +38,7 @@ Cause cause_of(const Error& error) noexcept {
     case Errc::Unauthenticated: return Cause::IdentityUnusable;
     case Errc::Forbidden: return Cause::Unauthorized;
     case Errc::Refused:
+    case Errc::Unanswered:
     case Errc::Eof:
     case Errc::Io:
     case Errc::Reset:

@@ -94,12 +94,22 @@ namespace {
 constexpr std::string_view kRefused = "l5d-tulle-refused";
 }
 
-void mark_refused(http::Response& response) { response.headers.set(kRefused, "1"); }
+RefusedMark refused_mark(const Error& error) noexcept {
+  if (error.code == Errc::Refused) return RefusedMark::Refused;
+  return error.code == Errc::Unanswered ? RefusedMark::Unanswered : RefusedMark::None;
+}
 
-bool take_refused_mark(http::Response& response) {
-  if (!response.headers.contains(kRefused)) return false;
+void mark_refused(http::Response& response, RefusedMark mark) {
+  if (mark == RefusedMark::None) return;
+  response.headers.set(kRefused, mark == RefusedMark::Refused ? "1" : "unanswered");
+}
+
+RefusedMark take_refused_mark(http::Response& response) {
+  const auto value = response.headers.get(kRefused);
+  if (!value) return RefusedMark::None;
+  const RefusedMark mark = *value == "1" ? RefusedMark::Refused : RefusedMark::Unanswered;
   response.headers.remove(kRefused);
-  return true;
+  return mark;
 }
 
 }  // namespace tulle::proxy

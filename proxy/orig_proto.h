@@ -26,10 +26,17 @@ void upgrade_response(http::Response& response, Downgrade downgrade);
 void downgrade_response(http::Response& response, http::Version requested);
 
 // Our own mark on an answer that the inbound proxy made because the application refused the
-// connection: nothing was processed, so that an outbound proxy of ours may ask another endpoint
+// connection, or closed it before it answered: an outbound proxy of ours may ask another endpoint
 // (design rule 3.10). To others it is an ordinary 502.
-void mark_refused(http::Response& response);
-// Takes the mark away; true if it was there.
-bool take_refused_mark(http::Response& response);
+enum class RefusedMark : std::uint8_t {
+  None,
+  Refused,     // nothing was processed
+  Unanswered,  // that is not certain, but the request was safe
+};
+// None for an error that gives no reason to ask again.
+RefusedMark refused_mark(const Error& error) noexcept;
+void mark_refused(http::Response& response, RefusedMark mark);
+// Takes the mark away and returns it.
+RefusedMark take_refused_mark(http::Response& response);
 
 }  // namespace tulle::proxy

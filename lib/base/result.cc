@@ -17,6 +17,7 @@ std::string_view to_string(Errc code) noexcept {
     case Errc::Io: return "Io";
     case Errc::Refused: return "Refused";
     case Errc::Reset: return "Reset";
+    case Errc::Unanswered: return "Unanswered";
     case Errc::Cancelled: return "Cancelled";
     case Errc::Invalid: return "Invalid";
     case Errc::TooLarge: return "TooLarge";

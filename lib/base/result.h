@@ -21,6 +21,7 @@ enum class Errc : std::uint8_t {
   Io,                 // a system call failed; os_errno says how
   Refused,            // the other side refused a connection or a stream (nothing was processed)
   Reset,              // the other side cut a connection or a stream
+  Unanswered,         // … before one byte of an answer; what was asked may safely be asked again
   Cancelled,          // the caller or an owner gave up
   Invalid,            // malformed input: bytes, configuration, arguments
   TooLarge,           // a bound was exceeded

@@ -53,6 +53,7 @@ Code code_of(const Error& error) {
     case Errc::Eof:
     case Errc::Io:
     case Errc::Refused:
+    case Errc::Unanswered:
     case Errc::Tls:
     case Errc::Unavailable:
     case Errc::WrongAddress:

@@ -91,6 +91,15 @@ TEST(Body, DroppedSidesAreHeardOf) {
 }
 
 TEST(Message, ChecksNamesAndValues) {
+  for (const char* safe : {"GET", "HEAD", "OPTIONS", "TRACE"}) {
+    EXPECT_TRUE(is_safe(safe) && is_idempotent(safe)) << safe;
+  }
+  for (const char* not_safe : {"PUT", "DELETE"}) {
+    EXPECT_TRUE(!is_safe(not_safe) && is_idempotent(not_safe)) << not_safe;
+  }
+  for (const char* neither : {"POST", "PATCH", "CONNECT", "get", ""}) {
+    EXPECT_FALSE(is_safe(neither) || is_idempotent(neither)) << neither;
+  }
   EXPECT_TRUE(is_token("X-Header_1"));
   for (const char* bad : {"", "a b", "a:", "a\r", "ü"}) EXPECT_FALSE(is_token(bad)) << bad;
   EXPECT_TRUE(is_field_value("any \t text ü"));

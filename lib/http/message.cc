@@ -87,6 +87,14 @@ Response make_text_response(net::Loop& loop, std::uint16_t status, std::string_v
   return response;
 }
 
+bool is_safe(std::string_view method) noexcept {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE";
+}
+
+bool is_idempotent(std::string_view method) noexcept {
+  return is_safe(method) || method == "PUT" || method == "DELETE";
+}
+
 bool is_token(std::string_view text) noexcept {
   static constexpr auto kToken = [] {
     std::array<bool, 256> table{};

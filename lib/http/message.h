@@ -87,8 +87,10 @@ class Handler {
 // Sends requests. The result comes with the response head; the body follows in its reader.
 // Destroying the task cancels the request. Errors: Refused = nothing was processed, safe to send
 // elsewhere (refused connect, REFUSED_STREAM, GOAWAY below the stream, a pooled connection that
-// closed before an answer and whose request had no body: RFC 9110 §9.2.2 does not apply, nothing
-// was answered); Reset with detail = HTTP/2 error code; Timeout; Eof/Io: the connection broke.
+// closed before an answer to an idempotent request without a body: RFC 9110 §9.2.2); Unanswered =
+// a new connection that closed before an answer to a safe request without a body: it may have been
+// processed, once more does no harm; Reset with detail = HTTP/2 error code; Timeout; Eof/Io: the
+// connection broke.
 class Client {
  public:
   virtual net::Task<Result<Response>> send(Request request, Deadline by) = 0;
@@ -102,6 +104,10 @@ Response make_response(std::uint16_t status);
 Response make_text_response(net::Loop& loop, std::uint16_t status, std::string_view text,
                             std::string_view content_type = "text/plain");
 
+// RFC 9110 §9.2.1: asking changes nothing (GET, HEAD, OPTIONS, TRACE).
+bool is_safe(std::string_view method) noexcept;
+// RFC 9110 §9.2.2: asking twice is asking once (the safe ones, PUT, DELETE).
+bool is_idempotent(std::string_view method) noexcept;
 // RFC 9110 §5.6.2 token characters; a valid header name.
 bool is_token(std::string_view text) noexcept;
 // RFC 9110 §5.5: no CR, LF, NUL or other control but HTAB.

@@ -268,6 +268,8 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
   const bool has_body = request.body.has_value();
   const bool wants_upgrade = request.wants_upgrade;
   std::string method(request.method.view());
+  const bool safe = http::is_safe(method);
+  const bool idempotent = http::is_idempotent(method);
   http::InformationalSink* const sink = request.informational;
   Framing framing = Framing::None;
   if (has_body) framing = request.body_length ? Framing::Length : Framing::Chunked;
@@ -291,9 +293,12 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
   if (!response) {
     const Errc code = response.error().code;
     const bool closed = code == Errc::Eof || code == Errc::Reset || code == Errc::Io;
-    if (reused && closed && !got_bytes_ && !has_body) {
-      co_return Error{Errc::Refused, "a kept connection had been closed",
-                      response.error().os_errno};
+    if (closed && !got_bytes_ && !has_body) {
+      const int os_errno = response.error().os_errno;
+      if (reused && idempotent) {
+        co_return Error{Errc::Refused, "a kept connection had been closed", os_errno};
+      }
+      if (safe) co_return Error{Errc::Unanswered, "closed before an answer", os_errno};
     }
     co_return response;
   }

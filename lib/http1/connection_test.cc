@@ -353,25 +353,35 @@ TEST_F(ClientFixture, ABodyUntilCloseEndsTheConnection) {
   EXPECT_FALSE(connection->reusable());
 }
 
-TEST_F(ClientFixture, AClosedKeptConnectionIsSafeToRepeat) {
-  start();
-  answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-  ASSERT_TRUE(response && *response);
-  EXPECT_TRUE(connection->reusable());
-  start();
-  server.reset();
-  loop.drain();
-  ASSERT_TRUE(response);
-  EXPECT_EQ(response->error().code, Errc::Refused);
-}
+// RFC 9110 §9.2: what may be asked again after a connection closed with no answer.
+struct ClosedConnection : ClientFixture {
+  Errc closed(std::string_view method, bool kept, std::string_view part = "") {
+    if (kept) {
+      start();
+      answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      EXPECT_TRUE(connection->reusable());
+    }
+    http::Request request = get();
+    request.method = method;
+    start(std::move(request));
+    asked();
+    if (!part.empty()) answer(part);
+    server.reset();
+    loop.drain();
+    EXPECT_TRUE(response && !*response);
+    return response && !*response ? response->error().code : Errc::Internal;
+  }
+};
 
-TEST_F(ClientFixture, AFreshConnectionThatClosesIsNot) {
-  start();
-  asked();
-  server.reset();
-  loop.drain();
-  ASSERT_TRUE(response);
-  EXPECT_EQ(response->error().code, Errc::Eof);
+TEST_F(ClosedConnection, KeptAndIdempotent) { EXPECT_EQ(closed("DELETE", true), Errc::Refused); }
+TEST_F(ClosedConnection, KeptAndNotIdempotent) { EXPECT_EQ(closed("POST", true), Errc::Eof); }
+TEST_F(ClosedConnection, KeptAndHalfAnswered) {
+  EXPECT_EQ(closed("GET", true, "HTTP/1.1 200"), Errc::Eof);
+}
+TEST_F(ClosedConnection, FreshAndSafe) { EXPECT_EQ(closed("GET", false), Errc::Unanswered); }
+TEST_F(ClosedConnection, FreshAndNotSafe) { EXPECT_EQ(closed("DELETE", false), Errc::Eof); }
+TEST_F(ClosedConnection, FreshAndHalfAnswered) {
+  EXPECT_EQ(closed("GET", false, "HTTP/1.1 200"), Errc::Eof);
 }
 
 TEST_F(ClientFixture, TimesOutAndIsNotUsedAgain) {

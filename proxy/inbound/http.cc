@@ -272,7 +272,7 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     const bool h2_error = !http1 && error.code == Errc::Reset && error.detail != 0;
     if (h2_error) co_return Outcome{error, waited};
     http::Response told = refuse(asked, *policy, cause_of(error), error.where);
-    if (meshed && error.code == Errc::Refused) mark_refused(told);
+    if (meshed) mark_refused(told, refused_mark(error));
     Outcome outcome = finish(std::move(told));
     outcome.waited = waited;
     co_return outcome;

@@ -332,7 +332,7 @@ TEST_F(OverHttp2, ARefusingApplicationIsToldWithAMark) {
   EXPECT_EQ((*answer)->status, 502);
   EXPECT_EQ(*(*answer)->headers.get("l5d-proxy-connection"), "close");
   EXPECT_FALSE((*answer)->headers.contains("connection"));
-  EXPECT_TRUE(take_refused_mark(**answer));
+  EXPECT_EQ(take_refused_mark(**answer), RefusedMark::Refused);
 }
 
 // ---- outbound, alone and before an inbound ----
@@ -457,6 +457,37 @@ TEST_F(Outbound, AnEndpointThatRefusesIsLeftForAnother) {
   serve();
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 502"));
   EXPECT_EQ(world.dials(), 2);  // both were tried
+}
+
+// An application that closes its listener resets what it has not accepted yet. Asked once more, and
+// only what is safe: what ends one application must not end them all.
+TEST_F(Outbound, ASafeRequestThatWasNotAnsweredIsAskedOnceMore) {
+  std::vector<std::unique_ptr<PipeEnd>> ends;
+  world.on_dial(
+      [&](Session, std::unique_ptr<PipeEnd> stream) { ends.push_back(std::move(stream)); });
+  world.publish(kPath, test::endpoints({"10.0.0.5:8080", "10.0.0.6:8080", "10.0.0.7:8080"}));
+  serve();
+  exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  ASSERT_EQ(ends.size(), 1U);
+  ends[0].reset();
+  world.loop().drain();
+  ASSERT_EQ(ends.size(), 2U);
+  EXPECT_TRUE(ends[1]->try_write(as_bytes(kPlainAnswer)));
+  world.loop().drain();
+  EXPECT_EQ(text_of(*client), kPlainAnswer);
+  EXPECT_EQ(world.value("tulle_redispatched_total{reason=\"unanswered\"}"), 1);
+
+  for (const auto& [method, most] : {std::pair("GET", 2U), std::pair("DELETE", 1U)}) {
+    ends.clear();
+    serve();
+    exchange(concat(method, " / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n"));
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      ends[i].reset();
+      world.loop().drain();
+    }
+    EXPECT_EQ(ends.size(), most) << method;
+    EXPECT_TRUE(text_of(*client).starts_with("HTTP/1.1 502")) << method;
+  }
 }
 
 // Design rule 3.10, through proxies: one application refuses, the request is served by the other

@@ -93,6 +93,7 @@ std::string_view route_error(const Error& error) noexcept {
     case Errc::Cancelled: return "CANCEL";
     case Errc::Refused: return "REFUSED";
     case Errc::Io:
+    case Errc::Unanswered:
     case Errc::Eof: return "IO";
     case Errc::Reset:
       if (error.detail == 7) return "REFUSED";

@@ -171,7 +171,8 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
   upgrade_request(request);
   Result<http::Response> response = co_await pool_.send_http2(request, by);
   // It may go to another endpoint (a 502 may say that the application refused): then as it came.
-  const bool again = response ? response->status == 502 : response.error().code == Errc::Refused;
+  const bool again =
+      response ? response->status == 502 : refused_mark(response.error()) != RefusedMark::None;
   if (again) [[maybe_unused]]
     const Downgrade done = downgrade_request(request);
   if (response) {

@@ -86,7 +86,10 @@ std::optional<http::Response> OutboundHttp::apply_filters(http::Request& request
 // Chooses an endpoint and sends. While nothing of the request was sent, other endpoints are tried;
 // meshed ones that cannot be reached are waited for until fail-fast. A request that was sent and
 // certainly not processed goes to another endpoint if there is one (a body that was begun cannot be
-// sent twice), kRefusals times at most. This is no retry: nothing is processed twice.
+// sent twice), kRefusals times at most. This is no retry: nothing is processed twice. A safe
+// request that met the end of a connection goes to another endpoint as well, but only once: an
+// application that closes its listener resets what it has not accepted yet, and whatever ended the
+// one application must not end all.
 net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, http::Request request,
                                                      std::string required_identity,
                                                      RouteSpan span) {
@@ -94,6 +97,7 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
   const Deadline dial_by{started + worker().config().outbound.failfast_timeout};
   const bool grpc = is_grpc(request);
   unsigned again = request.body.has_value() ? 0 : kRefusals;
+  bool repeated = false;
   std::shared_ptr<Endpoint> forward = backend.forward;
   const std::shared_ptr<BalancedBackend> balanced = backend.balanced;
   Balancer::Lease lease;
@@ -128,25 +132,31 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
       }
     }
     Result<http::Response> response = co_await endpoint.send(request, Deadline::never());
-    const bool refused_behind = response && (response->status == 502 || grpc) &&
-                                endpoint.meshed() && take_refused_mark(*response);
-    if (response && !refused_behind) {
+    RefusedMark mark = RefusedMark::None;
+    if (!response) {
+      mark = refused_mark(response.error());
+    } else if ((response->status == 502 || grpc) && endpoint.meshed()) {
+      mark = take_refused_mark(*response);
+    }
+    if (response && mark == RefusedMark::None) {
       account_response(worker().loop(),
                        {endpoint.metrics(), started, grpc, std::move(lease), std::move(span)},
                        *response);
       co_return response;
     }
     const bool another = balanced && balanced->balancer().usable_besides(&endpoint);
-    if (refused_behind && another)
+    const bool behind = response.has_value();
+    const bool unanswered = mark == RefusedMark::Unanswered;
+    if (behind && another)
       endpoint.lost();  // what has a body could not be sent twice: ask the others first
-    const bool safe =
-        refused_behind ? another : !response && response.error().code == Errc::Refused;
-    if (safe && again > 0) {
+    const bool safe = behind || unanswered ? another : mark == RefusedMark::Refused;
+    if (safe && again > 0 && !(unanswered && repeated)) {
       --again;
-      worker()
-          .metrics()
-          .redispatched.get({{"reason", refused_behind ? "application" : "refused"}})
-          ->add();
+      repeated |= unanswered;
+      const std::string_view reason = unanswered ? "unanswered"
+                                      : behind   ? "application"
+                                                 : "refused";
+      worker().metrics().redispatched.get({{"reason", reason}})->add();
       failed = forward;
       continue;
     }
