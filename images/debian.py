@@ -11,10 +11,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 CACHE = os.path.join(os.environ.get("TULLE_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tulle"), "debian")
-
-
 # What nobody reads in a container; licences stay.
 PRUNED = ("usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian", "usr/share/bash-completion", "usr/share/bug", "usr/share/doc/*/[!c]*",
           "usr/share/doc/*/changelog*", "usr/lib/*/gconv", "usr/lib/*/audit")
@@ -31,10 +30,17 @@ def unpacked(arch, packages, without=()):
         try:
             _fetch(arch, packages, without, work)
             os.rename(os.path.join(work, "done"), kept)
+            _forget_old()
         finally:
             shutil.rmtree(work, ignore_errors=True)
     with open(os.path.join(kept, "versions.json"), encoding="utf-8") as f:
         return os.path.join(kept, "root"), json.load(f)
+
+
+def _forget_old():
+    for entry in os.scandir(CACHE):
+        if time.time() - entry.stat().st_mtime > 15 * 86400:
+            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _fetch(arch, packages, without, work):

@@ -2,6 +2,7 @@
 #include "proxy/observe/route_metrics.h"
 
 #include "lib/base/text.h"
+#include "lib/grpc/status.h"
 
 namespace tulle::proxy {
 namespace {
@@ -66,24 +67,7 @@ void RouteMetrics::ended(const RouteOutcome& outcome, Duration since_head, Durat
 }
 
 std::string_view grpc_code_name(unsigned code) noexcept {
-  static constexpr std::string_view kNames[] = {"OK",
-                                                "CANCELLED",
-                                                "UNKNOWN",
-                                                "INVALID_ARGUMENT",
-                                                "DEADLINE_EXCEEDED",
-                                                "NOT_FOUND",
-                                                "ALREADY_EXISTS",
-                                                "PERMISSION_DENIED",
-                                                "RESOURCE_EXHAUSTED",
-                                                "FAILED_PRECONDITION",
-                                                "ABORTED",
-                                                "OUT_OF_RANGE",
-                                                "UNIMPLEMENTED",
-                                                "INTERNAL",
-                                                "UNAVAILABLE",
-                                                "DATA_LOSS",
-                                                "UNAUTHENTICATED"};
-  return code < std::size(kNames) ? kNames[code] : "UNKNOWN";
+  return grpc::to_string(static_cast<grpc::Code>(code));
 }
 
 std::string_view route_error(const Error& error) noexcept {

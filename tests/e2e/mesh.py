@@ -30,24 +30,19 @@ def _without_helm(c):
     c.delete_namespace(MESH)
 
 
-class Repository:
-    """Our charts as a Helm repository with the alias linkerd, served to whoever works on the first node; helm's own folders are its, too."""
-
-    PORT = 8879
+class _Served:
+    """A program on the first node's loopback for the time of a test, with a folder of its own."""
 
     def __init__(self, c):
         self.c = c
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="tulle-charts-")
-        run(os.path.join(TOP, "images/charts"), self.folder.name)
-        self.server = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.c.name}-n1", "/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1",
-                                        "--directory", self.folder.name, str(self.PORT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command, asked = self.prepare(self.folder.name)
+        self.server = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.c.name}-n1", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            url = f"http://127.0.0.1:{self.PORT}"
-            wait(lambda: self.c.shell(f"curl -sf -o /dev/null {url}/index.yaml", check=False)[0] == 0, "the repository answers", 20, 0.2)
-            self.helm("repo", "add", "linkerd", url)
-            self.helm("repo", "update")
+            wait(lambda: self.c.shell(f"curl -sf -o /dev/null {asked}", check=False)[0] == 0, f"{asked} answers", 20, 0.2)
+            self.begin()
         except BaseException:
             self.__exit__()
             raise
@@ -57,40 +52,45 @@ class Repository:
         self.server.send_signal(signal.SIGTERM)
         self.server.wait()
         self.folder.cleanup()
+
+    def prepare(self, folder):
+        """(command, URL that answers when it is there)"""
+        raise NotImplementedError
+
+    def begin(self):
+        """What comes once it answers."""
+
+
+class Repository(_Served):
+    """Our charts as a Helm repository with the alias linkerd, served to whoever works on the first node; helm's own folders are its, too."""
+
+    URL = "http://127.0.0.1:8879"
+
+    def prepare(self, folder):
+        run(os.path.join(TOP, "images/charts"), folder)
+        host, port = self.URL.removeprefix("http://").split(":")
+        return ["/usr/bin/python3", "-m", "http.server", "--bind", host, "--directory", folder, port], f"{self.URL}/index.yaml"
+
+    def begin(self):
+        self.helm("repo", "add", "linkerd", self.URL)
+        self.helm("repo", "update")
 
     def helm(self, *args):
         kept = " ".join(f"HELM_{kind}_HOME={self.folder.name}/.{kind.lower()}" for kind in ("CONFIG", "CACHE", "DATA"))
         return self.c.shell(f"{kept} helm {shlex.join(args)}")[1]
 
 
-class Registry:
+class Registry(_Served):
     """A registry for charts as OCI artefacts, served to whoever works on the first node."""
 
-    PORT = 8880
+    ADDRESS = "127.0.0.1:8880"
+    url = f"oci://{ADDRESS}/charts"
 
-    def __init__(self, c):
-        self.c = c
-        self.url = f"oci://127.0.0.1:{self.PORT}/charts"
-
-    def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="tulle-registry-")
-        config = os.path.join(self.folder.name, "config.yml")
+    def prepare(self, folder):
+        config = os.path.join(folder, "config.yml")
         with open(config, "w", encoding="ascii") as f:
-            f.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {self.folder.name}/store}}}}\n"
-                    f"http: {{addr: '127.0.0.1:{self.PORT}'}}\n")
-        self.server = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.c.name}-n1", "docker-registry", "serve", config],
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait(lambda: self.c.shell(f"curl -sf -o /dev/null http://127.0.0.1:{self.PORT}/v2/", check=False)[0] == 0, "the registry answers", 20, 0.2)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.server.send_signal(signal.SIGTERM)
-        self.server.wait()
-        self.folder.cleanup()
+            f.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/store}}}}\nhttp: {{addr: '{self.ADDRESS}'}}\n")
+        return ["docker-registry", "serve", config], f"http://{self.ADDRESS}/v2/"
 
 
 def _umbrella(c, values):
