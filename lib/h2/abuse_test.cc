@@ -32,7 +32,9 @@ struct Abuse : RawFixture {
     const std::size_t before = memory_in_use();
     for (int i = 0; i < most; ++i) {
       send(step(i));
-      if (memory_in_use() > before) EXPECT_LT(memory_in_use() - before, kLittle) << i;
+      if (memory_in_use() > before) {
+        EXPECT_LT(memory_in_use() - before, kLittle) << i;
+      }
       if (const int code = goaway(); code >= 0) return code;
     }
     return -1;
@@ -142,7 +144,9 @@ TEST_F(Abuse, AnswersThatNobodyReads) {
   std::string pings;
   for (int i = 0; i < 1000; ++i) pings += framed(frame::kPing, 0, 0, "12345678");
   for (int i = 0; i < 500; ++i) send(pings);
-  if (memory_in_use() > before) EXPECT_LT(memory_in_use() - before, 3 * pipe + kLittle);
+  if (memory_in_use() > before) {
+    EXPECT_LT(memory_in_use() - before, 3 * pipe + kLittle);
+  }
 }
 
 TEST_F(Abuse, WindowsOfNothing) {
@@ -154,7 +158,9 @@ TEST_F(Abuse, WindowsOfNothing) {
   const std::string got = read();
   EXPECT_FALSE(received(got, frame::kData));
   EXPECT_FALSE(received(got, frame::kGoaway));
-  if (memory_in_use() > before) EXPECT_LT(memory_in_use() - before, 100 * 1000 + kLittle);
+  if (memory_in_use() > before) {
+    EXPECT_LT(memory_in_use() - before, 100 * 1000 + kLittle);
+  }
   // One stream's window opens: its answer comes, and no other.
   frame(frame::kWindowUpdate, 0, 5, number(1000));
   const auto data = received(read(), frame::kData);
