@@ -3,11 +3,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <iostream>
 #include <memory>
 
 #include "cli/check/view.h"
 #include "cli/check_commands.h"
+#include "cli/exposition.h"
 #include "cli/introspect_commands.h"
 #include "cli/stats.h"
 #include "lib/base/text.h"
@@ -88,7 +91,16 @@ struct MetricsFlags {
   std::string ns;
   std::string wait;  // accepted: each pod is given 15 s
   std::vector<std::string> resource;
+  std::string output = "text";
   bool obfuscate = false;
+};
+
+// One endpoint that tells metrics.
+struct Source {
+  std::string_view ns, pod;
+  std::string_view container;  // "" for a pod's proxy
+  std::string place;           // " (1 of 3)": of the pods
+  std::string path;            // for the API server
 };
 
 // Values of these labels tell names of the user's workloads.
@@ -117,20 +129,53 @@ std::string obfuscated(std::string_view text) {
   return out;
 }
 
-void print_metrics(const std::vector<std::string>& heads, const std::vector<Reply>& replies,
-                   bool obfuscate) {
-  for (std::size_t i = 0; i < heads.size(); ++i) {
-    std::cout << "#\n" << heads[i] << "#\n";
-    if (!replies[i].ok()) {
-      std::cout << "# ERROR " << replies[i].problem << "\n";
+Value json_of(const Sample& sample) {
+  Value labels = Value::map();
+  for (const auto& [key, value] : sample.labels) labels.set(key, value);
+  char text[32];
+  const auto [end, error] = std::to_chars(std::begin(text), std::end(text), sample.value);
+  const std::string_view number(text, error == std::errc() ? end : text);
+  return Value::map(
+      {{"name", sample.name},
+       {"labels", std::move(labels)},
+       {"value", std::isfinite(sample.value) ? Value::number(number) : Value("+Inf")}});
+}
+
+// Asks them all at once. What does not answer is told in its place.
+void print_metrics(Cluster& cluster, const std::vector<Source>& sources,
+                   const MetricsFlags& flags) {
+  std::vector<std::string> paths;
+  for (const Source& source : sources) paths.push_back(source.path);
+  const std::vector<Reply> replies = cluster.raw_all(paths);
+  Value json = Value::list();
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const Source& source = sources[i];
+    const std::string body = flags.obfuscate ? obfuscated(replies[i].body) : replies[i].body;
+    if (flags.output == "json") {
+      Value one = Value::map({{"namespace", source.ns}, {"pod", source.pod}});
+      if (!source.container.empty()) one.set("container", source.container);
+      if (!replies[i].ok()) one.set("problem", replies[i].problem);
+      Value samples = Value::list();
+      for (const Sample& sample : parse_exposition(replies[i].ok() ? body : ""))
+        samples.push(json_of(sample));
+      one.set("samples", std::move(samples));
+      json.push(std::move(one));
+      continue;
+    }
+    std::cout << "#\n# POD " << source.pod << source.place << "\n";
+    if (!source.container.empty()) std::cout << "# CONTAINER " << source.container << " \n";
+    std::cout << "#\n";
+    if (replies[i].ok()) {
+      std::cout << body << "\n";
     } else {
-      std::cout << (obfuscate ? obfuscated(replies[i].body) : replies[i].body) << "\n";
+      std::cout << "# ERROR " << replies[i].problem << "\n";
     }
   }
+  if (flags.output == "json") std::cout << json.to_pretty_json() << "\n";
 }
 
 std::string place(std::size_t i, std::size_t n) {
-  return concat(" (", std::to_string(i + 1), " of ", std::to_string(n), ")\n");
+  return concat(" (", std::to_string(i + 1), " of ", std::to_string(n), ")");
 }
 
 bool belongs(const PodView& pod, Resource resource, const std::string& name) {
@@ -174,12 +219,15 @@ int proxy_metrics(const MetricsFlags& flags) {
   if (pods.empty())
     return complain(concat("no running pod of ", flags.resource.front(), " in the namespace ", ns,
                            " has a proxy"));
-  std::vector<std::string> heads, paths;
+  std::vector<Source> sources;
   for (std::size_t i = 0; i < pods.size(); ++i) {
-    heads.push_back(concat("# POD ", pods[i].name, place(i, pods.size())));
-    paths.push_back(pod_port_path(pods[i].ns, pods[i].name, pods[i].admin_port, "/metrics"));
+    const PodView& pod = pods[i];
+    sources.push_back({.ns = pod.ns,
+                       .pod = pod.name,
+                       .place = place(i, pods.size()),
+                       .path = pod_port_path(pod.ns, pod.name, pod.admin_port, "/metrics")});
   }
-  print_metrics(heads, cluster->raw_all(paths), flags.obfuscate);
+  print_metrics(*cluster, sources, flags);
   return 0;
 }
 
@@ -193,7 +241,7 @@ int controller_metrics(const MetricsFlags& flags) {
                        [&](const Value& pod) { pods.push_back(pod); })
                 .problem;
   if (!problem.empty()) return complain(problem);
-  std::vector<std::string> heads, paths;
+  std::vector<Source> sources;
   for (std::size_t i = 0; i < pods.size(); ++i) {
     const std::string_view name = pods[i]["metadata"]["name"].string();
     for (const std::string_view list : {"initContainers", "containers"}) {
@@ -201,19 +249,21 @@ int controller_metrics(const MetricsFlags& flags) {
         for (const Value& port : container["ports"].items()) {
           const std::string_view called = port["name"].string();
           if (!called.ends_with("-admin") && called != "admin-http") continue;
-          heads.push_back(concat("# POD ", name, place(i, pods.size()), "# CONTAINER ",
-                                 container["name"].string(), " \n"));
-          paths.push_back(
-              pod_port_path(flags.cluster.ns, name, port["containerPort"].text(), "/metrics"));
+          sources.push_back({.ns = flags.cluster.ns,
+                             .pod = name,
+                             .container = container["name"].string(),
+                             .place = place(i, pods.size()),
+                             .path = pod_port_path(flags.cluster.ns, name,
+                                                   port["containerPort"].text(), "/metrics")});
           break;  // several ports of a container tell the same
         }
       }
     }
   }
-  if (paths.empty())
+  if (sources.empty())
     return complain(concat("no pods of a control plane in the namespace ", flags.cluster.ns,
                            ": name it with -L"));
-  print_metrics(heads, cluster->raw_all(paths), false);
+  print_metrics(*cluster, sources, flags);
   return 0;
 }
 
@@ -269,6 +319,12 @@ std::string fish_completion(const std::string& program,
   return out;
 }
 
+void add_output(CLI::App* command, std::string& output) {
+  command->add_option("-o,--output", output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 void add_cluster_commands(CLI::App& app, const char* version, int& status) {
@@ -282,9 +338,7 @@ void add_cluster_commands(CLI::App& app, const char* version, int& status) {
   version_command->add_flag("--proxy", shown->proxy, "how many pods have which version, too");
   version_command->add_option("-n,--namespace", shown->ns,
                               "with --proxy: whose pods; by default all");
-  version_command->add_option("-o,--output", shown->output, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
+  add_output(version_command, shown->output);
   version_command->callback([shown, &status] { status = show_version(*shown); });
 
   CLI::App* const diagnostics =
@@ -295,6 +349,7 @@ void add_cluster_commands(CLI::App& app, const char* version, int& status) {
   CLI::App* const proxy_command = diagnostics->add_subcommand(
       "proxy-metrics", "metrics of the proxies of pods or a workload, such as deploy/web");
   add_cluster_flags(proxy_command, proxy->cluster);
+  add_output(proxy_command, proxy->output);
   proxy_command->add_option("-n,--namespace", proxy->ns,
                             "of the resource; by default the kubeconfig's");
   proxy_command->add_flag("--obfuscate", proxy->obfuscate, "hides names of workloads and hosts");
@@ -308,6 +363,7 @@ void add_cluster_commands(CLI::App& app, const char* version, int& status) {
       diagnostics->add_subcommand("controller-metrics", "metrics of the control plane")
           ->alias("cp-metrics");
   add_cluster_flags(controller_command, controller->cluster);
+  add_output(controller_command, controller->output);
   controller_command->add_option("-w,--wait", controller->wait,
                                  "accepted; each pod has 15 s to answer");
   controller_command->callback([controller, &status] { status = controller_metrics(*controller); });

@@ -442,6 +442,7 @@ void Control::collect(void* self, std::string& out) {
                   static_cast<std::int64_t>(control.source_->broken_files()));
   }
   if (control.kubernetes_ != nullptr) control.collect_kubernetes(out);
+  if (control.webhooks_ != nullptr) control.webhooks_->collect(out);
   if (control.issuers_ != nullptr) {
     append_metric(out, "tulle_control_issuer_broken",
                   "The issuer's files cannot be used as they are", "",

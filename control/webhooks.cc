@@ -121,7 +121,7 @@ net::Task<Result<std::vector<k8s::OwnerReference>>> KubernetesCluster::find_owne
 
 // An Event needs its object's uid to be shown with it.
 net::Task<void> KubernetesCluster::record(std::string ns, inject::Owner owner, std::string reason,
-                                          std::string message) {
+                                          std::string message, k8s::EventRecorder::Type type) {
   const OwnerKind* const kind = owner_kind(owner.kind);
   if (kind == nullptr || owner.name.empty()) co_return;
   const k8s::ObjectPath path{kind->resource, ns, owner.name, {}, {}};
@@ -130,13 +130,19 @@ net::Task<void> KubernetesCluster::record(std::string ns, inject::Owner owner, s
   if (!read) co_return;
   const k8s::EventTarget target{std::string(kind->api_version), std::string(kind->kind), ns,
                                 owner.name, read->uid};
-  events_.record(target, k8s::EventRecorder::Type::Normal, reason, message);
+  events_.record(target, type, reason, message);
 }
 
 void KubernetesCluster::tell(std::string_view ns, const inject::Owner& owner,
                              std::string_view reason, std::string_view message) {
+  tell(ns, owner, reason, message, k8s::EventRecorder::Type::Normal);
+}
+
+void KubernetesCluster::tell(std::string_view ns, const inject::Owner& owner,
+                             std::string_view reason, std::string_view message,
+                             k8s::EventRecorder::Type type) {
   if (telling_.size() >= kMaxTelling) return;
-  telling_.spawn(record(std::string(ns), owner, std::string(reason), std::string(message)));
+  telling_.spawn(record(std::string(ns), owner, std::string(reason), std::string(message), type));
 }
 
 void KubernetesCluster::read_values() {
@@ -327,10 +333,12 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
       cluster_(client, index, issuers, log, options_.values, options_.ns, events_),
       store_(client, options_.ns, election_, owner),
       injection_(cluster_, log, metrics),
-      skipped_(index, wall_now(),
-               [this](std::string_view ns, const inject::Owner& workload, std::string_view reason) {
-                 if (election_.leader()) cluster_.tell(ns, workload, "InjectionSkipped", reason);
-               }) {
+      unmeshed_(index, wall_now(), [this](const UnmeshedPods::News& news) {
+        using Type = k8s::EventRecorder::Type;
+        if (!election_.leader()) return;
+        cluster_.tell(news.ns, news.workload, news.skipped ? "InjectionSkipped" : "NotInjected",
+                      news.message, news.skipped ? Type::Normal : Type::Warning);
+      }) {
   const auto kept = [&](std::string_view part, std::string_view kind) {
     KeptWebhook out;
     out.secret = concat("linkerd-", part, "-k8s-tls");
@@ -387,7 +395,7 @@ net::Task<void> Webhooks::run() {
   tasks_.spawn(events_.run());
   tasks_.spawn(cluster_.run());
   tasks_.spawn(namespaces_->run());
-  tasks_.spawn(tell_of_skipped());
+  tasks_.spawn(watch_unmeshed());
   for (const Hook& hook : hooks_) {
     tasks_.spawn(hook.keeper->run());
     tasks_.spawn(hook.server->run());
@@ -401,11 +409,20 @@ net::Task<void> Webhooks::run() {
 }
 
 // Every replica looks, so that a new leader knows what was told.
-net::Task<void> Webhooks::tell_of_skipped() {
+net::Task<void> Webhooks::watch_unmeshed() {
   for (;;) {
-    co_await net::sleep_for(loop_, SkippedPods::kEvery);
-    skipped_.look();
+    co_await net::sleep_for(loop_, UnmeshedPods::kEvery);
+    unmeshed_.look(loop_.now());
   }
+}
+
+void Webhooks::collect(std::string& out) const {
+  if (unmeshed_.missing().empty()) return;
+  out +=
+      "# HELP tulle_unmeshed_pods Pods that should have a proxy and have none: restart them\n"
+      "# TYPE tulle_unmeshed_pods gauge\n";
+  for (const auto& [ns, pods] : unmeshed_.missing())
+    out += concat("tulle_unmeshed_pods{namespace=\"", ns, "\"} ", std::to_string(pods), "\n");
 }
 
 void Webhooks::stop() {

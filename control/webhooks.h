@@ -18,7 +18,7 @@
 #include "control/injector/validation.h"
 #include "control/injector/webhook_keeper.h"
 #include "control/injector/webhook_port.h"
-#include "control/skipped_pods.h"
+#include "control/unmeshed_pods.h"
 #include "lib/dns/files.h"
 #include "lib/k8s/client.h"
 #include "lib/k8s/events.h"
@@ -39,6 +39,8 @@ class KubernetesCluster final : public InjectorCluster {
                                                                   std::string name) override;
   void tell(std::string_view ns, const inject::Owner& owner, std::string_view reason,
             std::string_view message) override;
+  void tell(std::string_view ns, const inject::Owner& owner, std::string_view reason,
+            std::string_view message, k8s::EventRecorder::Type type);
   std::shared_ptr<const inject::Config> config() const override { return config_; }
   bool native_sidecars() const override { return native_sidecars_; }
 
@@ -49,7 +51,7 @@ class KubernetesCluster final : public InjectorCluster {
   void read_values();
   net::Task<void> ask_version();
   net::Task<void> record(std::string ns, inject::Owner owner, std::string reason,
-                         std::string message);
+                         std::string message, k8s::EventRecorder::Type type);
 
   k8s::ApiClient& client_;
   const Index& index_;
@@ -111,6 +113,8 @@ class Webhooks {
   std::size_t connections() const;
   // What is missing before pods can be injected; "" if nothing is.
   std::string missing() const;
+  // Appends metrics as text.
+  void collect(std::string& out) const;
 
  private:
   class NamespaceWatch;
@@ -123,7 +127,7 @@ class Webhooks {
   void add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept,
            metrics::Registry& metrics);
   std::set<std::string> annotated() const;
-  net::Task<void> tell_of_skipped();
+  net::Task<void> watch_unmeshed();
 
   net::Loop& loop_;
   log::Logger log_;
@@ -139,7 +143,7 @@ class Webhooks {
   ProfileWebhook profile_;
   std::vector<Hook> hooks_;
   std::unique_ptr<NamespaceWatch> namespaces_;
-  SkippedPods skipped_;
+  UnmeshedPods unmeshed_;
   net::TaskScope tasks_;  // destroyed first
 };
 

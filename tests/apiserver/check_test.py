@@ -570,6 +570,12 @@ def proxies(w):
     assert text.startswith("#\n# POD web-0 (1 of 1)\n#\n# HELP") and 'authority="db.shop"' in text, text
     text = tulle("dg", "proxy-metrics", "-n", "shop", "--obfuscate", "po", "web-0")
     assert "db.shop" not in text and 'direction="inbound"' in text and 'authority="' + hashlib.sha256(b"db.shop").hexdigest()[:8] + '"' in text, text
+    told, = json.loads(tulle("diagnostics", "proxy-metrics", "-n", "shop", "deploy/web", "-o", "json"))
+    assert (told["namespace"], told["pod"]) == ("shop", "web-0") and "problem" not in told, told
+    assert [s["value"] for s in told["samples"] if s["labels"].get("authority") == "db.shop"], told
+    told = json.loads(tulle("diagnostics", "controller-metrics", "-o", "json"))
+    assert [(t["pod"], t["container"], t["samples"]) for t in told if t["container"] == "control"][:1] == [("linkerd-control-plane-abc-1", "control", [])], told
+    assert all(t["problem"] for t in told), told
     text = tulle("diagnostics", "controller-metrics")
     assert "# POD linkerd-control-plane-abc-1" in text and "# CONTAINER control \n#\n# ERROR" in text, text
     assert tulle("version", "--proxy") == f"Client version: {w.version}\nServer version: {w.version}\nProxy versions:\n\t{w.version} (1 pods)\n"

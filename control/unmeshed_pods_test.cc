@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/skipped_pods.h"
+#include "control/unmeshed_pods.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,11 +10,13 @@ namespace tulle::control {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
-class SkippedPodsTest : public ::testing::Test {
+class UnmeshedPodsTest : public ::testing::Test {
  protected:
-  SkippedPodsTest() {
+  UnmeshedPodsTest() {
     put_yaml(index_,
              "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
              "{linkerd.io/inject: enabled}}\n");
@@ -28,15 +30,20 @@ class SkippedPodsTest : public ::testing::Test {
   }
   std::vector<std::string> look() {
     told_.clear();
-    skipped_.look();
+    pods_.look(now_);
     return told_;
   }
   Index index_;
+  TimePoint now_{1h};
   std::vector<std::string> told_;
-  SkippedPods skipped_{
+  UnmeshedPods pods_{
       index_, WallTime(std::chrono::seconds(k8s::parse_time("2026-01-01T00:00:00Z")->unix_seconds)),
-      [this](std::string_view ns, const inject::Owner& owner, std::string_view reason) {
-        told_.push_back(concat(ns, " ", owner.kind, "/", owner.name, ": ", reason));
+      [this](const UnmeshedPods::News& news) {
+        told_.push_back(concat(news.ns, " ", news.workload.kind, "/", news.workload.name, ": ",
+                               news.skipped ? news.message : "missing"));
+        if (!news.skipped) {
+          EXPECT_THAT(std::string(news.message), HasSubstr("rollout restart"));
+        }
       }};
 };
 
@@ -44,7 +51,7 @@ constexpr std::string_view kApp = "containers: [{name: app}]";
 constexpr std::string_view kHost = "hostNetwork: true, containers: [{name: app}]";
 constexpr std::string_view kOptedOut = ", annotations: {linkerd.io/inject: disabled}";
 
-TEST_F(SkippedPodsTest, TellsOnceWhyAPodStaysOut) {
+TEST_F(UnmeshedPodsTest, TellsOnceWhyAPodStaysOut) {
   pod("exporter", ", ownerReferences: [{kind: DaemonSet, name: exporter}]", kHost);
   pod("batch", kOptedOut, kApp);
   EXPECT_THAT(look(),
@@ -58,8 +65,7 @@ TEST_F(SkippedPodsTest, TellsOnceWhyAPodStaysOut) {
   EXPECT_EQ(look().size(), 1U);
 }
 
-TEST_F(SkippedPodsTest, IsSilentAboutAllOthers) {
-  pod("waits", "", kApp);  // check and the webhook speak of these
+TEST_F(UnmeshedPodsTest, IsSilentAboutAllOthers) {
   pod("meshed", "", "hostNetwork: true, containers: [{name: app}, {name: linkerd-proxy}]");
   pod("native", kOptedOut, "initContainers: [{name: linkerd-proxy}], containers: [{name: app}]");
   pod("elsewhere", kOptedOut, kHost, "plain");
@@ -69,6 +75,36 @@ TEST_F(SkippedPodsTest, IsSilentAboutAllOthers) {
   // It asked for itself, and cannot have it.
   pod("asks", ", annotations: {linkerd.io/inject: enabled}", kHost, "plain");
   EXPECT_THAT(look(), ElementsAre("plain pod/asks: hostNetwork is enabled"));
+  EXPECT_THAT(pods_.missing(), IsEmpty());
+}
+
+TEST_F(UnmeshedPodsTest, CountsWhatShouldHaveAProxyAndTellsOfItWhenItStaysSo) {
+  constexpr std::string_view kOwned = ", ownerReferences: [{kind: StatefulSet, name: db}]";
+  pod("db-0", kOwned, kApp, "shop", "2025-12-31T00:00:00Z");
+  pod("db-1", kOwned, kApp);
+  pod("istio", "", "containers: [{name: app}, {name: istio-proxy}]");
+  pod("odd", ", annotations: {linkerd.io/inject: maybe}", kApp);
+  pod("going", ", deletionTimestamp: \"2026-01-02T00:00:00Z\"", kApp);
+  EXPECT_THAT(look(), IsEmpty());
+  EXPECT_THAT(pods_.missing(), ElementsAre(Pair("shop", 2)));
+  now_ += UnmeshedPods::kPatience - 1s;
+  // Restarted in time: nobody is told of it.
+  index_.erase(key_of<k8s::Pod>("shop", "db-0"));
+  EXPECT_THAT(look(), IsEmpty());
+  now_ += 2s;
+  EXPECT_THAT(look(), ElementsAre("shop statefulset/db: missing"));
+  EXPECT_THAT(look(), IsEmpty());
+  EXPECT_THAT(pods_.missing(), ElementsAre(Pair("shop", 1)));
+  // The annotation goes, and comes again.
+  put_yaml(index_, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+  EXPECT_THAT(look(), IsEmpty());
+  EXPECT_THAT(pods_.missing(), IsEmpty());
+  put_yaml(index_,
+           "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
+           "{linkerd.io/inject: ingress}}\n");
+  EXPECT_THAT(look(), IsEmpty());
+  now_ += UnmeshedPods::kPatience;
+  EXPECT_THAT(look(), ElementsAre("shop statefulset/db: missing"));
 }
 
 }  // namespace
