@@ -14,6 +14,7 @@ from urllib.parse import quote
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 CTL = os.path.join(HERE, "cluster", "ctl")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to end, a test takes away what it made
 
 
 class Failed(RuntimeError):

@@ -16,6 +16,7 @@ import traceback
 BIN, CACHE = os.path.abspath(sys.argv[1]), sys.argv[2]
 FIRST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/first")
 NAME = f"test{os.getpid()}"
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to end, a test takes away what it made
 
 
 def tulle(*argv, ok=True, stdin=None):
