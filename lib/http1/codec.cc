@@ -111,9 +111,12 @@ bool keeps_alive(const http::HeaderMap& headers, http::Version version) {
   return version == http::Version::Http11 || headers.has_token("connection", "keep-alive");
 }
 
-// authority-form: host and port, nothing else.
+// authority-form: host and port, nothing else; in ASCII, as RFC 3986 §3.2.2 has hosts (a Host field
+// may hold what it likes beyond that).
 bool is_host_and_port(std::string_view text) {
-  return http::is_authority(text) && text.rfind(':') != std::string_view::npos;
+  return http::is_authority(text) && text.rfind(':') != std::string_view::npos &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<std::uint8_t>(c) < 0x80; });
 }
 
 Result<void> parse_target(std::string_view target, http::Request& request) {

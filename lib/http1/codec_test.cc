@@ -82,6 +82,7 @@ TEST(Request, RefusesWhatCouldBeReadTwoWays) {
         "CONNECT http://a/ HTTP/1.1\r\n\r\n",
         "CONNECT * HTTP/1.1\r\n\r\n",
         "CONNECT a:80 HTTP/1.0\r\n\r\n",
+        "CONNECT \xA3:80 HTTP/1.1\r\n\r\n",
         "GET a:80 HTTP/1.1\r\n\r\n",
         "GET * HTTP/1.1\r\n\r\n",
         "GET http://u@a/ HTTP/1.1\r\n\r\n"}) {
