@@ -8,6 +8,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
 #include "lib/k8s/access.h"
+#include "lib/net/address.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace tulle;  // NOLINT: a fuzz target
@@ -24,8 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     TULLE_CHECK(access.prefix.empty() ||
                 (access.prefix.front() == '/' && access.prefix.back() != '/'));
     TULLE_CHECK(access.certificate.empty() == access.key.empty());
-    TULLE_CHECK(access.tls || access.host == "localhost" || access.host == "::1" ||
-                access.host.starts_with("127."));
+    const auto ip = net::IpAddr::parse(access.host);
+    TULLE_CHECK(access.tls || access.host == "localhost" || (ip && ip->is_loopback()));
     for (const auto* const credential :
          {&access.ca, &access.token, &access.certificate, &access.key}) {
       TULLE_CHECK(credential->file.empty() || credential->file.front() == '/');

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <array>
 #include <cerrno>
@@ -171,6 +172,7 @@ std::string read_url(std::string_view url, ClusterAccess& out) {
     const std::size_t colon = authority.rfind(':');
     out.host = authority.substr(0, colon);
     if (colon != std::string_view::npos) port = authority.substr(colon);
+    if (out.host.find(':') != std::string::npos) return "has an IPv6 address without brackets";
   }
   out.port = out.tls ? 443 : 80;
   if (!port.empty()) {
@@ -178,10 +180,13 @@ std::string read_url(std::string_view url, ClusterAccess& out) {
     if (port.front() != ':' || !number || *number == 0) return "has no valid port";
     out.port = *number;
   }
-  if (out.host.empty() || out.host.find_first_of("@?# ") != std::string::npos) {
-    return "has no valid host";
-  }
-  if (out.prefix.find_first_of("?# ") != std::string::npos) return "has no valid path";
+  const auto plain = [](std::string_view text, std::string_view but) {
+    return std::all_of(text.begin(), text.end(), [&](char c) {
+      return c > 0x20 && c < 0x7F && but.find(c) == std::string_view::npos;
+    });
+  };
+  if (out.host.empty() || !plain(out.host, "@?#[]\\,")) return "has no valid host";
+  if (!plain(out.prefix, "?#")) return "has no valid path";
   if (!out.tls) {
     const auto ip = net::IpAddr::parse(out.host);
     if (!(ip && ip->is_loopback()) && out.host != "localhost") {
