@@ -260,7 +260,11 @@ class Load:
         seconds = time.monotonic() - self.began
         self.c.exec(self.ns, self.name, "kill", "-TERM", "1", container="app", check=False)
         wait(lambda: self.c.get("pod", self.name, ns=self.ns)["status"]["phase"] in ("Succeeded", "Failed"), "the load has ended", 60)
-        told = json.loads(self.c.logs(self.ns, self.name, "-c", "app").splitlines()[0])
+        # The container's log mixes stdout and stderr, in no certain order: testd also says on stderr that requests failed.
+        log = self.c.logs(self.ns, self.name, "-c", "app")
+        told = next((json.loads(line) for line in log.splitlines() if line.startswith("{")), None)
+        if told is None:
+            raise Failed(f"the load told nothing: {log!r}")
         print(f"# {told['requests']} requests in {seconds:.0f} s, {told['failed']} failed, p99 {told['p99_ms']:.1f} ms, max {told['max_ms']:.0f} ms")
         if told["requests"] < seconds * 20:
             raise Failed(f"this is no load: {told}")
