@@ -13,6 +13,9 @@ namespace tulle::net {
 namespace {
 
 constexpr std::size_t kSplice = std::size_t{256} * 1024;
+// How long a receiver takes nothing before it counts as slow. A fast one is full for less than a
+// millisecond many times a second.
+constexpr Duration kSlow = 50ms;
 
 // A kernel pipe that carries bytes of one direction while they are in flight. Few are kept for
 // reuse.
@@ -74,6 +77,13 @@ struct Direction {
   Stream& to;
   std::uint64_t& moved;
   std::optional<Error>& error;
+  bool slow = false;  // the receiver is, so that little is held of what the sender sends
+
+  void set_slow(bool now) {
+    if (now == slow) return;
+    slow = now;
+    from.hold_little(now);
+  }
 };
 
 // Both ends plain TCP: bytes stay in the kernel. Unsupported if the kernel will not.
@@ -99,6 +109,7 @@ Task<Result<void>> splice_one_way(Direction way) {
       } else if (errno == EAGAIN) {
         from.io().readable = false;
         pipe.give_back();  // an idle connection holds no pipe
+        way.set_slow(false);
         co_await readable(from.io());
         continue;
       } else if (errno == EINVAL && way.moved == 0) {
@@ -115,9 +126,9 @@ Task<Result<void>> splice_one_way(Direction way) {
       to.count_spliced(0, static_cast<std::uint64_t>(n));
     } else if (n < 0 && errno == EAGAIN) {
       to.io().writable = false;
-      from.hold_little(true);
-      co_await writable(to.io());
-      from.hold_little(false);
+      const bool soon = co_await writable(to.io(), way.from.loop().after(kSlow));
+      way.set_slow(!soon);
+      if (!soon) co_await writable(to.io());
     } else if (n < 0 && errno != EINTR) {
       co_return Error{errno == EPIPE || errno == ECONNRESET ? Errc::Reset : Errc::Io, "splice",
                       errno};
@@ -133,6 +144,7 @@ Task<Result<void>> copy_through(Direction way) {
     const Result<std::size_t> n = way.from.try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return n.error();
+      way.set_slow(false);
       co_await readable(way.from.io());
       continue;
     }
@@ -165,10 +177,10 @@ Task<Result<void>> copy_through(Direction way) {
         blocked = flushed.error();
       }
       if (blocked.code != Errc::WouldBlock) co_return blocked;
-      way.from.hold_little(true);
-      co_await writable(way.to.io());
+      const bool soon = co_await writable(way.to.io(), way.from.loop().after(kSlow));
+      way.set_slow(!soon);
+      if (!soon) co_await writable(way.to.io());
     }
-    way.from.hold_little(false);
   }
 }
 
