@@ -74,6 +74,7 @@ class Trim final : public net::Timer {
   explicit Trim(net::Loop& loop) : loop_(loop) { again(); }
   void fire() override {
     slab_trim();
+    loop_.release_scratch();
     again();
   }
 

@@ -136,11 +136,11 @@ Task<Result<void>> splice_one_way(Direction way) {
   }
 }
 
-// Through the scratch buffer; only what the other side does not take at once is kept.
+// Through the loop's bulk buffer; only what the other side does not take at once is kept.
 Task<Result<void>> copy_through(Direction way) {
   ByteQueue held;
   for (;;) {
-    const MutableBytes room = way.from.loop().scratch();
+    const MutableBytes room = way.from.loop().bulk();
     const Result<std::size_t> n = way.from.try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return n.error();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Joins two streams byte for byte with half-close: what opaque connections and upgraded HTTP
 // connections are. Plain TCP on both sides is spliced in the kernel; otherwise bytes go through the
-// loop's scratch buffer and only what could not be written is kept.
+// loop's bulk buffer and only what could not be written is kept.
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -109,7 +110,7 @@ Loop::Loop(bool simulated, int epoll_fd, int event_fd)
       event_fd_(event_fd),
       now_(simulated ? TimePoint{1h} : monotonic_now()),
       epoch_(now_),
-      scratch_(new std::uint8_t[2 * kScratch]) {}
+      scratch_(static_cast<std::uint8_t*>(::operator new[](2 * kBulk + kRecords, kScratchAlign))) {}
 
 Result<std::unique_ptr<Loop>> Loop::create() {
   const int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
@@ -134,6 +135,10 @@ Result<std::unique_ptr<Loop>> Loop::create() {
 
 std::unique_ptr<Loop> Loop::create_simulated() {
   return std::unique_ptr<Loop>(new Loop(true, -1, -1));
+}
+
+void Loop::release_scratch() noexcept {
+  ::madvise(scratch_.get(), 2 * kBulk + kRecords, MADV_DONTNEED);
 }
 
 Loop::~Loop() {

@@ -147,11 +147,15 @@ class Loop {
   // waits for it, since a peer's acknowledgements of a full socket would be an event each.
   void want_writable(IoState& state) noexcept;
 
-  // 64 KiB that the code running now may scribble on until it suspends or returns to the loop;
-  // nobody keeps a view into it across a suspension. scratch() for what comes from sockets,
-  // scratch2() for what a TLS layer decrypts.
+  // Memory that the code running now may scribble on until it suspends or returns to the loop;
+  // nobody keeps a view into it across a suspension. scratch() is 64 KiB for what is parsed; bulk(),
+  // which begins with it, is 192 KiB for what is only carried on; scratch2() is for what a TLS layer
+  // decrypts: a whole bulk() in its records.
   MutableBytes scratch() noexcept { return {scratch_.get(), kScratch}; }
-  MutableBytes scratch2() noexcept { return {scratch_.get() + kScratch, kScratch}; }
+  MutableBytes bulk() noexcept { return {scratch_.get(), kBulk}; }
+  MutableBytes scratch2() noexcept { return {scratch_.get() + kBulk, kBulk + kRecords}; }
+  // Gives the pages of all three back to the system until they are used again.
+  void release_scratch() noexcept;
 
   // Simulated loops only: moves time forward, firing timers and running tasks in order.
   void advance(Duration by);
@@ -165,6 +169,15 @@ class Loop {
   std::uint64_t tick_of(TimePoint at, bool round_up) const noexcept;
   std::uint64_t wheel_tick() const noexcept;
   static constexpr std::size_t kScratch = std::size_t{64} * 1024;
+  static constexpr std::size_t kBulk = std::size_t{192} * 1024;
+  static constexpr std::size_t kRecords = std::size_t{64} * 1024;
+  // Also the largest page: what is given back ends with one.
+  static constexpr std::align_val_t kScratchAlign{std::size_t{64} * 1024};
+  struct FreeScratch {
+    void operator()(std::uint8_t* block) const noexcept {
+      ::operator delete[](block, kScratchAlign);
+    }
+  };
 
   const bool simulated_;
   const int epoll_fd_;
@@ -176,7 +189,7 @@ class Loop {
   TimerWheel wheel_{0};
   IntrusiveList<Waiter, detail::ReadyTag> ready_;
   IntrusiveList<FlushHook, detail::FlushTag> flush_;
-  std::unique_ptr<std::uint8_t[]> scratch_;
+  std::unique_ptr<std::uint8_t[], FreeScratch> scratch_;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;
   std::atomic<bool> has_posted_{false};

@@ -40,8 +40,8 @@ struct ClientOptions {
 
 class Engine final : public SlabAllocated {
  public:
-  // Plaintext that one write() takes at most: four full records.
-  static constexpr std::size_t kMaxWrite = std::size_t{64} * 1024;
+  // Plaintext that one write() takes at most: twelve full records.
+  static constexpr std::size_t kMaxWrite = std::size_t{192} * 1024;
 
   static Result<std::unique_ptr<Engine>> connect(CredentialsPtr credentials,
                                                  const ClientOptions& options);

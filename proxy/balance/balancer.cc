@@ -49,8 +49,9 @@ Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOpti
 
 void Balancer::fold() {
   if (!metrics_) return;
-  const auto usable = std::count_if(slots_.begin(), slots_.end(),
-                                    [](const auto& slot) { return slot->endpoint->usable(); });
+  const auto usable = std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) {
+    return slot->endpoint->usable() && !slot->endpoint->unreachable();
+  });
   metrics_->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
 }
 
@@ -100,20 +101,29 @@ bool Balancer::usable_besides(const Endpoint* endpoint) const noexcept {
   });
 }
 
-// Two draws among the usable endpoints, without building a list of them.
+// Two draws among the usable endpoints, without building a list of them. Those that cannot be
+// reached are left out while there are others (design.md §3): a draw that passes one has it probed
+// when it is time, so that no request waits for a dial that most likely fails.
 std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
   const auto count = static_cast<std::uint32_t>(slots_.size());
   if (count == 0) return nullptr;
+  bool reachable = true;
   const auto draw = [&](const Lease::Slot* other) -> std::shared_ptr<Lease::Slot> {
     const std::uint32_t start = random_.below(count);
     for (std::uint32_t i = 0; i < count; ++i) {
       const auto& slot = slots_[(start + i) % count];
       if (slot.get() == other || slot->endpoint.get() == avoid) continue;
-      if (slot->endpoint->usable()) return slot;
+      if (!slot->endpoint->usable()) continue;
+      if (!reachable || !slot->endpoint->unreachable()) return slot;
+      slot->endpoint->probe();
     }
     return nullptr;
   };
   std::shared_ptr<Lease::Slot> first = draw(nullptr);
+  if (!first) {
+    reachable = false;
+    first = draw(nullptr);
+  }
   if (!first) {
     if (avoid != nullptr) {
       avoid = nullptr;

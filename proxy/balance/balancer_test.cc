@@ -136,21 +136,48 @@ TEST_F(BalancerTest, FailFastNeverLatches) {
   EXPECT_EQ(where(pick(2s)), "test");
 }
 
-TEST_F(BalancerTest, AnEndpointThatCannotBeDialledIsAvoidedAndComesBackByItself) {
+// No request waits for a dial that failed before: it is tried again beside them.
+TEST_F(BalancerTest, AnEndpointThatCannotBeDialledIsLeftOutUntilAProbeReachesIt) {
   balancer.update(endpoints({"10.0.0.1:80", "10.0.0.2:80"}));
   Result<Balancer::Lease> lease = pick();
   const std::shared_ptr<Endpoint> broken = lease->endpoint();
   lease = Error{Errc::Cancelled, "given back"};
   break_endpoint(broken);
+  int dials = world.dials();
+  for (int i = 0; i < 50; ++i) EXPECT_NE(pick()->endpoint(), broken);
+  EXPECT_EQ(world.dials(), dials);  // too early
+  for (int second = 0; second < 10; ++second) {
+    loop().advance(1s);
+    for (int i = 0; i < 50; ++i) EXPECT_NE(pick()->endpoint(), broken);
+    EXPECT_EQ(world.dials(), ++dials);  // once, however many ask
+  }
+  world.on_dial([](Session, std::unique_ptr<testing::PipeEnd>) {});
+  loop().advance(1s);
+  int again = 0;
+  for (int i = 0; i < 50; ++i) again += pick()->endpoint() == broken ? 1 : 0;
+  EXPECT_GT(again, 0);
+}
+
+TEST_F(BalancerTest, WhileNoneCanBeReachedRequestsWaitAndTryThemselves) {
+  balancer.update(endpoints({"10.0.0.1:80", "10.0.0.2:80"}));
+  for (int i = 0; i < 2; ++i) break_endpoint(pick()->endpoint());
+  EXPECT_FALSE(balancer.ready());
+  EXPECT_TRUE(pick(2s));
+}
+
+// A dial would say nothing of it: its proxy lives.
+TEST_F(BalancerTest, AnEndpointWhoseApplicationRefusesIsTriedByARequest) {
+  balancer.update(endpoints({"10.0.0.1:80", "10.0.0.2:80"}));
+  Result<Balancer::Lease> lease = pick();
+  const std::shared_ptr<Endpoint> broken = lease->endpoint();
+  lease = Error{Errc::Cancelled, "given back"};
+  broken->refused();
   for (int i = 0; i < 50; ++i) EXPECT_NE(pick()->endpoint(), broken);
   loop().advance(1s);
   int again = 0;
   for (int i = 0; i < 50; ++i) again += pick()->endpoint() == broken ? 1 : 0;
   EXPECT_GT(again, 0);
-  // All are broken: whoever asks waits until the first may be tried again.
-  for (int i = 0; i < 2; ++i) break_endpoint(pick()->endpoint());
-  EXPECT_FALSE(balancer.ready());
-  EXPECT_TRUE(pick(2s));
+  EXPECT_EQ(world.dials(), 0);
 }
 
 TEST_F(BalancerTest, AnotherOneIsFoundForASecondTry) {

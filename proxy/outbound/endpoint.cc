@@ -21,8 +21,10 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
     options.h2.ping_interval = info.keep_alive->interval;
     options.h2.ping_timeout = info.keep_alive->timeout;
     options.h2.ping_while_idle = info.keep_alive->while_idle;
-  } else {
-    // A peer that is dead is noticed also when nobody asked for it (design.md §3).
+  } else if (info.meshed()) {
+    // A proxy that is dead is noticed also when nobody asked for it (design.md §3). Other servers
+    // may take such PINGs for an attack: those of gRPC end a connection that has more than a few in
+    // five minutes.
     options.h2.ping_interval = 10s;
     options.h2.ping_timeout = 3s;
   }
@@ -65,15 +67,22 @@ const std::shared_ptr<TransportMetrics>& Endpoint::transport() {
   return transport_;
 }
 
+net::SocketAddr Endpoint::dial_addr() const noexcept {
+  net::SocketAddr to = info_->addr;
+  if (meshed() && info_->transport_port != 0) to.port = info_->transport_port;
+  return to;
+}
+
 bool Endpoint::usable() const noexcept { return worker_.loop().now() >= failed_until_; }
 
 net::Task<Result<net::StreamPtr>> Endpoint::dial(Session session) {
   Result<net::StreamPtr> stream = co_await dial_once(session);
   if (stream) {
-    backoff_.reset();
-    failed_until_ = TimePoint{};
+    works();
   } else {
     failed_now();
+    unreachable_ = true;
+    tried_ = session;
     worker_.log().debug("endpoint not reached", {{"endpoint", info_->addr.to_string()},
                                                  {"step", stream.error().where},
                                                  {"error", to_string(stream.error().code)},
@@ -89,10 +98,8 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
   if (!own_ && info_->tls_broken)
     co_return Error{Errc::Unauthenticated, "the endpoint's identity cannot be used"};
   if (Dialer* const instead = worker_.dialer()) co_return co_await instead->dial(session);
-  net::SocketAddr to = info_->addr;
-  if (mesh && info_->transport_port != 0) to.port = info_->transport_port;
-  auto tcp =
-      co_await net::connect_tcp(worker_.loop(), worker_.sockets(), to, config.outbound.connect, by);
+  auto tcp = co_await net::connect_tcp(worker_.loop(), worker_.sockets(), dial_addr(),
+                                       config.outbound.connect, by);
   if (!tcp) co_return tcp.error();
   auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
   counted->set_metrics(transport());
@@ -182,18 +189,62 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
   co_return response;
 }
 
-void Endpoint::answered() noexcept {
-  if (!usable() || !failing()) return;
+void Endpoint::works() noexcept {
   backoff_.reset();
   failed_until_ = TimePoint{};
+  unreachable_ = false;
+}
+
+void Endpoint::answered() noexcept {
+  if (usable() && failing()) works();
 }
 
 void Endpoint::failed_now() { failed_until_ = worker_.loop().now() + backoff_.next(); }
 
-// Its connections may live, but it is not asked first.
 void Endpoint::lost() {
   failed_now();
+  unreachable_ = true;
+  tried_ = Session::Http2;
+  worker_.log().debug("endpoint is silent", {{"endpoint", info_->addr.to_string()}});
+}
+
+// Its connections may live, but it is not asked first.
+void Endpoint::refused() {
+  failed_now();
   worker_.log().debug("endpoint does not serve", {{"endpoint", info_->addr.to_string()}});
+}
+
+void Endpoint::probe() {
+  if (!unreachable_ || probing_ || !usable()) return;
+  probing_ = true;
+  probes_.spawn(probe_once());
+}
+
+// Requests find the connection of HTTP/2 that this makes. Otherwise the TCP handshake alone must
+// do: a connection that carries nothing would be one more that the application sees.
+net::Task<void> Endpoint::probe_once() {
+  if (tried_ == Session::Http2) {
+    const Result<void> reached = co_await pool_.prepare_http2(Deadline::never());
+    if (reached) works();  // by a connection that stands already, perhaps
+  } else {
+    bool reached = false;
+    if (Dialer* const instead = worker_.dialer()) {
+      const Result<net::StreamPtr> stream = co_await instead->dial(tried_);
+      reached = static_cast<bool>(stream);
+    } else {
+      const Config& config = worker_.config();
+      const auto tcp = co_await net::connect_tcp(
+          worker_.loop(), worker_.sockets(), dial_addr(), config.outbound.connect,
+          worker_.loop().after(config.outbound.connect_timeout));
+      reached = static_cast<bool>(tcp);
+    }
+    if (reached) {
+      works();
+    } else {
+      failed_now();
+    }
+  }
+  probing_ = false;
 }
 
 }  // namespace tulle::proxy

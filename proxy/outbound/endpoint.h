@@ -36,8 +36,13 @@ class Endpoint final : public Dialer {
   // False for a while after it could not be reached or a peer fell silent.
   bool usable() const noexcept;
   TimePoint retry_at() const noexcept { return failed_until_; }
-  // It could not be reached when it was last tried; a request that comes now is a probe.
+  // It could not be reached, or did not serve, when it was last tried.
   bool failing() const noexcept { return failed_until_ != TimePoint{}; }
+  // It fails because it could not be reached or fell silent: a dial tells when that is over, and no
+  // request has to wait for it.
+  bool unreachable() const noexcept { return unreachable_; }
+  // Tries to reach an unreachable endpoint, beside all requests, if it is time for that.
+  void probe();
   void drain() { pool_.drain(); }
 
   // Could this request be sent now, without a dial? If not, prepare() makes it so; when that fails,
@@ -53,15 +58,19 @@ class Endpoint final : public Dialer {
   net::Task<Result<net::StreamPtr>> connect();
 
   net::Task<Result<net::StreamPtr>> dial(Session session) override;
-  // Also: its application refuses.
   void lost() override;
+  // Its application refuses what it carries there: only a request can tell when that is over.
+  void refused();
 
  private:
   enum class Carried : std::uint8_t { Http2, Http1, Http1InHttp2 };
   Carried how(const http::Request& request) const noexcept;
   static bool keeps(const http::Request& request) noexcept;
   void failed_now();
-  void answered() noexcept;  // a probe that was answered ends what failed_now() began
+  void works() noexcept;     // ends what failed_now() began
+  void answered() noexcept;  // the same if it was time to try again
+  net::Task<void> probe_once();
+  net::SocketAddr dial_addr() const noexcept;
   net::Task<Result<net::StreamPtr>> dial_once(Session session);
   const std::shared_ptr<TransportMetrics>& transport();
 
@@ -70,10 +79,14 @@ class Endpoint final : public Dialer {
   bool own_;
   Backoff backoff_;
   TimePoint failed_until_{};
+  Session tried_ = Session::Http2;  // what could not be dialled
+  bool unreachable_ = false;
+  bool probing_ = false;
   std::string authority_;
   std::shared_ptr<EndpointMetrics> metrics_;     // null before the first request
   std::shared_ptr<TransportMetrics> transport_;  // null before the first connection
   HttpPool pool_;
+  net::TaskScope probes_;  // last: its task uses the rest
 };
 
 }  // namespace tulle::proxy

@@ -148,7 +148,7 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
     const bool behind = response.has_value();
     const bool unanswered = mark == RefusedMark::Unanswered;
     if (behind && another)
-      endpoint.lost();  // what has a body could not be sent twice: ask the others first
+      endpoint.refused();  // what has a body could not be sent twice: ask the others first
     const bool safe = behind || unanswered ? another : mark == RefusedMark::Refused;
     if (safe && again > 0 && !(unanswered && repeated)) {
       --again;
