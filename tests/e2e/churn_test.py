@@ -80,6 +80,7 @@ def a_node_without_power_is_left_within_15_s(c):
         last = (at - cut).total_seconds()
     print(f"# node killed with {len(there)} of 6 replicas: {told['failed']} of {told['requests']} failed, the last one after {last if last is None else round(last, 1)} s")
     assert last is None or 0 <= last <= 15, told
+    assert told["p99_ms"] < 1000, told  # no request waits for a dial of what cannot be reached
 
 
 class Endpoints(threading.Thread):
