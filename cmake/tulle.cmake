@@ -2,7 +2,7 @@
 #   a static library tulle_net with the alias tulle::net, and one test program net_test of its TESTS
 #   (TEST_DEPS: more libraries for the tests only).
 # tulle_program(tulle-proxy SOURCES main.cc … DEPS …)
-#   an executable, put into ${CMAKE_BINARY_DIR}/bin.
+#   an executable, put into ${CMAKE_BINARY_DIR}/bin. LTO: optimized as a whole in release builds.
 # tulle_fuzzer(http1_codec SOURCES x_fuzz.cc DEPS …)
 #   with clang and TULLE_FUZZ=ON a libFuzzer program fuzz_NAME, and a test that tries the same inputs each time (`./run soak`
 #   tries others); otherwise a program that replays its corpus once, as a test.
@@ -17,6 +17,15 @@ function(tulle_library name)
   endif()
 endfunction()
 
+# Whether a program is optimized as a whole when it is linked. Not by default: it takes as long as compiling.
+function(tulle_link_time name wanted)
+  if(wanted AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_link_options(${name} PRIVATE -flto=auto -O2)
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_link_options(${name} PRIVATE -fno-lto)
+  endif()
+endfunction()
+
 # All unit test programs, for who wants just these.
 add_custom_target(unit_tests)
 
@@ -25,6 +34,7 @@ function(tulle_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE tulle_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  tulle_link_time(${name} FALSE)
   add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS unit
@@ -36,10 +46,11 @@ function(tulle_test name)
 endfunction()
 
 function(tulle_program name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "LTO" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE tulle_options ${ARG_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  tulle_link_time(${name} ${ARG_LTO})
 endfunction()
 
 function(tulle_fuzzer name)
@@ -48,6 +59,7 @@ function(tulle_fuzzer name)
   add_executable(fuzz_${name} ${ARG_SOURCES})
   target_link_libraries(fuzz_${name} PRIVATE tulle_options ${ARG_DEPS})
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  tulle_link_time(fuzz_${name} FALSE)
   if(TULLE_FUZZ)
     target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

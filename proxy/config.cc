@@ -144,11 +144,8 @@ void backoff(Reader& in, std::string_view base, BackoffOptions& into) {
   in.read(
       concat(base, "_EXP_BACKOFF_JITTER"), into.jitter,
       [](std::string_view text) -> std::optional<double> {
-        double value = 0;
-        const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (ec != std::errc{} || end != text.data() + text.size() || !(value >= 0))
-          return std::nullopt;
-        return value;
+        const std::optional<double> value = parse_real(text);
+        return value && *value >= 0 ? value : std::nullopt;
       },
       "a number of 0 or more");
 }
@@ -211,9 +208,8 @@ unsigned worker_count(Reader& in, unsigned available) {
   if (const auto max = cores("CORES_MAX")) {
     count = *max;
   } else if (const auto text = in.text("CORES_MAX_RATIO")) {
-    double ratio = 0;
-    const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), ratio);
-    if (ec != std::errc{} || end != text->data() + text->size() || !(ratio > 0) || ratio > 1) {
+    const double ratio = parse_real(*text).value_or(0);
+    if (!(ratio > 0) || ratio > 1) {
       in.notes().warnings.push_back(concat(kPrefix, "CORES_MAX_RATIO is '", *text,
                                            "', expected a number in (0, 1]; ignored"));
     } else {

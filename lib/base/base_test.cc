@@ -108,6 +108,11 @@ TEST(IntrusiveList, ElementsLeaveWhenDestroyed) {
 TEST(Text, ParsesAndFormats) {
   EXPECT_EQ(parse_number<std::uint16_t>("65535"), 65535);
   EXPECT_FALSE(parse_number<std::uint16_t>("65536"));
+  EXPECT_EQ(parse_real("0.25"), 0.25);
+  EXPECT_EQ(parse_real("-3e2"), -300);
+  for (const char* bad : {"", " 1", "1 ", "+1", "1,5", "0x10", "inf", "nan", "1e", "1e999", "."})
+    EXPECT_FALSE(parse_real(bad)) << bad;
+  EXPECT_FALSE(parse_real(std::string(64, '1')));
   EXPECT_FALSE(parse_number<int>(" 1"));
   EXPECT_TRUE(iequals("Content-Length", "content-length"));
   EXPECT_EQ(split("a,,b", ',').size(), 3U);

@@ -2,6 +2,8 @@
 #include "lib/base/text.h"
 
 #include <array>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace tulle {
@@ -62,6 +64,22 @@ std::uint64_t load4to8(std::string_view text) noexcept {
 }
 
 }  // namespace
+
+std::optional<double> parse_real(std::string_view text) noexcept {
+  // strtod() takes more: spaces, hexadecimal digits, names.
+  constexpr std::string_view kDecimal = "0123456789.eE+-";
+  char copy[64];
+  if (text.empty() || text.size() >= sizeof copy || text[0] == '+' ||
+      text.find_first_not_of(kDecimal) != std::string_view::npos) {
+    return std::nullopt;
+  }
+  std::memcpy(copy, text.data(), text.size());
+  copy[text.size()] = '\0';
+  char* end = nullptr;
+  const double value = std::strtod(copy, &end);
+  if (end != copy + text.size() || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
 
 bool iequals(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;

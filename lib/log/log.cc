@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "lib/base/text.h"
@@ -80,9 +81,8 @@ void append_seconds(std::string& out, Duration span) {
 
 void append_real(std::string& out, double value, bool json) {
   char text[32];
-  const auto [end, ec] =
-      std::to_chars(text, text + sizeof text, value, std::chars_format::general, 6);
-  const std::string_view shown(text, static_cast<std::size_t>(end - text));
+  const int size = std::snprintf(text, sizeof text, "%.6g", value);
+  const std::string_view shown(text, static_cast<std::size_t>(size));
   // JSON has no infinity.
   const bool number = shown.find_first_of("in") == std::string_view::npos;
   if (json && !number) out += '"';
