@@ -61,6 +61,32 @@ TEST(CopyDuplex, AResetCutsTheOtherSide) {
   EXPECT_TRUE(server->peer_aborted());
 }
 
+// A receiver that is full for a moment is what bulk looks like: the sender's window must stay.
+TEST(CopyDuplex, OnlyAReceiverThatStaysFullIsSlow) {
+  testing::SimLoop loop;
+  auto [client, left] = loop.pipe();
+  auto [right, server] = loop.pipe(1000);
+  CopyOutcome outcome;
+  TaskScope scope;
+  scope.spawn(join(left.get(), right.get(), &outcome));
+  const std::string piece(100'000, 'x');
+  EXPECT_TRUE(client->try_write(as_bytes(piece)));
+  std::uint8_t buffer[1000];
+  const auto read_every = [&, &reader = *server](Duration pause, int times) {
+    for (int i = 0; i < times; ++i) {
+      loop.advance(pause);
+      EXPECT_EQ(*reader.try_read(buffer), sizeof buffer);
+    }
+  };
+  read_every(10ms, 20);
+  EXPECT_EQ(left->held_little(), 0);
+  read_every(200ms, 20);
+  EXPECT_EQ(left->held_little(), 1);
+  read_every(10ms, 20);
+  read_every(200ms, 20);
+  EXPECT_EQ(left->held_little(), 2);
+}
+
 Task<void> proxy_once(Loop* loop, SocketFactory* sockets, TcpListener* at, SocketAddr to,
                       CopyOutcome* out) {
   Result<Accepted> accepted = co_await at->accept();
