@@ -15,8 +15,8 @@
 #include "proxy/cgroup.h"
 #include "proxy/proxy.h"
 
-// Nothing here throws. The library's own version names the exception, which takes a demangler, stdio
-// and 60 KB of memory.
+// Nothing here throws. The library's own version names the exception, which takes a demangler,
+// stdio and 60 KB of memory.
 namespace __gnu_cxx {
 void __verbose_terminate_handler() {  // NOLINT
   constexpr std::string_view kWhy = "tulle-proxy: an exception, most likely no memory is left\n";

@@ -148,9 +148,9 @@ class Loop {
   void want_writable(IoState& state) noexcept;
 
   // Memory that the code running now may scribble on until it suspends or returns to the loop;
-  // nobody keeps a view into it across a suspension. scratch() is 64 KiB for what is parsed; bulk(),
-  // which begins with it, is 192 KiB for what is only carried on; scratch2() is for what a TLS layer
-  // decrypts: a whole bulk() in its records.
+  // nobody keeps a view into it across a suspension. scratch() is 64 KiB for what is parsed;
+  // bulk(), which begins with it, is 192 KiB for what is only carried on; scratch2() is for what a
+  // TLS layer decrypts: a whole bulk() in its records.
   MutableBytes scratch() noexcept { return {scratch_.get(), kScratch}; }
   MutableBytes bulk() noexcept { return {scratch_.get(), kBulk}; }
   MutableBytes scratch2() noexcept { return {scratch_.get() + kBulk, kBulk + kRecords}; }

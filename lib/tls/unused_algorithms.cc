@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What BoringSSL refers to and the mesh has no use for (third_party/CMakeLists.txt leads it here): the
-// linker then leaves the algorithms out of every program, a quarter of a megabyte.
+// What BoringSSL refers to and the mesh has no use for (third_party/CMakeLists.txt leads it here):
+// the linker then leaves the algorithms out of every program, a quarter of a megabyte.
 #include <openssl/evp.h>
 
 #include "lib/base/check.h"
