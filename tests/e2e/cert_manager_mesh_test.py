@@ -10,8 +10,11 @@ import time
 
 import yaml
 
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from harness import Cluster, container, deployment, report, run, server, service, wait  # noqa: E402
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, HERE)
+sys.path.append(os.path.join(HERE, "../netns"))  # behind: it has a mesh.py, too
+from capture import read_flows  # noqa: E402
+from harness import Cluster, container, deployment, pod, report, run, server, service, wait  # noqa: E402
 from mesh import CONTROL, MESH, Load, Registry, Repository, describe, events, install, metrics, ready_pods, total, uninstall  # noqa: E402
 
 NS, SOAK = "certified", bool(os.environ.get("TULLE_SOAK"))
@@ -165,9 +168,17 @@ def row_0_3_toward_the_control_plane_as_well(t):
     secured = [line for line in text.splitlines() if line.startswith("control_") and 'tls="true"' in line and 'server_id="linkerd-' in line]
     assert secured, [line for line in text.splitlines() if line.startswith("control_")][:20]
     assert not [line for line in text.splitlines() if line.startswith("control_") and 'tls="no' in line]
-    # A capture of what the control plane sends and receives shows records of TLS only.
-    address = ready_pods(c, MESH, CONTROL)[0]["status"]["podIP"]
-    print(f"# the control plane is {address}")
+    # What passes between the control plane and a pod on another node, from its first packet on, is TLS.
+    control = ready_pods(c, MESH, CONTROL)[0]
+    address = control["status"]["podIP"]
+    other = next(n for n in c.nodes if f"node{n}" != control["spec"]["nodeName"])
+    with c.capture(f"tcp and host {address}") as capture:
+        c.apply(pod("late", NS, container(command=["sleep", "infinity"]), nodeName=f"node{other}"))
+        c.kubectl("-n", NS, "wait", "--for=condition=Ready", "pod/late", "--timeout=60s")
+        late = c.get("pod", "late", ns=NS)["status"]["podIP"]
+        flows = [f for f in read_flows(capture.end()) if f.client[0] == late and f.server[0] == address and f.payload()]
+    c.kubectl("-n", NS, "delete", "pod", "late", "--wait=false")
+    assert flows and all(f.is_tls() for f in flows), [(f.server, f.payload()[:40]) for f in flows]
 
 
 def row_1_10_check_is_green(t):
