@@ -29,8 +29,10 @@ def row_4_1_explicitly_through_a_pipe(c):
     for name in ("web", "api"):
         c.rollout(NS, f"deploy/{name}")
     assert not [p for p in c.get("pods", ns=NS) if meshed(p)]
-    _, before, _ = c.shell(f"kubectl get -n {NS} deploy -o yaml")
-    _, after, said = c.shell(f"kubectl get -n {NS} deploy -o yaml | linkerd inject -")
+    # Read once: between two readings a status may change.
+    _, after, said = c.shell(f"kubectl get -n {NS} deploy -o yaml | tee before.yaml | linkerd inject -", folder=c.run_dir)
+    with open(os.path.join(c.run_dir, "before.yaml"), encoding="utf-8") as f:
+        before = f.read()
     assert 'deployment "web" injected' in said and 'deployment "api" injected' in said, said
     # A List stays a List, and beside the annotations nothing is another.
     assert yaml.safe_load(after)["kind"] == "List"
