@@ -140,7 +140,8 @@ Task<Result<void>> splice_one_way(Direction way) {
 Task<Result<void>> copy_through(Direction way) {
   ByteQueue held;
   for (;;) {
-    const MutableBytes room = way.from.loop().bulk();
+    // What a slow receiver does not take is kept: little.
+    const MutableBytes room = way.slow ? way.from.loop().scratch() : way.from.loop().bulk();
     const Result<std::size_t> n = way.from.try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return n.error();

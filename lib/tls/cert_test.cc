@@ -134,6 +134,17 @@ TEST(Csr, SaysEverythingThatIsOddAboutARequest) {
   EXPECT_FALSE(Csr::from_der(as_bytes(odd_csr(key, {std::string("a\0b", 3)}, "DNS:a"))));
 }
 
+// What stands in for ML-DSA (unused_algorithms.cc) must not take such a key for another: PKCS #8
+// with a seed (RFC 9881 §6) under the OIDs 2.16.840.1.101.3.4.3.17 to 19.
+TEST(Key, KindsThatAreLeftOutAreRefused) {
+  for (const char kind : {17, 18, 19}) {
+    std::string der("\x30\x34\x02\x01\x00\x30\x0B\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03", 17);
+    der += kind;
+    der += "\x04\x22\x80\x20" + std::string(32, 's');
+    EXPECT_FALSE(PrivateKey::from_der(as_bytes(der))) << static_cast<int>(kind);
+  }
+}
+
 TEST(Csr, OnlyEcKeysAreSigned) {
   for (const std::string_view pem : {kRsaKey, kEd25519Key}) {
     const Result<Csr> csr =

@@ -17,6 +17,17 @@ struct Balancer::Lease::Slot {
   PeakEwma load;
 };
 
+namespace {
+
+// Of one backend at a time, while none of its endpoints can be reached.
+constexpr int kProbes = 2;
+
+bool reachable(const Balancer::Lease::Slot& slot) noexcept {
+  return slot.endpoint->usable() && !slot.endpoint->unreachable();
+}
+
+}  // namespace
+
 Balancer::Lease::Lease(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) { slot_->load.began(); }
 Balancer::Lease::Lease(Lease&& other) noexcept : slot_(std::move(other.slot_)) {}
 Balancer::Lease& Balancer::Lease::operator=(Lease&& other) noexcept {
@@ -49,9 +60,8 @@ Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOpti
 
 void Balancer::fold() {
   if (!metrics_) return;
-  const auto usable = std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) {
-    return slot->endpoint->usable() && !slot->endpoint->unreachable();
-  });
+  const auto usable = std::count_if(slots_.begin(), slots_.end(),
+                                    [](const auto& slot) { return reachable(*slot); });
   metrics_->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
 }
 
@@ -90,45 +100,57 @@ void Balancer::update(const EndpointSet& set) {
   changed_.notify_all();
 }
 
-bool Balancer::ready() const noexcept {
-  return std::any_of(slots_.begin(), slots_.end(),
-                     [](const auto& slot) { return slot->endpoint->usable(); });
+bool Balancer::ready() {
+  for (const auto& slot : slots_) {
+    if (reachable(*slot)) return true;
+  }
+  int probes = 0;
+  for (const auto& slot : slots_) {
+    if (slot->endpoint->usable() && ++probes <= kProbes) slot->endpoint->probe();
+  }
+  return false;
 }
 
 bool Balancer::usable_besides(const Endpoint* endpoint) const noexcept {
   return std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
-    return slot->endpoint.get() != endpoint && slot->endpoint->usable();
+    return slot->endpoint.get() != endpoint && reachable(*slot);
   });
 }
 
-// Two draws among the usable endpoints, without building a list of them. Those that cannot be
-// reached are left out while there are others (design.md §3): a draw that passes one has it probed
-// when it is time, so that no request waits for a dial that most likely fails.
+// Without building a list of them. Those that cannot be reached are often neighbours (the pods of a
+// node), so that the first one behind them must not get all their share.
+std::shared_ptr<Balancer::Lease::Slot> Balancer::draw(const Lease::Slot* other,
+                                                      const Endpoint* avoid, bool only_reachable) {
+  constexpr int kTries = 4;
+  const auto count = static_cast<std::uint32_t>(slots_.size());
+  const auto fits = [&](const std::shared_ptr<Lease::Slot>& slot) {
+    return slot.get() != other && slot->endpoint.get() != avoid &&
+           (only_reachable ? reachable(*slot) : slot->endpoint->usable());
+  };
+  std::uint32_t at = 0;
+  for (int i = 0; i < kTries; ++i) {
+    at = random_.below(count);
+    if (fits(slots_[at])) return slots_[at];
+  }
+  for (std::uint32_t i = 1; i < count; ++i) {
+    const auto& slot = slots_[(at + i) % count];
+    if (fits(slot)) return slot;
+  }
+  return nullptr;
+}
+
+// Two draws. Those that cannot be reached are left out while there are others (design.md §3): one
+// that is due is probed, so that no request waits for a dial that most likely fails. While none can
+// be reached, requests try them.
 std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
   const auto count = static_cast<std::uint32_t>(slots_.size());
   if (count == 0) return nullptr;
-  bool reachable = true;
-  const auto draw = [&](const Lease::Slot* other) -> std::shared_ptr<Lease::Slot> {
-    const std::uint32_t start = random_.below(count);
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const auto& slot = slots_[(start + i) % count];
-      if (slot.get() == other || slot->endpoint.get() == avoid) continue;
-      if (!slot->endpoint->usable()) continue;
-      if (!reachable || !slot->endpoint->unreachable()) return slot;
-      slot->endpoint->probe();
-    }
-    return nullptr;
-  };
-  std::shared_ptr<Lease::Slot> first = draw(nullptr);
+  std::shared_ptr<Lease::Slot> first = draw(nullptr, avoid, true);
+  if (!first && avoid != nullptr) first = draw(nullptr, nullptr, true);
   if (!first) {
-    reachable = false;
-    first = draw(nullptr);
-  }
-  if (!first) {
-    if (avoid != nullptr) {
-      avoid = nullptr;
-      return draw(nullptr);
-    }
+    first = draw(nullptr, avoid, false);
+    if (!first && avoid != nullptr) return draw(nullptr, nullptr, false);
+    if (first) return first;
     // All fail. A plain-text endpoint is as ready as it ever is (proxy.md §3.9): the dial tells.
     for (const auto& slot : slots_) {
       if (!slot->endpoint->meshed()) return slot;
@@ -136,7 +158,9 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
     return nullptr;
   }
   if (count == 1) return first;
-  std::shared_ptr<Lease::Slot> second = draw(first.get());
+  // Each pick looks at one endpoint whether it is to be probed: in step with what is asked.
+  slots_[random_.below(count)]->endpoint->probe();
+  std::shared_ptr<Lease::Slot> second = draw(first.get(), avoid, true);
   if (!second) return first;
   const TimePoint now = loop_.now();
   return second->load.load(now, options_.load) < first->load.load(now, options_.load) ? second

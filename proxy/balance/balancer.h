@@ -77,9 +77,10 @@ class Balancer {
     return pick(avoid, options_.requests);
   }
   net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits);
-  // Could pick() give something now?
-  bool ready() const noexcept;
-  // Could another endpoint than this one be used now?
+  // Could pick() give something now that can be reached, as far as is known? If not, what is due to
+  // be tried again is probed.
+  bool ready();
+  // Could another endpoint than this one be reached now, as far as is known?
   bool usable_besides(const Endpoint* endpoint) const noexcept;
 
   const EndpointSet& endpoints() const noexcept { return set_; }
@@ -88,6 +89,9 @@ class Balancer {
   std::uint32_t queued() const noexcept { return queued_; }
 
  private:
+  // A random one of the usable endpoints but these two; perhaps only of those that can be reached.
+  std::shared_ptr<Lease::Slot> draw(const Lease::Slot* other, const Endpoint* avoid,
+                                    bool only_reachable);
   std::shared_ptr<Lease::Slot> choose(const Endpoint* avoid);
   std::shared_ptr<Lease::Slot> choose_now(const Endpoint* avoid);
   Lease give(std::shared_ptr<Lease::Slot> slot, TimePoint asked);

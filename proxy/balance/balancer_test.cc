@@ -156,6 +156,62 @@ TEST_F(BalancerTest, AnEndpointThatCannotBeDialledIsLeftOutUntilAProbeReachesIt)
   int again = 0;
   for (int i = 0; i < 50; ++i) again += pick()->endpoint() == broken ? 1 : 0;
   EXPECT_GT(again, 0);
+  // One request may try it; that it works is not known yet.
+  EXPECT_TRUE(broken->failing());
+  EXPECT_TRUE(*loop().run(broken->connect(), 1ms));
+  EXPECT_FALSE(broken->failing());
+}
+
+// The connection that a probe makes is there for the requests.
+TEST_F(BalancerTest, AnEndpointThatFellSilentComesBackWithAConnection) {
+  std::vector<std::unique_ptr<testing::PipeEnd>> servers;
+  balancer.update(endpoints({"10.0.0.1:80", "10.0.0.2:80"}));
+  const std::shared_ptr<Endpoint> silent = pick()->endpoint();
+  silent->lost();
+  loop().advance(1s);
+  for (int i = 0; i < 50; ++i) EXPECT_NE(pick()->endpoint(), silent);
+  EXPECT_EQ(world.dials(), 1);
+  world.on_dial([&](Session session, std::unique_ptr<testing::PipeEnd> stream) {
+    EXPECT_EQ(session, Session::Http2);
+    servers.push_back(std::move(stream));
+  });
+  loop().advance(2s);
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(pick());
+  EXPECT_EQ(servers.size(), 1U);
+  EXPECT_FALSE(silent->failing());
+  EXPECT_TRUE(silent->pool().http2_ready());
+}
+
+// The endpoints of a node are neighbours in the list.
+TEST_F(BalancerTest, TheOneBehindManyThatCannotBeReachedIsDrawnAsOftenAsOthers) {
+  std::vector<std::string> at;
+  for (int i = 10; i < 40; ++i) at.push_back(concat("10.0.0.", std::to_string(i), ":80"));
+  balancer.update(endpoints(at));
+  std::map<std::string, std::shared_ptr<Endpoint>> all;
+  while (all.size() < at.size()) {
+    const std::shared_ptr<Endpoint> one = pick()->endpoint();
+    all[one->info().addr.to_string()] = one;
+  }
+  for (int i = 10; i < 25; ++i) break_endpoint(all[concat("10.0.0.", std::to_string(i), ":80")]);
+  std::map<std::string, int> counts;
+  for (int i = 0; i < 3000; ++i) {
+    ++counts[(*pick())->info().addr.to_string()];
+  }
+  EXPECT_EQ(counts.size(), 15U);
+  EXPECT_LT(counts["10.0.0.25:80"], 3 * 3000 / 15);
+}
+
+// Whoever asks dials itself: a probe beside it would be a second connection.
+TEST_F(BalancerTest, WhileNoneCanBeReachedNothingIsProbed) {
+  balancer.update(endpoints({"10.0.0.1:80", "10.0.0.2:80"}));
+  for (int i = 0; i < 2; ++i) break_endpoint(pick()->endpoint());
+  const int dials = world.dials();
+  loop().advance(1s);
+  EXPECT_TRUE(pick());
+  EXPECT_EQ(world.dials(), dials);
+  // But for who would go elsewhere meanwhile.
+  EXPECT_FALSE(balancer.ready());
+  EXPECT_EQ(world.dials(), dials + 2);
 }
 
 TEST_F(BalancerTest, WhileNoneCanBeReachedRequestsWaitAndTryThemselves) {

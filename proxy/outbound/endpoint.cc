@@ -33,7 +33,7 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
 
 BackoffOptions retry_options(const Config& config) {
   BackoffOptions options = config.outbound.backoff;
-  // Endpoints are dialled on demand only: a request must not wait long for one that has come back.
+  // Endpoints are dialled when there are requests: one that has come back must not stay out long.
   options.max = std::min<Duration>(options.max, 1s);
   options.min = std::min(options.min, options.max);
   return options;
@@ -215,13 +215,14 @@ void Endpoint::refused() {
 }
 
 void Endpoint::probe() {
-  if (!unreachable_ || probing_ || !usable()) return;
+  if (!unreachable_ || probing_ || !usable() || (!own_ && info_->tls_broken)) return;
   probing_ = true;
   probes_.spawn(probe_once());
 }
 
-// Requests find the connection of HTTP/2 that this makes. Otherwise the TCP handshake alone must
-// do: a connection that carries nothing would be one more that the application sees.
+// Requests find the connection of HTTP/2 that this makes. For others there would be nobody to use
+// one: that the kernel there takes a connection, and the application or proxy sees it end, is
+// reason enough for one request to try, while the back-off goes on growing until that one works.
 net::Task<void> Endpoint::probe_once() {
   if (tried_ == Session::Http2) {
     const Result<void> reached = co_await pool_.prepare_http2(Deadline::never());
@@ -239,8 +240,8 @@ net::Task<void> Endpoint::probe_once() {
       reached = static_cast<bool>(tcp);
     }
     if (reached) {
-      works();
-    } else {
+      unreachable_ = false;
+    } else if (unreachable_) {  // no request reached it meanwhile
       failed_now();
     }
   }

@@ -33,7 +33,7 @@ class Endpoint final : public Dialer {
   HttpPool& pool() noexcept { return pool_; }
   bool meshed() const noexcept { return !own_ && info_->meshed(); }
 
-  // False for a while after it could not be reached or a peer fell silent.
+  // False for a while after it could not be reached, a peer fell silent or an application refused.
   bool usable() const noexcept;
   TimePoint retry_at() const noexcept { return failed_until_; }
   // It could not be reached, or did not serve, when it was last tried.

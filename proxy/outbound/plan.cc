@@ -70,7 +70,8 @@ bool PlannedBackend::ready() const noexcept {
 
 PlannedBackend* PlannedDistribution::choose(Random& random) {
   if (backends.empty()) return nullptr;
-  if (kind == Distribution::Kind::FirstAvailable || backends.size() == 1) {
+  if (backends.size() == 1) return &backends.front();
+  if (kind == Distribution::Kind::FirstAvailable) {
     for (PlannedBackend& backend : backends) {
       if (backend.ready()) return &backend;
     }

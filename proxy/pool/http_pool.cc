@@ -80,7 +80,12 @@ net::Task<void> HttpPool::dial_http2() {
     auto slot = std::make_unique<Http2Slot>();
     slot->connection = h2::ClientConnection::make(std::move(*stream), options_.h2);
     slot->connection->on_closed([this, connection = slot->connection.get()] {
-      if (connection->silent()) dialer_.lost();
+      if (connection->silent()) {
+        // What stands beside it leads to the same place, and may not have been asked: the next
+        // request or probe dials.
+        for (const auto& other : http2_) other->retire_at = loop_.now();
+        dialer_.lost();
+      }
       loop_.arm(*sweep_, loop_.now() + 1ms);
     });
     // ± 10 % of the maximum age, so that connections of one moment do not all end in one moment.
