@@ -13,9 +13,14 @@ namespace tulle::net {
 namespace {
 
 constexpr std::size_t kSplice = std::size_t{256} * 1024;
-// How long a receiver takes nothing before it counts as slow. A fast one is full for less than a
+// A receiver that takes nothing for this long is slow. A fast one is full for less than a
 // millisecond many times a second.
 constexpr Duration kSlow = 50ms;
+// What is read at once when there is much to carry, and what a receiver must have taken since it
+// was slow to count as fast. Until then little is held for it: the kernel's buffer would have grown
+// to megabytes before the first time that it takes nothing.
+constexpr std::size_t kMuch = std::size_t{64} * 1024;
+constexpr std::size_t kFluent = std::size_t{1} * 1024 * 1024;
 
 // A kernel pipe that carries bytes of one direction while they are in flight. Few are kept for
 // reuse.
@@ -77,12 +82,25 @@ struct Direction {
   Stream& to;
   std::uint64_t& moved;
   std::optional<Error>& error;
-  bool slow = false;  // the receiver is, so that little is held of what the sender sends
+  std::size_t fluent = 0;  // taken since the receiver was slow
+  bool little = false;     // is held of what the sender sends
 
-  void set_slow(bool now) {
-    if (now == slow) return;
-    slow = now;
-    from.hold_little(now);
+  void hold_little(bool on) {
+    if (on == little) return;
+    little = on;
+    from.hold_little(on);
+  }
+  void read(std::size_t n) {
+    if (n >= kMuch && fluent < kFluent) hold_little(true);
+  }
+  void wrote(std::size_t n) {
+    moved += n;
+    fluent += n;
+    if (fluent >= kFluent) hold_little(false);
+  }
+  void slow() {
+    fluent = 0;
+    hold_little(true);
   }
 };
 
@@ -101,6 +119,7 @@ Task<Result<void>> splice_one_way(Direction way) {
       if (n > 0) {
         pipe.held = static_cast<std::size_t>(n);
         from.count_spliced(pipe.held, 0);
+        way.read(pipe.held);
       } else if (n == 0) {
         ended = true;
         continue;
@@ -109,7 +128,6 @@ Task<Result<void>> splice_one_way(Direction way) {
       } else if (errno == EAGAIN) {
         from.io().readable = false;
         pipe.give_back();  // an idle connection holds no pipe
-        way.set_slow(false);
         co_await readable(from.io());
         continue;
       } else if (errno == EINVAL && way.moved == 0) {
@@ -122,13 +140,15 @@ Task<Result<void>> splice_one_way(Direction way) {
                                SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
       pipe.held -= static_cast<std::size_t>(n);
-      way.moved += static_cast<std::uint64_t>(n);
+      way.wrote(static_cast<std::size_t>(n));
       to.count_spliced(0, static_cast<std::uint64_t>(n));
     } else if (n < 0 && errno == EAGAIN) {
       to.io().writable = false;
       const bool soon = co_await writable(to.io(), way.from.loop().after(kSlow));
-      way.set_slow(!soon);
-      if (!soon) co_await writable(to.io());
+      if (!soon) {
+        way.slow();
+        co_await writable(to.io());
+      }
     } else if (n < 0 && errno != EINTR) {
       co_return Error{errno == EPIPE || errno == ECONNRESET ? Errc::Reset : Errc::Io, "splice",
                       errno};
@@ -140,22 +160,22 @@ Task<Result<void>> splice_one_way(Direction way) {
 Task<Result<void>> copy_through(Direction way) {
   ByteQueue held;
   for (;;) {
-    // What a slow receiver does not take is kept: little.
-    const MutableBytes room = way.slow ? way.from.loop().scratch() : way.from.loop().bulk();
+    // What is not taken is kept here: little, too.
+    const MutableBytes room = way.little ? way.from.loop().scratch() : way.from.loop().bulk();
     const Result<std::size_t> n = way.from.try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return n.error();
-      way.set_slow(false);
       co_await readable(way.from.io());
       continue;
     }
     if (*n == 0) co_return Result<void>{};
+    way.read(*n);
     Bytes left(room.data(), *n);
     while (!left.empty()) {
       const Result<std::size_t> written = way.to.try_write(left);
       if (written) {
         left = left.subspan(*written);
-        way.moved += *written;
+        way.wrote(*written);
         continue;
       }
       if (written.error().code != Errc::WouldBlock) co_return written.error();
@@ -168,7 +188,7 @@ Task<Result<void>> copy_through(Direction way) {
         const Result<std::size_t> written = way.to.try_write(held.data());
         if (written) {
           held.consume(*written);
-          way.moved += *written;
+          way.wrote(*written);
           continue;
         }
         blocked = written.error();
@@ -179,8 +199,10 @@ Task<Result<void>> copy_through(Direction way) {
       }
       if (blocked.code != Errc::WouldBlock) co_return blocked;
       const bool soon = co_await writable(way.to.io(), way.from.loop().after(kSlow));
-      way.set_slow(!soon);
-      if (!soon) co_await writable(way.to.io());
+      if (!soon) {
+        way.slow();
+        co_await writable(way.to.io());
+      }
     }
   }
 }

@@ -21,10 +21,8 @@ class PipeEnd final : public net::Stream {
   Result<void> try_shutdown() override;
   void abort() noexcept override;
   net::IoState& io() noexcept override { return io_; }
-  void hold_little(bool on) noexcept override { held_little_ += on ? 1 : 0; }
-
-  // How often whoever reads here was told to hold little.
-  int held_little() const noexcept { return held_little_; }
+  void hold_little(bool on) noexcept override { holds_little_ = on; }
+  bool holds_little() const noexcept { return holds_little_; }
   // What the other end has written and this one has not read.
   Bytes pending() const;
   // Never give more than this many bytes to one try_read (to slice input); 0 = no limit.
@@ -44,7 +42,7 @@ class PipeEnd final : public net::Stream {
   net::IoState io_;
   std::size_t max_read_ = 0;
   std::size_t capacity_;
-  int held_little_ = 0;
+  bool holds_little_ = false;
 };
 
 // A connected pair.
