@@ -19,7 +19,7 @@ endfunction()
 
 # Whether a program is optimized as a whole when it is linked. Not by default: it takes as long as compiling.
 function(tulle_link_time name wanted)
-  if(NOT CMAKE_BUILD_TYPE STREQUAL "Release" OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  if(NOT TULLE_LTO)
     return()
   endif()
   if(wanted)
