@@ -170,8 +170,9 @@ class Loop {
   std::uint64_t wheel_tick() const noexcept;
   static constexpr std::size_t kScratch = std::size_t{64} * 1024;
   static constexpr std::size_t kBulk = std::size_t{192} * 1024;
+  // Headers and tags of a bulk's records; they need little of it, but with 64 KiB, the largest page
+  // of any machine, all of the block is whole pages and can be given back.
   static constexpr std::size_t kRecords = std::size_t{64} * 1024;
-  // Also the largest page: what is given back ends with one.
   static constexpr std::align_val_t kScratchAlign{std::size_t{64} * 1024};
   struct FreeScratch {
     void operator()(std::uint8_t* block) const noexcept {

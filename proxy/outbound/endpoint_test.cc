@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "proxy/testing/support.h"
 
 namespace tulle::proxy {
