@@ -152,7 +152,8 @@ class Pump : public net::FlushHook {
     const bool all = n == data.size();
     if (outgoing.stream == nullptr) return false;  // that was the end of the stream
     body.consume(n);
-    return !all || body.complete();
+    // What came may have been the last: its end, good or bad, goes next.
+    return !all || body.complete() || body.failure() != nullptr;
   }
 
   void blocked(const Error& error) {
