@@ -43,6 +43,12 @@ class TestHandler final : public http::Handler {
         request.informational->on_informational(std::move(head));
     }
     if (request.body.has_value()) last_trailers = request.body.trailers();
+    if (upgraded != nullptr) {
+      http::Response tunnel;
+      tunnel.status = 101;
+      tunnel.upgraded = std::move(upgraded);
+      co_return tunnel;
+    }
     if (!trailers.empty()) {
       http::Response streamed;
       streamed.status = status;
@@ -62,6 +68,7 @@ class TestHandler final : public http::Handler {
   Duration delay{};
   std::vector<std::uint16_t> informational;  // sent before the answer
   http::HeaderMap trailers;                  // of the answer
+  net::StreamPtr upgraded;                   // answers with 101 and this
   std::string last_path;
   std::string last_body;
   http::HeaderMap last_trailers;
@@ -135,6 +142,23 @@ TEST_F(Fixture, AClientThatAskedForTheEndGetsIt) {
   EXPECT_NE(received().find("connection: close"), std::string::npos);
   EXPECT_TRUE(client->peer_closed());
   EXPECT_EQ(handler.calls, 1);
+}
+
+// A tunnel has taken the connection away from who began it: draining must not look for it there.
+TEST_F(Fixture, ATunnelOutlivesADrain) {
+  auto [ours, theirs] = loop.pipe();
+  handler.upgraded = std::move(ours);
+  send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_EQ(received().find("HTTP/1.1 101 "), 0U);
+  drain.start();
+  loop.drain();
+  send("ping");
+  EXPECT_EQ(as_text(theirs->pending()), "ping");
+  EXPECT_TRUE(theirs->try_shutdown());
+  EXPECT_TRUE(client->try_shutdown());
+  loop.drain();
+  EXPECT_TRUE(client->peer_closed());
+  EXPECT_TRUE(scope.empty());
 }
 
 TEST_F(Fixture, InformationalResponsesGoFirst) {

@@ -303,6 +303,7 @@ net::Task<void> Server::tunnel(http::Response response) {
   if (!flushed) co_return;
   net::StreamPtr other = std::move(response.upgraded);
   exchange_.cancel();
+  net::DrainListener::unlink();  // a tunnel ends when its ends do; there is nothing to finish here
   net::ReplayStream client(std::move(stream_), std::move(in_));
   [[maybe_unused]] const net::CopyOutcome outcome = co_await net::copy_duplex(client, *other);
   stream_ = client.release();
