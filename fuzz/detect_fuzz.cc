@@ -22,7 +22,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   TULLE_CHECK(before == Detected::NeedMore || before == whole);
   // A request line that is longer than detection looks is the codec's to refuse.
-  TULLE_CHECK(whole != Detected::NeedMore || size < 16'384 || bytes[0] == '\r');
+  TULLE_CHECK(whole != Detected::NeedMore || size < 8000);
+  // What watches bytes that pass finds at least the requests that detection finds.
+  tulle::http1::FirstLine watch(tulle::http1::FirstLine::Grammar::Anybody);
+  if (whole == Detected::Http1) TULLE_CHECK(watch.feed(bytes) != Detected::NotHttp);
 
   const auto hello = tulle::tls::parse_client_hello(bytes);
   if (hello.state == tulle::tls::ClientHello::State::Found) TULLE_CHECK(whole == Detected::NotHttp);

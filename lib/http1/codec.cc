@@ -22,6 +22,21 @@ std::size_t head_end(Bytes bytes, std::size_t& searched) {
   return at == std::string_view::npos ? 0 : at + 4;
 }
 
+// A head that is not complete may be known to be none: waiting for its end would be waiting for
+// ever. `from`: what comes before was looked at. A line that ends in a bare LF, or a first line
+// without a version (HTTP/0.9), is refused as soon as it is there.
+Result<void> look_at_part(Bytes bytes, std::size_t from) {
+  const std::string_view text = as_text(bytes);
+  for (std::size_t at = text.find('\n', from); at != std::string_view::npos;
+       at = text.find('\n', at + 1)) {
+    if (at == 0 || text[at - 1] != '\r') return invalid("a line does not end with CRLF");
+    const bool first = text.find('\n') == at;
+    if (first && text.substr(0, at).find(" HTTP/") == std::string_view::npos)
+      return invalid("a malformed request line");
+  }
+  return {};
+}
+
 // The next line without its CRLF. A lone CR is refused here, a lone LF by whoever reads the line:
 // no part of one may hold a control byte.
 Result<std::string_view> next_line(std::string_view& text) {
@@ -223,11 +238,17 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
     skipped += 2;
   const Bytes head = bytes.subspan(skipped);
   std::size_t from = searched > skipped ? searched - skipped : 0;
+  const std::size_t looked = from;
   const std::size_t size = head_end(head, from);
   searched = bytes.size();
   if (size == 0) {
-    if (head.size() > limits.max_head)
-      return Error{Errc::TooLarge, "the request head is too large"};
+    if (head.size() > limits.max_head) {
+      const bool line = as_text(head).find('\n') == std::string_view::npos;
+      return Error{Errc::TooLarge,
+                   line ? "the request line is too long" : "the request head is too large", 0,
+                   line ? 414U : 431U};
+    }
+    if (const Result<void> part = look_at_part(head, looked); !part) return part.error();
     return std::optional<ParsedRequest>{};
   }
   if (size > limits.max_head) return Error{Errc::TooLarge, "the request head is too large"};

@@ -35,9 +35,9 @@ struct ParsedResponse {
 };
 
 // Finds and parses one head at the front of `bytes`. nullopt: not complete yet. On success
-// `consumed` is the size of the head. Errors: Invalid (400) or TooLarge (431); `where` says what is
-// wrong. `searched` lets repeated calls on a growing buffer not search again what was searched;
-// start at 0.
+// `consumed` is the size of the head. Errors: Invalid (400) or TooLarge (431, or
+// 414 as its detail says); `where` says what is wrong. `searched` lets repeated calls on a growing
+// buffer not search again what was searched; start at 0.
 Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& limits,
                                                    std::size_t& searched, std::size_t& consumed);
 // `method` is that of the request it answers.

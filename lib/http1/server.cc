@@ -118,7 +118,9 @@ net::Task<Result<void>> Server::flush() {
 }
 
 void Server::refuse(const Error& error) {
-  http::Response response = http::make_response(error.code == Errc::TooLarge ? 431 : 400);
+  const bool too_large = error.code == Errc::TooLarge;
+  http::Response response =
+      http::make_response(too_large ? (error.detail == 414 ? 414 : 431) : 400);
   encode_response(response, Framing::Length, 0, true, false, out_);
 }
 
