@@ -8,6 +8,7 @@
 #include "lib/http1/hop.h"
 #include "proxy/http_outcome.h"
 #include "proxy/inbound/session.h"
+#include "proxy/inbound/tunnel.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/response.h"
 #include "proxy/orig_proto.h"
@@ -231,6 +232,9 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     co_return finish(refuse(request, *policy, Cause::LoadShed, "the proxy is short of memory"));
   }
 
+  std::optional<http::RequestHead> routed;  // what a tunnel goes on being held to
+  if (request.wants_upgrade) routed = request;
+
   // What a client says of its identity is never believed.
   request.headers.remove("l5d-client-id");
   if (meshed && !session_.peer.identity.empty()) {
@@ -278,6 +282,10 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     co_return outcome;
   }
   if (response->status == 502 || grpc) take_refused_mark(*response);  // only we may say so
+  if (response->upgraded && routed) {
+    response->upgraded =
+        std::make_unique<Tunnel>(std::move(response->upgraded), session_, std::move(*routed));
+  }
   response->version = http1 ? response->version : http::Version::Http2;
   if (http1) http1::strip_hop_headers(response->headers, response->status == 101);
   account_response(worker().loop(), {std::move(endpoint), started, grpc, {}, std::move(span)},
