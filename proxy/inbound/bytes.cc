@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 #include "lib/net/copy.h"
+#include "proxy/detect.h"
 #include "proxy/inbound/session.h"
 
 namespace tulle::proxy {
@@ -24,15 +25,19 @@ net::Task<void> copy_until_done(net::Stream& client, net::Stream& server, net::S
 
 const Authorization* authorize_bytes(InboundSession& session) {
   const ServerPolicyPtr& policy = session.port.get();
-  const Authorization* const permit = find_permit(policy->authorizations, session.peer);
+  const Authorization* const permit = find_bytes_permit(*policy, session.peer);
   metrics::Labels labels = byte_labels(session, *policy);
   Metrics& metrics = session.worker.metrics();
   if (permit == nullptr) {
     labels.append(peer_labels(session.peer));
     metrics.tcp_authz_deny.get(labels)->add();
-    session.worker.log().info("Connection denied", {{"client", session.peer.addr.to_string()},
-                                                    {"target", session.target.to_string()},
-                                                    {"server", policy->meta.name}});
+    session.worker.log().info(
+        "Connection denied",
+        {{"client", session.peer.addr.to_string()},
+         {"target", session.target.to_string()},
+         {"server", policy->meta.name},
+         {"reason", holds_requests_only(*policy) ? "not HTTP where routes or limits apply"
+                                                 : "unauthorized"}});
     return nullptr;
   }
   labels.append(authz_labels(permit->meta));
@@ -50,26 +55,11 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
     session.stream->abort();
     co_return;
   }
-  if (!dialled) {
-    auto connected = co_await session.local->dial(Session::Opaque);
-    if (!connected) {
-      session.worker.metrics()
-          .inbound_tcp_errors
-          .get(metrics::Labels{{"error", "i/o"}}.append(target_labels(session.target)))
-          ->add();
-      session.worker.log().debug(
-          "connect to the application failed",
-          {{"target", session.target.to_string()}, {"errno", connected.error().os_errno}});
-      session.stream->abort();
-      co_return;
-    }
-    dialled = std::move(*connected);
-  }
   net::Signal finished{session.worker.loop()};
   bool done = false;
   bool permitted = true;
   std::function<void(const ServerPolicyPtr&)> recheck = [&](const ServerPolicyPtr& policy) {
-    permitted = find_permit(policy->authorizations, session.peer) != nullptr;
+    permitted = find_bytes_permit(*policy, session.peer) != nullptr;
     if (!permitted) finished.notify_all();
   };
   session.port.listen(&recheck);
@@ -78,10 +68,31 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
     std::function<void(const ServerPolicyPtr&)>& recheck;
     ~Unlisten() { port.unlisten(&recheck); }
   };
-  const Unlisten unlisten{session.port, recheck};
+  UndecidedStream* undecided = nullptr;
   {
+    const Unlisten unlisten{session.port, recheck};
+    if (!dialled) {
+      auto connected = co_await session.local->dial(Session::Opaque);
+      if (!connected) {
+        session.worker.metrics()
+            .inbound_tcp_errors
+            .get(metrics::Labels{{"error", "i/o"}}.append(target_labels(session.target)))
+            ->add();
+        session.worker.log().debug(
+            "connect to the application failed",
+            {{"target", session.target.to_string()}, {"errno", connected.error().os_errno}});
+        session.stream->abort();
+        co_return;
+      }
+      dialled = std::move(*connected);
+    }
+    if (session.undecided) {
+      auto watched = std::make_unique<UndecidedStream>(std::move(session.stream));
+      undecided = watched.get();
+      session.stream = std::move(watched);
+    }
     net::TaskScope scope;
-    scope.spawn(copy_until_done(*session.stream, *dialled, finished, done));
+    if (permitted) scope.spawn(copy_until_done(*session.stream, *dialled, finished, done));
     while (!done && permitted) {
       [[maybe_unused]] const bool told = co_await finished.wait();
     }
@@ -92,7 +103,16 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
     session.worker.metrics().tcp_authz_terminate.get(labels)->add();
     session.stream->abort();
     dialled->abort();
+    co_return;
   }
+  if (undecided == nullptr || !undecided->turned()) co_return;
+  // Silence was none of bytes: the client speaks HTTP, and nothing came back so far.
+  session.worker.learned().http(session.target);
+  const bool http2 = undecided->http2();
+  session.stream = undecided->release();
+  session.undecided = false;
+  dialled.reset();
+  co_await serve_inbound_http(std::move(session), http2);
 }
 
 }  // namespace tulle::proxy

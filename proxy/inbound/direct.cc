@@ -43,6 +43,7 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
     source_gone(worker, target, hello.error());
     co_return;
   }
+  if (hello->ended) co_return;
   if (!hello->tls || hello->sni != worker.config().server_name) {
     refuse("unexpected", "not mesh TLS");
     co_return;
@@ -90,8 +91,15 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
   held.consume(parsed->size);
   session.stream = std::make_unique<net::ReplayStream>(std::move(mesh->stream), std::move(held));
   source.set_metrics(worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
-  switch (parsed->header.session) {
-    case Session::Opaque: co_await forward_bytes(std::move(session), nullptr); break;
+  const Session said = parsed->header.session;
+  co_await serve_as_said(std::move(session), said);
+}
+
+net::Task<void> serve_as_said(InboundSession session, Session said) {
+  switch (said) {
+    // What a client says of its bytes opens nothing: the port's policy decides whether they are
+    // looked at.
+    case Session::Opaque: co_await serve_secured(std::move(session), nullptr); break;
     case Session::Http1: co_await serve_inbound_http(std::move(session), false); break;
     case Session::Http2: co_await serve_inbound_http(std::move(session), true); break;
   }

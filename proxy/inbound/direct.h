@@ -11,6 +11,9 @@ namespace tulle::proxy {
 net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::SocketAddr client,
                              std::unique_ptr<CountedStream> stream, CountedStream& source);
 
+// From the header on: `said` is what it says of the protocol.
+net::Task<void> serve_as_said(InboundSession session, Session said);
+
 // inbound/serve.cc: from a known peer on, for both ways in.
 net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled);
 void source_gone(Worker& worker, const net::SocketAddr& target, const Error& error);

@@ -4,50 +4,25 @@
 #include "proxy/detect.h"
 
 namespace tulle::proxy {
-namespace {
-
-net::Task<void> note_when_spoken(net::Stream& stream, Deadline by, bool& spoke, net::Signal& told) {
-  const bool came = co_await spoke_within(stream, by);
-  spoke = came;
-  told.notify_all();
-}
-
-}  // namespace
-
-net::Task<bool> server_speaks_first(net::Stream& client, net::Stream& server, Deadline by) {
-  net::Signal told{client.loop()};
-  bool client_spoke = false;
-  bool server_spoke = false;
-  {
-    net::TaskScope scope;
-    scope.spawn(note_when_spoken(client, by, client_spoke, told));
-    scope.spawn(note_when_spoken(server, by, server_spoke, told));
-    while (!client_spoke && !server_spoke && !scope.empty()) {
-      const bool woken = co_await told.wait(by);
-      if (!woken) break;
-    }
-  }
-  co_return server_spoke && !client_spoke;
-}
-
-net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client, Deadline by) {
+net::Task<EarlyOutcome> dial_early(InboundSession& session, Deadline by) {
   EarlyOutcome outcome;
   Worker& worker = session.worker;
   Learned& learned = worker.learned();
   if (learned.of(session.target) == Learned::What::Http) co_return outcome;
   if (learned.of(session.target) != Learned::What::ServerFirst) {
-    const bool spoke = co_await spoke_within(client, worker.loop().after(kFirstByteHold));
-    if (spoke) co_return outcome;
+    const Heard heard = co_await hear_client(session.stream, worker.loop().after(kFirstByteHold));
+    if (heard != Heard::Nothing) co_return outcome;
   }
   // No byte of the application reaches a client that is not admitted.
-  while (find_permit(session.port.get()->authorizations, session.peer) != nullptr) {
+  while (find_bytes_permit(*session.port.get(), session.peer) != nullptr) {
     // A server that is known to speak first is dialled by everybody, others by one connection that
     // finds out.
     if (learned.of(session.target) != Learned::What::ServerFirst) {
       outcome.trying = learned.begin_try(session.target);
       if (!outcome.trying) {
-        const bool spoke = co_await spoke_within(client, by.earlier(worker.loop().after(20ms)));
-        if (spoke || by.passed(worker.loop().now()) ||
+        const Deadline next = by.earlier(worker.loop().after(20ms));
+        const Heard heard = co_await hear_client(session.stream, next);
+        if (heard != Heard::Nothing || by.passed(worker.loop().now()) ||
             learned.of(session.target) == Learned::What::Http) {
           co_return outcome;
         }
@@ -58,24 +33,31 @@ net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client,
     Result<net::StreamPtr> dialled = co_await session.local->dial(Session::Opaque);
     if (!dialled) co_return outcome;
     outcome.dialled = std::move(*dialled);
-    outcome.server_spoke = co_await server_speaks_first(client, *outcome.dialled, by);
+    const First first = co_await who_speaks_first(session.stream, outcome.dialled, by);
+    outcome.server_spoke = first.server_speaks_first();
     if (outcome.server_spoke) learned.server_first(session.target);
+    if (first.server == Heard::Http) learned.http(session.target);
+    // What the server has said as HTTP, or its end, is of no use to whoever comes.
+    if (first.server == Heard::Http || first.server == Heard::Gone) outcome.dialled.reset();
     co_return outcome;
   }
   co_return outcome;
 }
 
-net::Task<net::StreamPtr> learn_late(InboundSession& session, net::StreamPtr dialled) {
-  if (find_permit(session.port.get()->authorizations, session.peer) == nullptr) co_return nullptr;
+net::Task<LateOutcome> learn_late(InboundSession& session, net::StreamPtr dialled) {
+  LateOutcome outcome;
+  if (find_bytes_permit(*session.port.get(), session.peer) == nullptr) co_return outcome;
   if (!dialled) {
     Result<net::StreamPtr> made = co_await session.local->dial(Session::Opaque);
-    if (!made) co_return nullptr;
+    if (!made) co_return outcome;
     dialled = std::move(*made);
   }
   const Deadline by = session.worker.loop().after(kLateHold);
-  const bool server = co_await server_speaks_first(*session.stream, *dialled, by);
-  if (server) session.worker.learned().server_first(session.target);
-  co_return std::move(dialled);
+  const First first = co_await who_speaks_first(session.stream, dialled, by);
+  if (first.server_speaks_first()) session.worker.learned().server_first(session.target);
+  outcome.http = first.server == Heard::Http;
+  if (!outcome.http && first.server != Heard::Gone) outcome.dialled = std::move(dialled);
+  co_return outcome;
 }
 
 }  // namespace tulle::proxy

@@ -12,19 +12,22 @@ inline constexpr Duration kFirstByteHold = 2ms;
 
 struct EarlyOutcome {
   net::StreamPtr dialled;     // may be used for the bytes, if it comes to bytes
-  bool server_spoke = false;  // the server spoke before the client
+  bool server_spoke = false;  // the server spoke before the client, and not as HTTP
   Learned::Try trying;        // to be kept until the protocol is known
 };
 // Returns when the client has spoken, the server has, `by` has passed, or nothing more is to be
-// learned this way.
-net::Task<EarlyOutcome> dial_early(InboundSession& session, net::Stream& client, Deadline by);
+// learned this way. Silence, the end of a side and failures say nothing: detection goes on.
+net::Task<EarlyOutcome> dial_early(InboundSession& session, Deadline by);
 
 // A client that was silent for the whole of detection, though HTTP had been seen here: does this
-// server speak first after all? The connection to the application, if one was made.
-net::Task<net::StreamPtr> learn_late(InboundSession& session, net::StreamPtr dialled);
+// server speak first after all?
+struct LateOutcome {
+  net::StreamPtr dialled;  // may be used for the bytes
+  bool http = false;       // the server spoke as HTTP servers do
+};
+net::Task<LateOutcome> learn_late(InboundSession& session, net::StreamPtr dialled);
 inline constexpr Duration kLateHold = 1s;
-
-// Whoever of the two speaks first: true for the server. Also returns (false) when `by` passes.
-net::Task<bool> server_speaks_first(net::Stream& client, net::Stream& server, Deadline by);
+// So long a client whose bytes will not pass may still begin a request, after detection.
+inline constexpr Duration kSilentHold = 50s;
 
 }  // namespace tulle::proxy

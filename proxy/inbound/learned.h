@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was seen of a target before: did HTTP come (then its server is never dialled early), or did
-// its server speak first (then it is dialled at once)? Learned per (service or address, port), one
-// for the whole proxy, bounded.
+// its server speak first (then it is dialled at once)? Only what an application said counts.
+// Learned per (service or address, port), one for the whole proxy, bounded.
 #pragma once
 
 #include <atomic>
@@ -35,17 +35,21 @@ class LearnedTargets {
     const std::lock_guard lock(mutex_);
     entry(target).trying = false;
   }
-  // HTTP may also come to a server that speaks first (a scrape of every port there is); only when
-  // nothing else comes for a while is it believed.
+  // HTTP may also come to a server that speaks first (a scrape of every port there is). It clears
+  // what was learned at once: a silent client is given its 2 ms again. Only when nothing else comes
+  // for a while is it believed that the server has changed; until then one may still find out.
   void http(const net::SocketAddr& target) {
     const std::lock_guard lock(mutex_);
     Entry& seen = entry(target);
-    if (seen.what == What::ServerFirst && ++seen.doubts < kDoubts) return;
-    set(seen, What::Http);
+    if (seen.what == What::ServerFirst) seen.doubts = kDoubts;
+    if (seen.doubts != 0) --seen.doubts;
+    set(seen, seen.doubts == 0 ? What::Http : What::Nothing);
   }
   void server_first(const net::SocketAddr& target) {
     const std::lock_guard lock(mutex_);
-    set(entry(target), What::ServerFirst);
+    Entry& seen = entry(target);
+    seen.doubts = 0;
+    set(seen, What::ServerFirst);
   }
   // Changes whenever something was learned.
   std::uint32_t version() const noexcept { return version_.load(std::memory_order_acquire); }
@@ -54,7 +58,7 @@ class LearnedTargets {
   struct Entry {
     What what = What::Nothing;
     bool trying = false;
-    std::uint8_t doubts = 0;
+    std::uint8_t doubts = 0;  // so often HTTP must still come before it is believed
   };
   static constexpr std::size_t kMax = 4096;
   static constexpr std::uint8_t kDoubts = 16;
@@ -63,7 +67,6 @@ class LearnedTargets {
     return seen_[target];
   }
   void set(Entry& seen, What what) {
-    seen.doubts = 0;
     if (std::exchange(seen.what, what) != what) version_.fetch_add(1, std::memory_order_release);
   }
   std::mutex mutex_;  // taken where something is learned, and once a worker and target

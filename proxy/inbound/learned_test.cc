@@ -33,15 +33,24 @@ TEST(Learned, WhatOneWorkerLearnsTheOthersKnow) {
   EXPECT_EQ(two.of(at(2)), Learned::What::ServerFirst);
 }
 
-// HTTP to a server that speaks first (a scrape of every port) is not believed at once.
-TEST(Learned, OneOddClientChangesNothing) {
+// HTTP to a server that speaks first (a scrape of every port) clears what was learned: silence is
+// waited out again. That nobody need ask any more is believed only when nothing else comes.
+TEST(Learned, HttpOnceClearsWhatWasLearned) {
   LearnedTargets all;
   Learned learned(all);
   learned.server_first(at(1));
-  for (int i = 0; i < 15; ++i) learned.http(at(1));
   EXPECT_EQ(learned.of(at(1)), Learned::What::ServerFirst);
   learned.http(at(1));
+  EXPECT_EQ(learned.of(at(1)), Learned::What::Nothing);
+  learned.server_first(at(1));
+  EXPECT_EQ(learned.of(at(1)), Learned::What::ServerFirst);
+  for (int i = 0; i < 15; ++i) learned.http(at(1));
+  EXPECT_EQ(learned.of(at(1)), Learned::What::Nothing);
+  learned.http(at(1));
   EXPECT_EQ(learned.of(at(1)), Learned::What::Http);
+  // What has never spoken first needs no second proof.
+  learned.http(at(2));
+  EXPECT_EQ(learned.of(at(2)), Learned::What::Http);
 }
 
 TEST(Learned, HasABound) {

@@ -9,6 +9,9 @@
 #include "proxy/mesh_tls.h"
 
 namespace tulle::proxy {
+
+net::Task<void> forward_end(InboundSession session, net::StreamPtr dialled);
+
 namespace {
 
 void refused(Worker& worker, const net::SocketAddr& target, std::string_view error) {
@@ -61,9 +64,8 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   // A server that speaks first is not made to wait for a client that does not.
   const Deadline by = worker.loop().after(worker.config().inbound.detect_timeout);
   net::StreamPtr dialled;
-  Learned::Try trying;  // nobody else dials early until the protocol is known
   if (first->protocol == Protocol::Detect || first->protocol == Protocol::Tls) {
-    EarlyOutcome early = co_await dial_early(session, *session.stream, by);
+    EarlyOutcome early = co_await dial_early(session, by);
     if (early.server_spoke) {
       source.set_metrics(
           worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
@@ -71,13 +73,20 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
       co_return;
     }
     dialled = std::move(early.dialled);
-    if (dialled) trying = std::move(early.trying);
+    if (dialled) session.trying = std::move(early.trying);
   }
 
   // Mesh TLS is terminated; foreign TLS and plain text pass through with no peer.
   Result<DetectedTls> hello = co_await detect_tls(std::move(session.stream), by);
   if (!hello) {
     source_gone(worker, *target, hello.error());
+    co_return;
+  }
+  if (hello->ended) {
+    source.set_metrics(
+        worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
+    session.stream = std::move(hello->stream);
+    co_await forward_end(std::move(session), std::move(dialled));
     co_return;
   }
   if (hello->tls && hello->sni == worker.config().server_name) {
@@ -104,6 +113,21 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   co_await serve_secured(std::move(session), std::move(dialled));
 }
 
+// A client that ended its side before its first byte: an upload of nothing, or somebody who only
+// looks whether the port is open. Its end reaches the application, by one connection, where bytes
+// may; a port that serves HTTP has nothing to say to it.
+net::Task<void> forward_end(InboundSession session, net::StreamPtr dialled) {
+  using Protocol = ServerPolicy::Protocol;
+  const ServerPolicyPtr policy = session.port.get();
+  const bool bytes = policy->protocol != Protocol::Http1 && policy->protocol != Protocol::Http2 &&
+                     policy->protocol != Protocol::Grpc;
+  if (!bytes || session.worker.learned().of(session.target) == Learned::What::Http ||
+      find_bytes_permit(*policy, session.peer) == nullptr) {
+    co_return;
+  }
+  co_await forward_bytes(std::move(session), std::move(dialled));
+}
+
 // From here on the peer is known: which protocol, then requests or bytes.
 net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
   Worker& worker = session.worker;
@@ -128,29 +152,49 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
                                : policy->detect_timeout;
   const TimePoint began = worker.loop().now();
   const Deadline by = worker.loop().after(timeout);
-  Learned::Try trying;
   // After TLS a silent client may again stand before a server that speaks first.
   if (terminated && !dialled && policy->protocol == Protocol::Detect) {
-    EarlyOutcome early = co_await dial_early(session, *session.stream, by);
+    EarlyOutcome early = co_await dial_early(session, by);
     if (early.server_spoke) {
       co_await forward_bytes(std::move(session), std::move(early.dialled));
       co_return;
     }
     dialled = std::move(early.dialled);
-    trying = std::move(early.trying);
+    session.trying = std::move(early.trying);
   }
-  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by);
+  // Where bytes would be refused there is no hurry to find that it is bytes.
+  const bool bytes = find_bytes_permit(*policy, session.peer) != nullptr;
+  const Duration hold = bytes ? kLineHold : timeout;
+  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by, hold);
   worker.inbound_detection(policy, session.target.port)
-      .count(detected ? static_cast<int>(detected->spoken) : -1, worker.loop().now() - began);
+      .count(
+          detected && detected->spoken != Spoken::Ended ? static_cast<int>(detected->spoken) : -1,
+          worker.loop().now() - began);
   if (!detected) {
     source_gone(worker, session.target, detected.error());
     co_return;
   }
+  if (detected->spoken == Spoken::Timeout && policy->protocol == Protocol::Detect) {
+    LateOutcome late;
+    session.stream = std::move(detected->stream);
+    if (bytes) late = co_await learn_late(session, std::move(dialled));
+    dialled = std::move(late.dialled);
+    detected->stream = std::move(session.stream);
+    if (!bytes || late.http) {
+      // It will not become bytes, but it may still become a request, and be answered as one.
+      const Deadline more = worker.loop().after(kSilentHold);
+      detected = co_await detect_http(std::move(detected->stream), more, kSilentHold);
+      if (!detected) co_return;
+    }
+  }
   session.stream = std::move(detected->stream);
+  session.undecided = detected->undecided;
+  const bool http = detected->spoken == Spoken::Http1 || detected->spoken == Spoken::Http2;
+  if (http) worker.learned().http(session.target);
+  session.trying = {};
   switch (detected->spoken) {
     case Spoken::Http1:
     case Spoken::Http2:
-      worker.learned().http(session.target);
       dialled.reset();
       co_await serve_inbound_http(std::move(session), detected->spoken == Spoken::Http2);
       co_return;
@@ -159,9 +203,9 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
         co_await serve_inbound_http(std::move(session), false);
         co_return;
       }
-      dialled = co_await learn_late(session, std::move(dialled));
       break;
     case Spoken::NotHttp: break;
+    case Spoken::Ended: co_await forward_end(std::move(session), std::move(dialled)); co_return;
   }
   co_await forward_bytes(std::move(session), std::move(dialled));
 }

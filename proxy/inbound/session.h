@@ -21,13 +21,18 @@ struct InboundSession {
   Peer peer;
   net::StreamPtr stream;
   std::shared_ptr<LocalTarget> local;
+  // The client has said nothing, or something that may still become a request: bytes pass, but its
+  // first line is watched.
+  bool undecided = false;
+  Learned::Try trying;  // nobody else dials early until the protocol is known
 };
 
 // Labels of the connection's src side: target, peer, server.
 metrics::Labels source_labels(const InboundSession& session);
 
 // inbound/bytes.cc: authorizes as bytes, connects to the application, copies; cut when a policy
-// update takes the permission away. `dialled`: an early connection, may be null.
+// update takes the permission away. `dialled`: an early connection, may be null. An undecided
+// connection on which a request comes after all is served as HTTP.
 net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled);
 // May these bytes come in now? Counts and logs; null when not.
 const Authorization* authorize_bytes(InboundSession& session);

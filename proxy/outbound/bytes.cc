@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 #include "lib/net/copy.h"
+#include "proxy/detect.h"
 #include "proxy/outbound/session.h"
 
 namespace tulle::proxy {
@@ -78,9 +79,10 @@ net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
     append_number(port, session.target.port);
     route_labels.add("target_ip", session.target.ip.to_string()).add("target_port", port);
   }
-  RouteConnection counted(worker.metrics(), route_labels, route.tls);
+  std::optional<RouteConnection> counted;
+  counted.emplace(worker.metrics(), route_labels, route.tls);
   if (route.distribution == nullptr) {
-    counted.failed(route.refused_as);
+    counted->failed(route.refused_as);
     metrics::Labels labels = target_labels(session.target);
     worker.metrics().outbound_tcp_errors.get(labels.add("error", "unexpected"))->add();
     worker.log().info("Connection refused by policy",
@@ -99,7 +101,7 @@ net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
       if (error.code == Errc::ResourceExhausted) label = "loadshed";
       if (error.code == Errc::Forbidden) label = "unexpected";
       if (error.code == Errc::Unauthenticated) label = "identity required";
-      counted.failed(error.code == Errc::Forbidden ? "invalid_backend" : "unexpected");
+      counted->failed(error.code == Errc::Forbidden ? "invalid_backend" : "unexpected");
       metrics::Labels labels = target_labels(session.target);
       worker.metrics().outbound_tcp_errors.get(labels.add("error", label))->add();
       worker.log().info("Failed to connect", {{"target", session.target.to_string()},
@@ -111,8 +113,23 @@ net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
     }
     dialled = std::move(*connected);
   }
+  UndecidedStream* undecided = nullptr;
+  if (session.undecided) {
+    auto watched = std::make_unique<UndecidedStream>(std::move(session.stream));
+    undecided = watched.get();
+    session.stream = std::move(watched);
+  }
   [[maybe_unused]] const net::CopyOutcome outcome =
       co_await net::copy_duplex(*session.stream, *dialled);
+  if (undecided == nullptr || !undecided->turned()) co_return;
+  // Silence was none of bytes: the client speaks HTTP, and nothing came back so far.
+  worker.learned().http(session.target);
+  counted.reset();
+  const bool http2 = undecided->http2();
+  session.stream = undecided->release();
+  session.undecided = false;
+  dialled.reset();
+  co_await serve_outbound_http(std::move(session), http2);
 }
 
 }  // namespace tulle::proxy

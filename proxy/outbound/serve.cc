@@ -33,17 +33,17 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_
   Learned& learned = worker.learned();
   if (learned.of(session.target) == Learned::What::Http) co_return outcome;
   if (learned.of(session.target) != Learned::What::ServerFirst) {
-    const bool spoke = co_await spoke_within(*session.stream, worker.loop().after(kFirstByteHold));
-    if (spoke) co_return outcome;
+    const Heard heard = co_await hear_client(session.stream, worker.loop().after(kFirstByteHold));
+    if (heard != Heard::Nothing) co_return outcome;
   }
   // A server that is known to speak first is dialled by everybody, others by one connection that
   // finds out.
   while (learned.of(session.target) != Learned::What::ServerFirst && !outcome.trying) {
     outcome.trying = learned.begin_try(session.target);
     if (outcome.trying) break;
-    const bool spoke =
-        co_await spoke_within(*session.stream, by.earlier(worker.loop().after(20ms)));
-    if (spoke || by.passed(worker.loop().now()) ||
+    const Deadline next = by.earlier(worker.loop().after(20ms));
+    const Heard heard = co_await hear_client(session.stream, next);
+    if (heard != Heard::Nothing || by.passed(worker.loop().now()) ||
         learned.of(session.target) == Learned::What::Http) {
       co_return outcome;
     }
@@ -52,8 +52,13 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_
   Result<net::StreamPtr> dialled = co_await connect_backend(worker, plan->opaque);
   if (!dialled) co_return outcome;
   outcome.dialled = std::move(*dialled);
-  outcome.server_spoke = co_await server_speaks_first(*session.stream, *outcome.dialled, by);
+  const First first = co_await who_speaks_first(session.stream, outcome.dialled, by);
+  outcome.server_spoke = first.server_speaks_first();
   if (outcome.server_spoke) learned.server_first(session.target);
+  if (first.server == Heard::Http) learned.http(session.target);
+  // The end or a failure may be a refusal by the peer's proxy: of no use, and no word about what
+  // the application speaks.
+  if (first.server == Heard::Http || first.server == Heard::Gone) outcome.dialled.reset();
   co_return outcome;
 }
 
@@ -139,6 +144,11 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     }
   }
 
+  co_await serve_outbound_known(std::move(session));
+}
+
+net::Task<void> serve_outbound_known(OutboundSession session) {
+  Worker& worker = session.worker;
   const ClientPolicyPtr policy = session.handle.get();
   using Protocol = ClientPolicy::Protocol;
   const std::shared_ptr<Plan> plan = worker.plan(policy);
@@ -157,38 +167,55 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
   const TimePoint began = worker.loop().now();
   const Deadline detect_by = worker.loop().after(worker.config().outbound.detect_timeout);
   EarlyBytes early;
-  if (policy->opaque && !policy->opaque->forbidden && policy->invalid.empty()) {
+  const bool usable = policy->opaque && !policy->opaque->forbidden &&
+                      policy->opaque->invalid.empty() && policy->invalid.empty();
+  if (usable) {
     early = co_await dial_early_outbound(session, plan, detect_by);
     if (early.server_spoke) {
       co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
       co_return;
     }
   }
-  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), detect_by);
-  plan->detection.count(detected ? static_cast<int>(detected->spoken) : -1,
+  // Where bytes would be refused there is no hurry to find that it is bytes.
+  const Duration hold = usable ? kLineHold : worker.config().outbound.detect_timeout;
+  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), detect_by, hold);
+  const bool spoke = detected && detected->spoken != Spoken::Ended;
+  plan->detection.count(spoke ? static_cast<int>(detected->spoken) : -1,
                         worker.loop().now() - began);
   if (!detected) co_return;  // the application left before it spoke
-  session.stream = std::move(detected->stream);
-  if (detected->spoken == Spoken::Http1 || detected->spoken == Spoken::Http2) {
-    worker.learned().http(session.target);
-    early.dialled.reset();
-    co_await serve_outbound_http(std::move(session), detected->spoken == Spoken::Http2);
-    co_return;
-  }
-  const bool usable = policy->opaque && !policy->opaque->forbidden &&
-                      policy->opaque->invalid.empty() && policy->invalid.empty();
   if (detected->spoken == Spoken::Timeout && usable) {
     // Silent for so long, though HTTP had been seen here: does this server speak first after all?
     if (!early.dialled) {
       Result<net::StreamPtr> dialled = co_await connect_backend(worker, session.current().opaque);
       if (dialled) early.dialled = std::move(*dialled);
     }
+    Heard server = Heard::Nothing;
     if (early.dialled) {
       const Deadline by = worker.loop().after(kLateHold);
-      const bool server = co_await server_speaks_first(*session.stream, *early.dialled, by);
-      if (server) worker.learned().server_first(session.target);
+      const First first = co_await who_speaks_first(detected->stream, early.dialled, by);
+      if (first.server_speaks_first()) worker.learned().server_first(session.target);
+      server = first.server;
+    }
+    if (server == Heard::Http || server == Heard::Gone) early.dialled.reset();
+    if (server == Heard::Http) {  // then the client will, too
+      const Deadline late = worker.loop().after(kSilentHold);
+      detected = co_await detect_http(std::move(detected->stream), late, kSilentHold);
+      if (!detected) co_return;
     }
   }
+  session.stream = std::move(detected->stream);
+  if (detected->spoken == Spoken::Http1 || detected->spoken == Spoken::Http2) {
+    worker.learned().http(session.target);
+    early.trying = {};
+    early.dialled.reset();
+    co_await serve_outbound_http(std::move(session), detected->spoken == Spoken::Http2);
+    co_return;
+  }
+  early.trying = {};
+  session.undecided = detected->undecided;
+  // The end of a client that has said nothing reaches its server, unless that speaks HTTP: there is
+  // nothing to say to one.
+  if (!spoke && (!usable || worker.learned().of(session.target) == Learned::What::Http)) co_return;
   co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
 }
 
@@ -213,7 +240,7 @@ net::Task<void> serve_outbound_tls(OutboundSession session) {
   Worker& worker = session.worker;
   Result<DetectedTls> hello = co_await detect_tls(
       std::move(session.stream), worker.loop().after(worker.config().outbound.detect_timeout));
-  if (!hello) co_return;
+  if (!hello || hello->ended) co_return;
   session.stream = std::move(hello->stream);
   Plan& plan = session.current();
   const std::shared_ptr<Plan> keep = session.plan;

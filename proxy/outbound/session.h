@@ -16,6 +16,9 @@ struct OutboundSession {
   TargetHandle handle;  // live: get() is the policy of now
   std::shared_ptr<Plan> plan;
   net::StreamPtr stream;
+  // The client has said nothing, or something that may still become a request: bytes pass, but its
+  // first line is watched.
+  bool undecided = false;
 
   // The plan of the policy of now; made anew when the policy changed.
   Plan& current();
@@ -29,14 +32,16 @@ struct ByteRoute {
   bool tls = false;
   std::string sni;
 };
-// outbound/bytes.cc. `dialled`: an early connection, may be null.
+// outbound/bytes.cc. `dialled`: an early connection, may be null. An undecided connection on which
+// a request comes after all is served as HTTP.
 net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
                                        net::StreamPtr dialled);
 // A connection for bytes to one backend of the distribution.
 net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
                                                   PlannedDistribution& distribution);
 
-// outbound/serve.cc
+// outbound/serve.cc: what comes once the target's policy is known.
+net::Task<void> serve_outbound_known(OutboundSession session);
 net::Task<void> serve_outbound_opaque(OutboundSession session, net::StreamPtr dialled);
 net::Task<void> serve_outbound_tls(OutboundSession session);
 

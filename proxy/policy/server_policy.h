@@ -35,4 +35,22 @@ struct ServerPolicy {
 };
 using ServerPolicyPtr = std::shared_ptr<const ServerPolicy>;
 
+// Do rules stand here that only requests can be held to (routes that somebody attached, with their
+// authorizations, or a rate limit)? Then bytes do not pass, unless the Server says opaque or TLS:
+// they would pass by those rules.
+inline bool holds_requests_only(const ServerPolicy& policy) noexcept {
+  if (policy.protocol != ServerPolicy::Protocol::Detect) return false;
+  if (policy.rate_limit) return true;
+  for (const InboundRoute& route : policy.routes) {
+    if (route.meta.kind != "default") return true;
+  }
+  return false;
+}
+
+// What admits the peer's bytes; null if nothing does.
+inline const Authorization* find_bytes_permit(const ServerPolicy& policy,
+                                              const Peer& peer) noexcept {
+  return holds_requests_only(policy) ? nullptr : find_permit(policy.authorizations, peer);
+}
+
 }  // namespace tulle::proxy
