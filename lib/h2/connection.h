@@ -9,6 +9,7 @@
 
 #include "lib/h2/session.h"
 #include "lib/http/message.h"
+#include "lib/net/admission.h"
 #include "lib/net/drain.h"
 #include "lib/net/stream.h"
 
@@ -28,6 +29,7 @@ struct ServerOptions {
   // connection is cut.
   std::optional<Duration> ping_interval;
   Duration ping_timeout = 3s;
+  net::Guard guard;  // a header block that takes too long ends the connection
 };
 
 // Serves the connection until it ends. Draining: GOAWAY, then the streams under way finish.

@@ -40,13 +40,19 @@ class ServerStream final : public Outgoing,
   net::TaskScope scope;                  // the handler
 };
 
-class Server final : public Pump, public SessionEvents, net::DrainListener {
+class Server final : public Pump,
+                     public SessionEvents,
+                     net::DrainListener,
+                     net::Timer,
+                     net::HeldBytes::Holder {
  public:
   Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
          net::Drain& drain)
       : Pump(std::move(stream), true, session_options(options), *this),
+        Holder(options.guard.heads, options.guard.client),
         handler_(handler),
         most_unsent_(options.send_buffer),
+        guard_(options.guard),
         keep_alive_(*this, {options.ping_interval, options.ping_timeout, false, true}) {
     hold_reading_at(most_unsent_);
     drain.add(*this);
@@ -66,8 +72,10 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
   net::Task<void> run() {
     flush_soon();
     keep_alive_.start();
+    watch();
     [[maybe_unused]] const Error ended = co_await read_all();
     keep_alive_.stop();
+    static_cast<net::Timer*>(this)->unlink();
     if (keep_alive_.gave_up()) co_return;
     flush_now();
     Result<void> closed = co_await net::shutdown_write(stream(), loop().after(1s));
@@ -170,8 +178,48 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
     leaving_ = true;
     flush_soon();
   }
+  enum class WaitingFor : std::uint8_t { Nothing, Head, Request };
+  // Holder: too much of all connections is not whole. Timer: this one has let us wait.
+  void give_way() override { cut(); }
+  void fire() override {
+    if (waiting_for_ == WaitingFor::Request) {
+      goodbye();
+    } else {
+      cut();
+    }
+  }
+  void cut() {
+    stream().abort();
+    stop_reading();
+  }
+  // Keeps the guard's bounds, after whatever may have changed what is under way.
+  void watch() {
+    const std::size_t unfinished = session().unfinished();
+    if (session().last_peer_stream() != last_begun_) {
+      last_begun_ = session().last_peer_stream();
+      hold(0);  // what is not whole now is another head
+      wait_for(WaitingFor::Nothing);
+    }
+    hold(unfinished);
+    const bool busy = session().open_streams() != 0;
+    if (guard_.place != nullptr) guard_.place->set_busy(busy);
+    const bool silent = guard_.idle_time && !session().greeted();
+    const WaitingFor now = unfinished != 0 || silent ? WaitingFor::Head
+                           : busy                    ? WaitingFor::Nothing
+                                                     : WaitingFor::Request;
+    if (now != waiting_for_) wait_for(now);
+  }
+  void wait_for(WaitingFor what) {
+    waiting_for_ = what;
+    static_cast<net::Timer*>(this)->unlink();
+    std::optional<Duration> time;
+    if (what == WaitingFor::Head) time = guard_.head_time;
+    if (what == WaitingFor::Request) time = guard_.idle_time;
+    if (time) loop().arm(*this, loop().now() + *time);
+  }
   void after_flush() override {
     bury();
+    watch();
     if (leaving_ && session().open_streams() == 0 && session().output().empty()) {
       session().send_goaway(true);
       if (!session().output().empty()) {
@@ -188,6 +236,7 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
       stream->request.reset();
       stream->scope.spawn(answer(*stream, std::move(request)));
     }
+    watch();
   }
   void bury() {
     while (ServerStream* const stream = dead_.pop_front()) delete stream;
@@ -195,6 +244,9 @@ class Server final : public Pump, public SessionEvents, net::DrainListener {
 
   http::Handler& handler_;
   const std::size_t most_unsent_;
+  const net::Guard guard_;
+  WaitingFor waiting_for_ = WaitingFor::Nothing;
+  std::uint32_t last_begun_ = 0;
   KeepAlive keep_alive_;
   bool leaving_ = false;
   IntrusiveList<ServerStream, FreshTag> fresh_;

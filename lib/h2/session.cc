@@ -365,6 +365,12 @@ bool Session::count_abuse(double weight) {
   return abuse_ > kAbuseBurst;
 }
 
+std::size_t Session::unfinished() const noexcept {
+  const Bytes begun = input_.data();
+  const bool of_body = table_count_ != 0 && begun.size() > 3 && begun[3] == frame::kData;
+  return block_.size() + (of_body ? 0 : begun.size());
+}
+
 Result<void> Session::receive(Bytes bytes, TimePoint now) {
   if (failed_) return Error{Errc::Protocol, "use a failed connection"};
   now_ = now;

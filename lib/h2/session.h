@@ -123,6 +123,13 @@ class Session final : HpackSink {
   void send_goaway(bool final_goaway);
 
   std::size_t open_streams() const noexcept { return table_count_; }
+  // Bytes held of a header block or frame that is not whole. What belongs to a request's body does
+  // not count: its window bounds that.
+  std::size_t unfinished() const noexcept;
+  // The peer's preface and SETTINGS have come.
+  bool greeted() const noexcept { return settings_received_; }
+  // Server: the last request that the peer has begun.
+  std::uint32_t last_peer_stream() const noexcept { return last_peer_stream_; }
   // Streams whose readers or whose peer's readers are slow hold the connection's window: what else
   // goes over it must wait.
   bool stalled() const noexcept {

@@ -8,6 +8,7 @@
 
 #include "lib/http/message.h"
 #include "lib/http1/codec.h"
+#include "lib/net/admission.h"
 #include "lib/net/drain.h"
 #include "lib/net/stream.h"
 
@@ -16,6 +17,7 @@ namespace tulle::http1 {
 struct ServerOptions {
   Limits limits;
   std::size_t body_window = std::size_t{64} * 1024;  // request bytes held for a slow handler
+  net::Guard guard;  // a head that takes too long is answered with 408
 };
 
 // Serves the connection until either side ends it. A client that is reset while its request is

@@ -12,11 +12,15 @@ constexpr std::size_t kFlushAt = std::size_t{64} * 1024;
 constexpr std::size_t kDrainMost =
     std::size_t{64} * 1024;  // rest of an unread body we still read to keep the connection
 
-class Server final : net::DrainListener, http::BodyProducer, http::InformationalSink {
+class Server final : net::DrainListener,
+                     http::BodyProducer,
+                     http::InformationalSink,
+                     net::HeldBytes::Holder {
  public:
   Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
          net::Drain& drain)
-      : stream_(std::move(stream)),
+      : Holder(options.guard.heads, options.guard.client),
+        stream_(std::move(stream)),
         handler_(handler),
         options_(options),
         drain_(drain),
@@ -66,7 +70,17 @@ class Server final : net::DrainListener, http::BodyProducer, http::Informational
     [[maybe_unused]] const Result<void> sent = try_send();
   }
 
+  // Holder: too many heads are not whole.
+  void give_way() override { stream_->abort(); }
+  void set_busy(bool busy) noexcept {
+    if (options_.guard.place != nullptr) options_.guard.place->set_busy(busy);
+  }
+  Deadline within(const std::optional<Duration>& time) const noexcept {
+    return time ? stream_->loop().after(*time) : Deadline::never();
+  }
+
   net::Task<Result<std::optional<ParsedRequest>>> read_head();
+  net::Task<Result<std::optional<ParsedRequest>>> receive_head();
   net::Task<void> run_handler(http::Request request);
   net::Task<void> read_body();
   net::Task<Result<void>> send_response(http::Response& response);
@@ -118,15 +132,26 @@ net::Task<Result<void>> Server::flush() {
 }
 
 void Server::refuse(const Error& error) {
-  const bool too_large = error.code == Errc::TooLarge;
-  http::Response response =
-      http::make_response(too_large ? (error.detail == 414 ? 414 : 431) : 400);
+  std::uint16_t status = 400;
+  if (error.code == Errc::Timeout) status = 408;
+  if (error.code == Errc::TooLarge) status = error.detail == 414 ? 414 : 431;
+  http::Response response = http::make_response(status);
   encode_response(response, Framing::Length, 0, true, false, out_);
 }
 
 // The next request; no value when the connection is over.
 net::Task<Result<std::optional<ParsedRequest>>> Server::read_head() {
+  set_busy(false);
+  Result<std::optional<ParsedRequest>> head = co_await receive_head();
+  hold(0);
+  set_busy(head && *head);
+  co_return head;
+}
+
+net::Task<Result<std::optional<ParsedRequest>>> Server::receive_head() {
   std::size_t searched = 0;
+  bool begun = !in_.empty();
+  Deadline by = within(begun ? options_.guard.head_time : options_.guard.idle_time);
   for (;;) {
     std::size_t consumed = 0;
     if (!in_.empty()) {
@@ -144,14 +169,19 @@ net::Task<Result<std::optional<ParsedRequest>>> Server::read_head() {
     const Result<std::size_t> n = stream_->try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return std::optional<ParsedRequest>{};
-      co_await net::readable(stream_->io());
-      continue;
+      hold(in_.size());
+      const bool in_time = co_await net::readable(stream_->io(), by);
+      if (in_time) continue;
+      if (in_.empty()) co_return std::optional<ParsedRequest>{};
+      co_return Error{Errc::Timeout, "read a request head"};
     }
     if (*n == 0) {
       client_ended_ = true;
       continue;
     }
     const Bytes got(room.data(), *n);
+    if (!begun) by = within(options_.guard.head_time);
+    begun = true;
     if (!in_.empty()) {
       in_.append(got);
       continue;
