@@ -57,6 +57,7 @@ net::Task<Result<std::optional<std::string>>> MessageReader::next(Deadline by) {
       if (!taken) co_return taken.error();
       body_.consume(*taken);
       if (decoder_.complete()) co_return Next(decoder_.take());
+      if (listener_ != nullptr) listener_->on_held(decoder_.held());
       continue;
     }
     if (const Error* const failure = body_.failure()) co_return Error(*failure);

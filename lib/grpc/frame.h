@@ -44,6 +44,8 @@ class FrameDecoder {
     return prefix_size_ == kFramePrefix && message_.size() == size_;
   }
   std::string take();
+  // Memory that the message under way has taken.
+  std::size_t held() const noexcept { return message_.capacity(); }
   // Between two messages.
   bool idle() const noexcept { return prefix_size_ == 0; }
 
@@ -55,11 +57,20 @@ class FrameDecoder {
   std::string message_;
 };
 
+// Hears how much memory a message takes that is not whole yet.
+class HeldListener {
+ public:
+  virtual void on_held(std::size_t bytes) = 0;
+
+ protected:
+  ~HeldListener() = default;
+};
+
 // The messages of a body.
 class MessageReader {
  public:
-  MessageReader(http::BodyReader body, std::size_t max_message)
-      : body_(std::move(body)), decoder_(max_message) {}
+  MessageReader(http::BodyReader body, std::size_t max_message, HeldListener* listener = nullptr)
+      : body_(std::move(body)), decoder_(max_message), listener_(listener) {}
   // The next message, or nullopt at the clean end of the body. Fails as FrameDecoder does, with
   // Protocol if the body ends within a message, with the body's failure, or with Timeout.
   net::Task<Result<std::optional<std::string>>> next(Deadline by);
@@ -68,6 +79,7 @@ class MessageReader {
  private:
   http::BodyReader body_;
   FrameDecoder decoder_;
+  HeldListener* const listener_;
 };
 
 }  // namespace tulle::grpc

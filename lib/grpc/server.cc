@@ -36,8 +36,46 @@ http::Response make_status_response(const Status& status) {
   return response;
 }
 
+// What a call costs before it does anything: until its request is whole it counts against a bound
+// that all calls share, while it is answered against another.
+class ServerCall::Pending final : public SlabAllocated, public net::HeldBytes::Holder {
+ public:
+  Pending(ServerCall& call, const Options& options, std::shared_ptr<std::size_t> answering)
+      : Holder(options.unfinished, call.peer_.address.ip),
+        by(options.request_time ? call.loop_.after(*options.request_time) : Deadline::never()),
+        call_(call),
+        head_(kCall + call.head_.headers.list_size()),
+        max_answering_(options.max_answering),
+        answering_(std::move(answering)) {
+    hold_message(0);
+  }
+  ~Pending() { *answering_ -= answered_; }
+
+  void hold_message(std::size_t bytes) { hold(head_ + bytes); }
+  // The request is whole; false: too many are being answered.
+  bool answer(std::size_t bytes) {
+    hold(0);
+    if (*answering_ + head_ + bytes > max_answering_) return false;
+    answered_ = head_ + bytes;
+    *answering_ += answered_;
+    return true;
+  }
+
+  const Deadline by;
+
+ private:
+  static constexpr std::size_t kCall = 2048;  // its stream, its coroutines and itself, about
+  void give_way() override { call_.finish({Code::Unavailable, "too many requests are not whole"}); }
+  ServerCall& call_;
+  const std::size_t head_;
+  const std::size_t max_answering_;
+  const std::shared_ptr<std::size_t> answering_;
+  std::size_t answered_ = 0;
+};
+
 ServerCall::ServerCall(net::Loop& loop, http::Request request, Peer peer, const Options& options,
-                       bool streams, std::shared_ptr<MethodCounts> counts)
+                       bool streams, std::shared_ptr<MethodCounts> counts,
+                       std::shared_ptr<std::size_t> answering)
     : loop_(loop),
       head_(std::move(static_cast<http::RequestHead&>(request))),
       peer_(std::move(peer)),
@@ -45,9 +83,16 @@ ServerCall::ServerCall(net::Loop& loop, http::Request request, Peer peer, const 
       send_buffer_(options.send_buffer),
       streams_(streams),
       counts_(std::move(counts)),
-      messages_(std::move(request.body), options.max_message),
+      pending_(std::make_unique<Pending>(*this, options, std::move(answering))),
+      messages_(std::move(request.body), options.max_message, this),
       changed_(loop),
-      drained_(loop) {}
+      drained_(loop) {
+  if (!streams_) deadline_ = deadline_.earlier(pending_->by);
+}
+
+void ServerCall::on_held(std::size_t bytes) {
+  if (pending_ != nullptr) pending_->hold_message(bytes);
+}
 
 ServerCall::~ServerCall() {
   writer_.set_producer(nullptr);
@@ -55,18 +100,30 @@ ServerCall::~ServerCall() {
   if (!done_) ++counts_->handled[static_cast<std::size_t>(Code::Cancelled)];
 }
 
-net::Task<StatusOr<std::optional<std::string>>> ServerCall::read() {
-  Result<std::optional<std::string>> next = co_await messages_.next(deadline_);
+net::Task<StatusOr<std::optional<std::string>>> ServerCall::next(Deadline by) {
+  Result<std::optional<std::string>> next = co_await messages_.next(by);
   if (!next) co_return status_of(next.error());
   if (next->has_value()) ++counts_->received;
   co_return std::move(*next);
 }
 
+net::Task<StatusOr<std::optional<std::string>>> ServerCall::read() {
+  pending_.reset();
+  return next(deadline_);
+}
+
 net::Task<StatusOr<std::string>> ServerCall::read_one() {
-  StatusOr<std::optional<std::string>> next = co_await read();
-  if (!next) co_return next.status();
-  if (!next->has_value()) co_return Status{Code::Internal, "a request without a message"};
-  co_return std::move(**next);
+  const Deadline by = deadline_.earlier(pending_->by);
+  StatusOr<std::optional<std::string>> message = co_await next(by);
+  if (!message) co_return message.status();
+  if (!message->has_value()) co_return Status{Code::Internal, "a request without a message"};
+  messages_.body() = http::BodyReader{};
+  if (streams_) {
+    pending_.reset();
+  } else if (!pending_->answer((*message)->size())) {
+    co_return Status{Code::Unavailable, "too many requests are being answered"};
+  }
+  co_return std::move(**message);
 }
 
 net::Task<bool> ServerCall::ready() {
@@ -179,8 +236,9 @@ net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer
 
   const Run& run = method->second.run;
   ++method->second.counts->started;
-  auto call = std::make_unique<ServerCall>(loop_, std::move(request), std::move(peer), options_,
-                                           method->second.streams, method->second.counts);
+  auto call =
+      std::make_unique<ServerCall>(loop_, std::move(request), std::move(peer), options_,
+                                   method->second.streams, method->second.counts, answering_);
   calls_.push_back(*call);
   call->task_.spawn(run(*call));
   while (!call->started_ && !call->done_) {

@@ -23,6 +23,7 @@
 #include "lib/grpc/status.h"
 #include "lib/http/message.h"
 #include "lib/net/address.h"
+#include "lib/net/held_bytes.h"
 #include "lib/net/task.h"
 
 namespace tulle::grpc {
@@ -48,14 +49,23 @@ struct CallTag;
 // One call, as its handler sees it. Made by Server.
 class ServerCall final : public SlabAllocated,
                          public ListHook<detail::CallTag>,
-                         private http::BodyProducer {
+                         private http::BodyProducer,
+                         private HeldListener {
  public:
   struct Options {
     std::size_t max_message = kDefaultMaxMessage;      // received
     std::size_t send_buffer = std::size_t{16} * 1024;  // ready() while less than this is unsent
+    // A unary call ends in that time, and the one request of a stream has come.
+    std::optional<Duration> request_time;
+    // Bounds what calls hold together whose one request is not whole; outlives the server. The
+    // oldest ends with UNAVAILABLE.
+    net::HeldBytes* unfinished = nullptr;
+    // Of requests of unary calls that are being answered; beyond it new ones are UNAVAILABLE.
+    std::size_t max_answering = SIZE_MAX;
   };
   ServerCall(net::Loop& loop, http::Request request, Peer peer, const Options& options,
-             bool streams, std::shared_ptr<MethodCounts> counts);
+             bool streams, std::shared_ptr<MethodCounts> counts,
+             std::shared_ptr<std::size_t> answering);
   ~ServerCall();
 
   net::Loop& loop() noexcept { return loop_; }
@@ -70,9 +80,10 @@ class ServerCall final : public SlabAllocated,
   http::HeaderMap& response_headers() noexcept { return response_headers_; }
   http::HeaderMap& trailers() noexcept { return trailers_; }
 
-  // The client's next message; nullopt when it has sent its last.
+  // The next message of a client that streams; nullopt when it has sent its last. Such a call has
+  // no one request: the bounds for it end here.
   net::Task<StatusOr<std::optional<std::string>>> read();
-  // The one message of a unary or server-streaming call.
+  // The one message of a unary or server-streaming call. What the client sends after it is dropped.
   net::Task<StatusOr<std::string>> read_one();
 
   // Waits until the client keeps up: little of what was sent before is still held back by its flow
@@ -87,7 +98,10 @@ class ServerCall final : public SlabAllocated,
   bool gone() const noexcept { return gone_; }
 
  private:
+  class Pending;
+  net::Task<StatusOr<std::optional<std::string>>> next(Deadline by);
   void time_out();
+  void on_held(std::size_t bytes) override;
   friend class Server;
   void on_consumed(std::size_t n) override;
   void on_abandoned() override;
@@ -104,6 +118,7 @@ class ServerCall final : public SlabAllocated,
   const std::size_t send_buffer_;
   const bool streams_;                          // the server may send several messages
   const std::shared_ptr<MethodCounts> counts_;  // a call may outlive its server
+  std::unique_ptr<Pending> pending_;            // until the request is whole, or answered
   bool started_ = false;
   bool done_ = false;
   bool gone_ = false;
@@ -157,6 +172,8 @@ class Server final : public http::Handler {
   net::Loop& loop_;
   const Options options_;
   bool draining_ = false;
+  // Bytes of requests of unary calls that are being answered.
+  const std::shared_ptr<std::size_t> answering_ = std::make_shared<std::size_t>(0);
   std::map<std::string, Method, std::less<>> methods_;
   IntrusiveList<ServerCall, detail::CallTag> calls_;
   net::TaskScope lingering_;

@@ -59,12 +59,13 @@ bool Admission::admit(const IpAddr& client) {
   return true;
 }
 
-std::unique_ptr<GuestStream> GuestStream::make(Admission& admission, Accepted accepted) {
+std::unique_ptr<GuestStream> GuestStream::make(Admission& admission, HeldBytes* unfinished,
+                                               Accepted accepted) {
   if (!admission.admit(accepted.client.ip)) {
     accepted.stream->abort();
     return nullptr;
   }
-  return std::unique_ptr<GuestStream>(new GuestStream(admission, std::move(accepted)));
+  return std::unique_ptr<GuestStream>(new GuestStream(admission, unfinished, std::move(accepted)));
 }
 
 }  // namespace tulle::net

@@ -89,14 +89,42 @@ struct Guard {
   std::optional<Duration> idle_time;  // without a request
 };
 
+// What a connection has sent before it was known what it wants: a handshake, the bytes in which its
+// protocol is looked for. Ends the connection if too much of all such is not whole.
+class Arrival final : public HeldBytes::Holder {
+ public:
+  Arrival(HeldBytes* held, const IpAddr& client, TcpStream& stream)
+      : Holder(held, client), stream_(stream) {}
+  // So much has come by now.
+  void received(std::uint64_t bytes) {
+    if (!over_) hold(static_cast<std::size_t>(bytes));
+  }
+  // Whoever reads on counts for itself.
+  void over() {
+    over_ = true;
+    hold(0);
+  }
+
+ private:
+  void give_way() override { stream_.abort(); }
+  TcpStream& stream_;
+  bool over_ = false;
+};
+
 // A connection that has a place.
 class GuestStream final : public Stream, public Place {
  public:
-  // Null if there is no room.
-  static std::unique_ptr<GuestStream> make(Admission& admission, Accepted accepted);
+  // Null if there is no room. `unfinished` may be null.
+  static std::unique_ptr<GuestStream> make(Admission& admission, HeldBytes* unfinished,
+                                           Accepted accepted);
 
   TcpStream& tcp() noexcept { return *tcp_; }
-  Result<std::size_t> try_read(MutableBytes into) override { return told(tcp_->try_read(into)); }
+  Arrival& arrival() noexcept { return arrival_; }
+  Result<std::size_t> try_read(MutableBytes into) override {
+    const Result<std::size_t> n = told(tcp_->try_read(into));
+    arrival_.received(tcp_->bytes_read());
+    return n;
+  }
   Result<std::size_t> try_write(Bytes bytes) override { return told(tcp_->try_write(bytes)); }
   Result<void> try_shutdown() override { return tcp_->try_shutdown(); }
   void abort() noexcept override { tcp_->abort(); }
@@ -105,8 +133,10 @@ class GuestStream final : public Stream, public Place {
   TcpStream* plain_tcp() noexcept override { return tcp_.get(); }
 
  private:
-  GuestStream(Admission& admission, Accepted accepted)
-      : Place(admission, accepted.client.ip), tcp_(std::move(accepted.stream)) {}
+  GuestStream(Admission& admission, HeldBytes* unfinished, Accepted accepted)
+      : Place(admission, accepted.client.ip),
+        tcp_(std::move(accepted.stream)),
+        arrival_(unfinished, accepted.client.ip, *tcp_) {}
   Result<std::size_t> told(Result<std::size_t> n) noexcept {
     if (n) moved();
     return n;
@@ -114,6 +144,7 @@ class GuestStream final : public Stream, public Place {
   void give_way() override { tcp_->abort(); }
 
   std::unique_ptr<TcpStream> tcp_;
+  Arrival arrival_;
 };
 
 }  // namespace tulle::net
