@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/result.h"
 
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
 namespace tulle {
 
 std::string_view to_string(Errc code) noexcept {
@@ -33,17 +27,6 @@ std::string_view to_string(Errc code) noexcept {
     case Errc::Internal: return "Internal";
   }
   return "Unknown";
-}
-
-void check_failed(const char* what, const char* file, int line) noexcept {
-  char text[512];
-  const int n = std::snprintf(text, sizeof text, "%s:%d: %s\n", file, line, what);
-  if (n > 0) {
-    const auto size =
-        static_cast<std::size_t>(n) < sizeof text ? static_cast<std::size_t>(n) : sizeof text - 1;
-    [[maybe_unused]] const ssize_t written = ::write(2, text, size);
-  }
-  std::abort();
 }
 
 }  // namespace tulle
