@@ -19,7 +19,9 @@ import time
 TRUST_DOMAIN = "cluster.local"
 PROXY_UID = 2102
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to end, a test takes away what it made
-SANITIZER = re.compile(r"^.*(WARNING: ThreadSanitizer|ERROR: (Address|Leak)Sanitizer|: runtime error: )", re.MULTILINE)
+# What no program may ever write: reports of sanitizers, failed checks, a system call that its filter does not know.
+DEFECT = re.compile(r"^.*(WARNING: ThreadSanitizer|ERROR: (Address|Leak)Sanitizer|: runtime error: |a precondition failed at |: check failed: "
+                    r"|a system call was refused)", re.MULTILINE)
 
 
 def run(*argv, check=True, quiet=True, stdin=None):
@@ -174,20 +176,20 @@ class Mesh:
             process.wait()
         for name in reversed(self.namespaces):
             run("ip", "netns", "del", name, check=False)
-        reports = self.sanitizer_reports()
+        reports = self.defects()
         shutil.rmtree(self.dir, ignore_errors=True)
         self.processes, self.namespaces = [], []
         if reports:
-            raise AssertionError("a program built with sanitizers reported:\n" + "\n".join(reports))
+            raise AssertionError("a program reported a defect:\n" + "\n".join(reports))
 
-    def sanitizer_reports(self):
-        """What programs built with sanitizers wrote into their logs: the reports, each from its first line on."""
+    def defects(self):
+        """What programs wrote into their logs of defects of their own, each from its first line on."""
         found = []
         for folder, _, files in os.walk(self.dir):
             for name in (name for name in files if name.endswith(".log")):
                 with open(os.path.join(folder, name), errors="replace") as f:
                     text = f.read()
-                first = SANITIZER.search(text)
+                first = DEFECT.search(text)
                 if first:
                     found.append(f"{os.path.relpath(os.path.join(folder, name), self.dir)}: {text[first.start():first.start() + 6000]}")
         return found

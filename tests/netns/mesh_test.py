@@ -308,7 +308,21 @@ def bad_settings_end_with_64(w):
         assert name in done.stdout, done.stdout
 
 
-CASES = [http_is_mutual_tls, both_families_are_served, unmeshed_clients_come_in_as_plain_text, bodies_and_statuses_pass,
+def system_calls_are_limited(w):
+    """Each thread of a running proxy has a filter and can gain nothing by starting a program."""
+    for pod in (w.web, w.client):
+        seen = []
+        for task in os.listdir(f"/proc/{pod.proxy.pid}/task"):
+            with open(f"/proc/{pod.proxy.pid}/task/{task}/status", encoding="ascii") as f:
+                fields = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+            seen.append((fields["Seccomp"], fields["NoNewPrivs"]))
+        if "a build with sanitizers" in pod.log():
+            assert set(seen) == {("0", "0")}, seen
+        else:
+            assert len(seen) >= 2 and set(seen) == {("2", "1")}, seen
+
+
+CASES = [system_calls_are_limited, http_is_mutual_tls, both_families_are_served, unmeshed_clients_come_in_as_plain_text, bodies_and_statuses_pass,
          opaque_ports_carry_bytes, servers_that_speak_first_do_not_wait, http_is_never_dialled_early_twice, many_at_once_lose_nothing,
          policy_admits_one_identity_only, applications_that_are_gone_are_told, the_control_plane_may_be_gone,
          heads_pass_as_they_were, access_log_is_written, control_and_route_families, the_control_plane_may_be_gone_for_an_idle_client,
