@@ -27,6 +27,11 @@ def run(*argv, **more):
     return subprocess.run(argv, check=True, capture_output=True, text=True, **more).stdout
 
 
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
 class World:
     def __init__(self, binaries, folder):
         self.binaries, self.folder, self.out = binaries, folder, f"{folder}/out"
@@ -44,6 +49,24 @@ def the_same_bytes_again(w):
     for name in os.listdir(w.out):
         with open(w.path(name), "rb") as first, open(f"{w.folder}/again/{name}", "rb") as second:
             assert first.read() == second.read(), name
+
+
+def images_have_the_same_bytes_again(w):
+    """Those of our own programs; what Debian's packages hold for the third is up to the day."""
+    made = []
+    for folder in ("images", "images again"):
+        out = f"{w.folder}/{folder}"
+        run(f"{TOP}/images/package", "--bin", f"amd64={w.binaries}", "--version", VERSION, "--out", out, "--only", "proxy", "--only", "controller")
+        made.append({name: digest(f"{out}/{name}") for name in sorted(os.listdir(out))})
+    assert len(made[0]) == 4 and made[0] == made[1], made
+
+
+def no_program_names_where_it_was_built(w):
+    for name in ("tulle", "tulle-control", "tulle-node", "tulle-proxy"):
+        with open(facts.strip(name, w.binaries, "amd64", w.folder), "rb") as f:
+            content = f.read()
+        for path in (TOP, w.binaries, os.path.dirname(w.binaries), "/tulle/src/boringssl"):
+            assert path.encode() not in content, f"{name} contains {path}"
 
 
 def the_tarball_has_programs_that_run(w):
@@ -119,7 +142,8 @@ def helm_installs_from_the_repository(w):
         server.shutdown()
 
 
-CASES = [the_same_bytes_again, the_tarball_has_programs_that_run, await_is_one_file_under_any_name, the_bill_names_what_is_there,
+CASES = [the_same_bytes_again, images_have_the_same_bytes_again, no_program_names_where_it_was_built,
+         the_tarball_has_programs_that_run, await_is_one_file_under_any_name, the_bill_names_what_is_there,
          a_library_more_does_not_go_unnoticed, helm_installs_from_the_repository]
 
 
