@@ -29,8 +29,12 @@ function(tulle_link_time name wanted)
   endif()
 endfunction()
 
-# All unit test programs, for who wants just these.
+# All unit test programs, all fuzz targets, for who wants just these; and the unit tests that wait for a real clock, which
+# `./run soak` repeats under load, as it does all tests in namespaces (label timing).
 add_custom_target(unit_tests)
+add_custom_target(fuzzers)
+add_custom_target(timing_tests)
+set(TULLE_TIMING_TESTS control_test dns_test http1_test net_test proxy_test)
 
 function(tulle_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
@@ -40,7 +44,12 @@ function(tulle_test name)
   tulle_link_time(${name} FALSE)
   add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS unit
+  set(labels unit)
+  if(name IN_LIST TULLE_TIMING_TESTS)
+    list(APPEND labels timing)
+    add_dependencies(timing_tests ${name})
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS "${labels}"
     SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
   if(CMAKE_CROSSCOMPILING)
     # A program cannot start itself again under the emulator, which is what death tests do here; and limits of time are wider.
@@ -63,6 +72,7 @@ function(tulle_fuzzer name)
   target_link_libraries(fuzz_${name} PRIVATE tulle_options ${ARG_DEPS})
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
   tulle_link_time(fuzz_${name} FALSE)
+  add_dependencies(fuzzers fuzz_${name})
   if(TULLE_FUZZ)
     target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

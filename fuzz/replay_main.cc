@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target without libFuzzer: each file of the corpus folders (or files) given, then some
-// hundred simple mutations of each. The same corpus always gives the same inputs. An input that
-// ends the process is left as fuzz-crash-NAME beside the program.
+// hundred simple mutations of each (not with --corpus-only first, for measuring what the corpus
+// reaches). The same corpus always gives the same inputs. An input that ends the process is left as
+// fuzz-crash-NAME beside the program.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -136,8 +138,11 @@ int main(int argc, char** argv) {
   const std::filesystem::path program(argv[0]);
   crash_file = (program.parent_path() / ("fuzz-crash-" + program.filename().string())).string();
   for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal, on_crash);
-  const std::vector<Input> corpus = read_corpus(argc, argv);
+  const bool corpus_only = argc > 1 && std::string_view(argv[1]) == "--corpus-only";
+  const std::vector<Input> corpus =
+      corpus_only ? read_corpus(argc - 1, argv + 1) : read_corpus(argc, argv);
   for (const Input& input : corpus) run(input);
+  if (corpus_only) return 0;
 
   std::vector<Mutator> mutators(corpus.begin(), corpus.end());
   std::size_t mutated = 0;
