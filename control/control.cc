@@ -317,6 +317,15 @@ Control::Addresses Control::addresses() const {
 
 std::string Control::missing() const {
   if (source_ != nullptr && !loaded_) return "manifests";
+  if (source_ != nullptr) {
+    std::string files;
+    for (const std::string& file : index_.closed_by()) {
+      files += concat(files.empty() ? "" : ", ", file);
+    }
+    if (!files.empty()) {
+      return concat("manifests: ", files, " cannot be read; what they may concern stays closed");
+    }
+  }
   if (kubernetes_ != nullptr && !kubernetes_->synced()) {
     return concat("kubernetes: ", kubernetes_->missing());
   }

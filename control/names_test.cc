@@ -93,7 +93,7 @@ TEST(PortSet, IsStrictForFlagsAndLenientForAnnotations) {
   k8s::Pod pod;
   pod.spec.containers.edit().push_back(
       {.name = "db", .ports = {{.name = "mysql", .container_port = 3306}}});
-  const PortSet lenient = PortSet::from_annotation("mysql, nope, 10-1, 53", &pod);
+  const PortSet lenient = PortSet::from_annotation("mysql, nope, 10-1, 53", pod);
   EXPECT_TRUE(lenient.contains(3306));
   EXPECT_TRUE(lenient.contains(53));
   EXPECT_FALSE(lenient.contains(10));

@@ -8,6 +8,8 @@ namespace {
 
 using Range = std::pair<std::uint16_t, std::uint16_t>;
 
+bool is_tcp(std::string_view protocol) { return protocol.empty() || protocol == "TCP"; }
+
 std::optional<Range> parse_item(std::string_view item) {
   const std::size_t dash = item.find('-');
   const auto low = parse_number<std::uint16_t>(item.substr(0, dash));
@@ -31,17 +33,59 @@ std::optional<PortSet> PortSet::parse(std::string_view text) {
   return set;
 }
 
-PortSet PortSet::from_annotation(std::string_view text, const k8s::Pod* pod) {
+template <typename Named>
+PortSet PortSet::read(std::string_view text, const Named& named) {
   PortSet set;
   for (const std::string_view raw : split(text, ',')) {
     const std::string_view item = trim(raw);
     if (const auto range = parse_item(item)) {
       set.ranges_.push_back(*range);
-    } else if (pod != nullptr) {
-      if (const auto port = named_port(*pod, item)) set.ranges_.push_back({*port, *port});
+    } else if (!item.empty()) {
+      named(item, set);
     }
   }
   return set;
+}
+
+PortSet PortSet::from_annotation(std::string_view text) {
+  return read(text, [](std::string_view, PortSet&) {});
+}
+
+PortSet PortSet::from_annotation(std::string_view text, const k8s::Pod& pod) {
+  return read(text, [&](std::string_view name, PortSet& set) {
+    for (const Range& range : named_ports(pod, name).ranges()) set.ranges_.push_back(range);
+  });
+}
+
+PortSet PortSet::from_annotation(std::string_view text, const k8s::ExternalWorkload& workload) {
+  return read(text, [&](std::string_view name, PortSet& set) {
+    for (const Range& range : named_ports(workload, name).ranges()) set.ranges_.push_back(range);
+  });
+}
+
+std::optional<PortSet> PortSet::from_whole_annotation(std::string_view text, const k8s::Pod& pod) {
+  text = trim(text);
+  if (text.ends_with(',')) text.remove_suffix(1);
+  if (trim(text).empty()) return PortSet();
+  for (const std::string_view item : split(text, ',')) {
+    if (!parse_item(trim(item)) && named_ports(pod, trim(item)).empty()) return std::nullopt;
+  }
+  return from_annotation(text, pod);
+}
+
+PortSet PortSet::from_annotation(std::string_view text, const k8s::Service& service) {
+  return read(text, [&](std::string_view name, PortSet& set) {
+    for (const k8s::ServicePort& port : service.spec.ports) {
+      const bool target = port.target_port && port.target_port->name == name;
+      if (is_tcp(port.protocol) && (port.name == name || target)) set.add(port.port);
+    }
+  });
+}
+
+void PortSet::add(std::int64_t port) {
+  if (port < 0 || port > 65535) return;
+  const auto number = static_cast<std::uint16_t>(port);
+  ranges_.emplace_back(number, number);
 }
 
 bool PortSet::contains(std::uint16_t port) const noexcept {
@@ -51,16 +95,32 @@ bool PortSet::contains(std::uint16_t port) const noexcept {
   return false;
 }
 
-std::optional<std::uint16_t> named_port(const k8s::Pod& pod, std::string_view name) noexcept {
-  if (name.empty()) return std::nullopt;
+PortSet named_ports(const k8s::Container& container, std::string_view name) {
+  PortSet out;
+  if (name.empty()) return out;
+  for (const k8s::ContainerPort& port : container.ports) {
+    if (port.name == name && is_tcp(port.protocol)) out.add(port.container_port);
+  }
+  return out;
+}
+
+PortSet named_ports(const k8s::Pod& pod, std::string_view name) {
+  PortSet out;
   for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
     for (const k8s::Container& container : *list) {
-      for (const k8s::ContainerPort& port : container.ports) {
-        if (port.name == name) return static_cast<std::uint16_t>(port.container_port);
-      }
+      for (const auto& [low, high] : named_ports(container, name).ranges()) out.add(low);
     }
   }
-  return std::nullopt;
+  return out;
+}
+
+PortSet named_ports(const k8s::ExternalWorkload& workload, std::string_view name) {
+  PortSet out;
+  if (name.empty()) return out;
+  for (const k8s::WorkloadPort& port : workload.spec.ports) {
+    if (port.name == name && is_tcp(port.protocol)) out.add(port.port);
+  }
+  return out;
 }
 
 }  // namespace tulle::control

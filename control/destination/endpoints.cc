@@ -14,13 +14,15 @@ namespace tulle::control {
 namespace {
 
 constexpr std::string_view kRemoteName = "mirror.linkerd.io/remote-svc-fq-name";
+constexpr std::string_view kZone = "topology.kubernetes.io/zone";
 constexpr std::string_view kRemoteIdentity = "mirror.linkerd.io/remote-gateway-identity";
 
 // One address that may serve, before it is filtered and described.
 struct Candidate {
   net::SocketAddr address;
-  const k8s::Pod* pod = nullptr;              // null: an address that is no pod
-  const k8s::EndpointSlice* slice = nullptr;  // null: found through the Service's selector
+  const k8s::Pod* pod = nullptr;                    // null: an address that is no pod
+  const k8s::ExternalWorkload* external = nullptr;  // null: nor a machine of the mesh
+  const k8s::EndpointSlice* slice = nullptr;        // null: found through the Service's selector
   std::string hostname;
   std::string node;
   std::string zone;
@@ -66,6 +68,12 @@ void from_slices(const View& view, const k8s::Service& service, const EndpointQu
         if (candidate.pod == nullptr) continue;
         if (candidate.node.empty()) candidate.node = candidate.pod->spec.node_name;
       }
+      if (endpoint.target && endpoint.target->kind == k8s::ExternalWorkload::kKind.kind) {
+        const std::string& ns = endpoint.target->ns.empty() ? slice->meta.ns : endpoint.target->ns;
+        candidate.external = view.external_of(ns, endpoint.target->name);
+        if (candidate.external == nullptr) continue;
+        if (candidate.zone.empty()) candidate.zone = candidate.external->meta.labels.get(kZone);
+      }
       for (const std::string& text : endpoint.addresses) {
         candidate.address = {*net::IpAddr::parse(text), *port};
         out.push_back(candidate);
@@ -81,31 +89,68 @@ bool is_ready(const k8s::Pod& pod) {
   return false;
 }
 
+// The ports of a pod or machine behind a port of the Service: all that have the name, if it is one.
+template <typename Member>
+std::vector<std::uint16_t> target_ports(const k8s::ServicePort* service_port, const Member& member,
+                                        std::uint16_t asked) {
+  if (service_port == nullptr || !service_port->target_port) return {asked};
+  const k8s::IntOrString& target = *service_port->target_port;
+  if (!target.is_name()) {
+    return {target.number != 0 ? static_cast<std::uint16_t>(target.number) : asked};
+  }
+  std::vector<std::uint16_t> out;
+  for (const auto& [low, high] : named_ports(member, target.name).ranges()) out.push_back(low);
+  return out;
+}
+
+bool is_ready(const k8s::ExternalWorkload& workload) {
+  for (const k8s::Condition& condition : workload.status.conditions) {
+    if (condition.type == "Ready") return condition.status == "True";
+  }
+  return false;
+}
+
+// Machines outside of the cluster that the Service selects.
+void add_external(const View& view, const k8s::Service& service, const EndpointQuery& query,
+                  const k8s::LabelSelector& selector, std::vector<Candidate>& out) {
+  const k8s::ServicePort* const service_port = find_service_port(service, query.port);
+  for (const k8s::ExternalWorkload* const workload : view.externals_in(service.meta.ns)) {
+    if (!selector.matches(workload->meta.labels)) continue;
+    if (!is_ready(*workload) && !service.spec.publish_not_ready_addresses) continue;
+    Candidate candidate;
+    candidate.external = workload;
+    candidate.hostname = workload->meta.name;
+    candidate.zone = workload->meta.labels.get(kZone);
+    for (const std::uint16_t port : target_ports(service_port, *workload, query.port)) {
+      for (const k8s::PodIp& ip : workload->spec.ips) {
+        candidate.address = {ip.ip, port};
+        out.push_back(candidate);
+      }
+    }
+  }
+}
+
 // Endpoints of a Service for which nobody writes EndpointSlices (a folder of hand-written
 // manifests): what Kubernetes' endpoint slice controller would have found.
 void from_selector(const View& view, const k8s::Service& service, const EndpointQuery& query,
                    std::vector<Candidate>& out) {
   const k8s::ServicePort* const service_port = find_service_port(service, query.port);
   const k8s::LabelSelector selector{service.spec.selector, {}};
+  add_external(view, service, query, selector, out);
   for (const k8s::Pod* const pod : view.pods_in(service.meta.ns)) {
     if (!selector.matches(pod->meta.labels)) continue;
     if (pod->status.phase == "Succeeded" || pod->status.phase == "Failed") continue;
     const bool serves = is_ready(*pod) && !pod->meta.deleted;
     if (!serves && !service.spec.publish_not_ready_addresses) continue;
-    std::optional<std::uint16_t> port = query.port;
-    if (service_port != nullptr && service_port->target_port) {
-      const k8s::IntOrString& target = *service_port->target_port;
-      if (target.is_name()) port = named_port(*pod, target.name);
-      if (!target.is_name() && target.number != 0) port = static_cast<std::uint16_t>(target.number);
-    }
-    if (!port) continue;
     Candidate candidate;
     candidate.pod = pod;
     if (pod->spec.subdomain == service.meta.name) candidate.hostname = pod->spec.hostname;
     candidate.node = pod->spec.node_name;
-    for (const k8s::PodIp& ip : pod->status.pod_ips) {
-      candidate.address = {ip.ip, *port};
-      out.push_back(candidate);
+    for (const std::uint16_t port : target_ports(service_port, *pod, query.port)) {
+      for (const k8s::PodIp& ip : pod->status.pod_ips) {
+        candidate.address = {ip.ip, port};
+        out.push_back(candidate);
+      }
     }
   }
 }
@@ -133,13 +178,16 @@ void filter(const k8s::Service& service, const EndpointQuery& query, std::string
     }
   }
   // One address a pod: IPv6 if it may be used.
-  std::set<const k8s::Pod*> with_v6;
+  std::set<const void*> with_v6;
+  const auto member = [](const Candidate& c) -> const void* {
+    return c.pod != nullptr ? static_cast<const void*>(c.pod) : c.external;
+  };
   for (const Candidate& c : candidates) {
-    if (config.ipv6 && c.pod != nullptr && c.address.ip.is_v6()) with_v6.insert(c.pod);
+    if (config.ipv6 && member(c) != nullptr && c.address.ip.is_v6()) with_v6.insert(member(c));
   }
   keep_if([&](const Candidate& c) {
     if (c.address.ip.is_v6()) return config.ipv6;
-    return c.pod == nullptr || !with_v6.contains(c.pod);
+    return member(c) == nullptr || !with_v6.contains(member(c));
   });
 }
 
@@ -167,12 +215,14 @@ pb::destination::WeightedAddr bare_endpoint(const MeshConfig& config, const Cand
   return out;
 }
 
-std::uint64_t fingerprint(const pb::destination::WeightedAddr& endpoint) {
-  std::uint64_t h = 14695981039346656037ULL;
-  for (const char c : pb::encode_message(endpoint)) {
-    h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+pb::destination::WeightedAddr described(const View& view, const MeshConfig& config,
+                                        const Candidate& c, std::uint16_t service_port,
+                                        std::string_view client_zone) {
+  if (c.pod != nullptr) return pod_endpoint(view, config, *c.pod, c.address, c.zone, client_zone);
+  if (c.external != nullptr) {
+    return external_endpoint(view, config, *c.external, c.address, c.zone, client_zone);
   }
-  return h;
+  return bare_endpoint(config, c, service_port);
 }
 
 }  // namespace
@@ -219,10 +269,7 @@ grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& con
   }
   filter(*service, query, client_zone, config, candidates);
   for (const Candidate& c : candidates) {
-    out.endpoints.insert_or_assign(
-        c.address, c.pod != nullptr
-                       ? pod_endpoint(view, config, *c.pod, c.address, c.zone, client_zone)
-                       : bare_endpoint(config, c, query.port));
+    out.endpoints.insert_or_assign(c.address, described(view, config, c, query.port, client_zone));
   }
   return out;
 }
@@ -248,11 +295,12 @@ std::vector<pb::destination::Update> EndpointStream::next(const EndpointSet& now
     for (; before != known_.end() && before->address < address; ++before) {
       removed.addrs.push_back(to_wire(before->address));
     }
-    const std::uint64_t hash = fingerprint(endpoint);
-    const bool same = before != known_.end() && before->address == address && before->hash == hash;
+    const Digest digest = digest_of(pb::encode_message(endpoint));
+    const bool same =
+        before != known_.end() && before->address == address && before->digest == digest;
     if (before != known_.end() && before->address == address) ++before;
     if (!same) added.addrs.push_back(endpoint);
-    known.push_back({address, hash});
+    known.push_back({address, digest});
   }
   for (; before != known_.end(); ++before) removed.addrs.push_back(to_wire(before->address));
   known_ = std::move(known);

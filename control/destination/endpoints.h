@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/config.h"
+#include "control/digest.h"
 #include "control/index/index.h"
 #include "control/names.h"
 #include "lib/grpc/status.h"
@@ -46,7 +47,7 @@ class EndpointStream {
   Sent sent_ = Sent::Nothing;
   struct Known {
     net::SocketAddr address;
-    std::uint64_t hash = 0;  // of what was said about it
+    Digest digest{};  // of what was said about it
   };
   std::vector<Known> known_;  // in the order of addresses
 };

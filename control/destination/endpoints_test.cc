@@ -423,5 +423,74 @@ TEST_F(Endpoints, PassesOnAddressesThatAreNoPods) {
   EXPECT_EQ(endpoint.metric_labels.size(), 1U);
 }
 
+// A machine outside of the cluster is met with its own identity, by the transport header.
+TEST_F(Endpoints, ExternalWorkloadsCarryIdentityAndTransport) {
+  const auto add_workload = [&](std::string_view more, std::string_view ports) {
+    add(concat(
+        "apiVersion: workload.linkerd.io/v1beta1\nkind: ExternalWorkload\nmetadata: {name: vm, "
+        "namespace: shop, labels: {app: web, topology.kubernetes.io/zone: a}, ownerReferences: "
+        "[{apiVersion: x/v1, kind: Group, name: g}]",
+        more, "}\nspec: {meshTLS: {identity: 'spiffe://root/vm', serverName: vm.example}, ports: [",
+        ports,
+        "], workloadIPs: [{ip: 192.0.2.9}]}\nstatus: {conditions: [{type: Ready, status: "
+        "'True'}]}\n"));
+  };
+  add("apiVersion: v1\nkind: Service\nmetadata: {name: vms, namespace: shop}\nspec: {selector: "
+      "{app: "
+      "web}, ports: [{port: 80, targetPort: http}]}\n");
+  add_workload("", "{name: http, port: 8080}, {name: http, port: 8081}");
+  const auto check = [&](std::uint16_t port, std::uint32_t inbound, bool opaque) {
+    const auto set = get("vms.shop.svc.cluster.local:80");
+    const auto& endpoint = set.endpoints.at({net::IpAddr::v4(0xC0000209), port});
+    EXPECT_EQ(endpoint.tls_identity->uri_like_identity->uri, "spiffe://root/vm");
+    EXPECT_EQ(endpoint.tls_identity->server_name->name, "vm.example");
+    using Hint = pb::destination::ProtocolHint::ProtocolCase;
+    EXPECT_EQ(endpoint.protocol_hint->protocol_case, opaque ? Hint::opaque : Hint::h2);
+    EXPECT_EQ(endpoint.protocol_hint->opaque_transport->inbound_port, inbound);
+    EXPECT_TRUE(endpoint.http2.has_value());
+    EXPECT_EQ(endpoint.metric_labels.at("external_workload"), "vm");
+    EXPECT_EQ(endpoint.metric_labels.at("group"), "g");
+    EXPECT_EQ(endpoint.metric_labels.at("zone"), "a");
+    EXPECT_EQ(endpoint.metric_labels.at("zone_locality"), "unknown");
+  };
+  EXPECT_EQ(addresses("vms.shop.svc.cluster.local:80"), "192.0.2.9:8080 192.0.2.9:8081");
+  config.h2_upgrade = false;  // says nothing of machines outside
+  check(8080, 4143, false);
+  check(8081, 4143, false);
+  // From a slice of the endpoints controller, with a proxy that listens elsewhere.
+  add("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: vms-1, namespace: "
+      "shop, "
+      "labels: {kubernetes.io/service-name: vms}}\naddressType: IPv4\nports: [{name: '', port: "
+      "8080}]\nendpoints: [{addresses: [192.0.2.9], targetRef: {kind: ExternalWorkload, name: "
+      "vm}}, "
+      "{addresses: [192.0.2.10], targetRef: {kind: ExternalWorkload, name: none}}]\n");
+  add_workload(", annotations: {config.linkerd.io/opaque-ports: http}",
+               "{name: http, port: 8080}, {name: linkerd-proxy, port: 5143}");
+  // One that is not known yet is never met in plain text.
+  EXPECT_EQ(addresses("vms.shop.svc.cluster.local:80"), "192.0.2.9:8080");
+  check(8080, 5143, true);
+}
+
+// Two states of one address are told apart however close they are, and told once.
+TEST_F(Endpoints, EveryChangeIsToldOnce) {
+  EndpointSet set;
+  set.exists = true;
+  auto& endpoint = set.endpoints[{net::IpAddr::v4(0x0A000001), 80}];
+  EndpointStream stream;
+  EXPECT_EQ(stream.next(set).size(), 1U);
+  for (int i = 0; i < 200; ++i) {
+    endpoint.metric_labels["pod"] = std::to_string(i);
+    EXPECT_EQ(stream.next(set).size(), 1U) << i;
+    EXPECT_TRUE(stream.next(set).empty()) << i;
+  }
+}
+
+TEST(Digest, IsKeyedAndToldApart) {
+  EXPECT_EQ(digest_of("a"), digest_of("a"));
+  EXPECT_NE(digest_of("a"), digest_of("b"));
+  EXPECT_NE(digest_of(""), digest_of(std::string_view("\0", 1)));
+  EXPECT_EQ(sizeof(Digest), 16U);
+}
+
 }  // namespace
 }  // namespace tulle::control

@@ -48,6 +48,20 @@ Profile pod_profile(const View& view, const MeshConfig& config, const k8s::Pod& 
   return profile;
 }
 
+Profile external_profile(const View& view, const MeshConfig& config,
+                         const k8s::ExternalWorkload& workload, const net::SocketAddr& address,
+                         const ClientContext& client) {
+  Profile profile;
+  const std::string_view zone = workload.meta.labels.get("topology.kubernetes.io/zone");
+  const std::string client_zone(client.node.empty() ? "" : view.zone(client.node));
+  auto endpoint = external_endpoint(view, config, workload, address, zone, client_zone);
+  endpoint.metric_labels["namespace"] = workload.meta.ns;
+  profile.endpoint = std::move(endpoint);
+  profile.opaque_protocol = is_opaque_port(view, config, workload, address.port);
+  add_budget(profile);
+  return profile;
+}
+
 Profile bare_profile(const MeshConfig& config, const net::SocketAddr& address) {
   Profile profile;
   auto& endpoint = profile.endpoint.make();
@@ -71,9 +85,11 @@ std::vector<const k8s::Pod*> living(std::vector<const k8s::Pod*> pods) {
 
 // The container port behind a host port of the pod; 0 if there is none.
 std::uint16_t behind_host_port(const k8s::Pod& pod, std::uint16_t host_port) {
-  for (const k8s::Container& container : pod.spec.containers) {
-    for (const k8s::ContainerPort& port : container.ports) {
-      if (port.host_port == host_port) return static_cast<std::uint16_t>(port.container_port);
+  for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
+    for (const k8s::Container& container : *list) {
+      for (const k8s::ContainerPort& port : container.ports) {
+        if (port.host_port == host_port) return static_cast<std::uint16_t>(port.container_port);
+      }
     }
   }
   return 0;
@@ -109,6 +125,9 @@ grpc::StatusOr<Profile> address_profile(const View& view, const MeshConfig& conf
                                  behind_host_port(pod, address.port)};
     return pod_profile(view, config, pod, inside, client);
   }
+  if (const auto machines = view.externals_at(address.ip); !machines.empty()) {
+    return external_profile(view, config, *machines.front(), address, client);
+  }
   return bare_profile(config, address);
 }
 
@@ -138,7 +157,7 @@ bool is_opaque_service_port(const View& view, const MeshConfig& config, const k8
                             std::uint16_t port) {
   const std::string* const annotation =
       view.inherited_annotation(service.meta, kOpaquePortsAnnotation);
-  return annotation != nullptr ? PortSet::from_annotation(*annotation).contains(port)
+  return annotation != nullptr ? PortSet::from_annotation(*annotation, service).contains(port)
                                : config.default_opaque_ports.contains(port);
 }
 

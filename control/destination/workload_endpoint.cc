@@ -34,6 +34,13 @@ WorkloadName named(std::string_view kind, std::string_view name) {
   return out;
 }
 
+void add_zone(std::string_view zone, std::string_view client_zone,
+              std::map<std::string, std::string>& labels) {
+  labels["zone"] = zone;
+  const bool known = !zone.empty() && !client_zone.empty();
+  labels["zone_locality"] = !known ? "unknown" : zone == client_zone ? "local" : "remote";
+}
+
 void add_labels(const View& view, const k8s::Pod& pod, std::string_view zone,
                 std::string_view client_zone, std::map<std::string, std::string>& labels) {
   const WorkloadName owner = workload_of(view, pod);
@@ -46,9 +53,7 @@ void add_labels(const View& view, const k8s::Pod& pod, std::string_view zone,
   if (const std::string_view hash = pod.meta.labels.get("pod-template-hash"); !hash.empty()) {
     labels["pod_template_hash"] = hash;
   }
-  labels["zone"] = zone;
-  const bool known = !zone.empty() && !client_zone.empty();
-  labels["zone_locality"] = !known ? "unknown" : zone == client_zone ? "local" : "remote";
+  add_zone(zone, client_zone, labels);
 }
 
 }  // namespace
@@ -70,31 +75,59 @@ WorkloadName workload_of(const View& view, const k8s::Pod& pod) {
   return known ? named(above->kind, above->name) : named(owner.kind, owner.name);
 }
 
-bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port) {
-  if (!server.spec.pod_selector || !server.spec.pod_selector->matches(pod.meta.labels))
-    return false;
-  if (!server.spec.port.is_name()) return server.spec.port.number == port;
-  for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
-    for (const k8s::Container& container : *list) {
-      for (const k8s::ContainerPort& declared : container.ports) {
-        if (declared.name == server.spec.port.name && declared.container_port == port) return true;
-      }
-    }
+namespace {
+
+// Names of Servers and labels of workloads mean something only within their namespace.
+template <typename Workload>
+bool selected(const k8s::Server& server, const std::optional<k8s::LabelSelector>& selector,
+              const Workload& workload, std::uint16_t port) {
+  return server.meta.ns == workload.meta.ns && selector &&
+         selector->matches(workload.meta.labels) && port_matches(server.spec.port, workload, port);
+}
+
+template <typename Workload>
+bool opaque(const View& view, const MeshConfig& config, const Workload& workload,
+            std::uint16_t port) {
+  const std::string* const annotation =
+      view.inherited_annotation(workload.meta, kOpaquePortsAnnotation);
+  if (annotation != nullptr ? PortSet::from_annotation(*annotation, workload).contains(port)
+                            : config.default_opaque_ports.contains(port)) {
+    return true;
+  }
+  for (const k8s::Server* const server : view.servers(workload.meta.ns)) {
+    if (server->spec.proxy_protocol == "opaque" && selects(*server, workload, port)) return true;
   }
   return false;
 }
 
+}  // namespace
+
+bool port_matches(const k8s::IntOrString& wanted, const k8s::Pod& pod, std::uint16_t port) {
+  return wanted.is_name() ? named_ports(pod, wanted.name).contains(port) : wanted.number == port;
+}
+
+bool port_matches(const k8s::IntOrString& wanted, const k8s::ExternalWorkload& workload,
+                  std::uint16_t port) {
+  return wanted.is_name() ? named_ports(workload, wanted.name).contains(port)
+                          : wanted.number == port;
+}
+
+bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port) {
+  return selected(server, server.spec.pod_selector, pod, port);
+}
+
+bool selects(const k8s::Server& server, const k8s::ExternalWorkload& workload, std::uint16_t port) {
+  return selected(server, server.spec.external_workload_selector, workload, port);
+}
+
 bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,
                     std::uint16_t port) {
-  const std::string* const annotation = view.inherited_annotation(pod.meta, kOpaquePortsAnnotation);
-  if (annotation != nullptr ? PortSet::from_annotation(*annotation, &pod).contains(port)
-                            : config.default_opaque_ports.contains(port)) {
-    return true;
-  }
-  for (const k8s::Server* const server : view.servers(pod.meta.ns)) {
-    if (server->spec.proxy_protocol == "opaque" && selects(*server, pod, port)) return true;
-  }
-  return false;
+  return opaque(view, config, pod, port);
+}
+
+bool is_opaque_port(const View& view, const MeshConfig& config,
+                    const k8s::ExternalWorkload& workload, std::uint16_t port) {
+  return opaque(view, config, workload, port);
 }
 
 pb::destination::Http2ClientParams meshed_http2_params(const MeshConfig& config) {
@@ -114,8 +147,9 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
   out.weight = kWeight;
   add_labels(view, pod, zone, client_zone, out.metric_labels);
   const std::string* const skipped = pod.meta.annotations.find(kSkipInboundAnnotation);
-  const bool skips =
-      skipped != nullptr && PortSet::from_annotation(*skipped, &pod).contains(address.port);
+  const auto ports =
+      skipped != nullptr ? PortSet::from_whole_annotation(*skipped, pod) : std::nullopt;
+  const bool skips = ports && ports->contains(address.port);
   // A proxy is there, and traffic to this port passes through it.
   if (!is_meshed(pod) || skips) return out;
 
@@ -139,6 +173,41 @@ pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& c
     tls.set_dns_like_identity().name = identity;
     tls.server_name.make().name = identity;
   }
+  return out;
+}
+
+pb::destination::WeightedAddr external_endpoint(const View& view, const MeshConfig& config,
+                                                const k8s::ExternalWorkload& workload,
+                                                const net::SocketAddr& address,
+                                                std::string_view zone,
+                                                std::string_view client_zone) {
+  pb::destination::WeightedAddr out;
+  out.addr = to_wire(address);
+  out.weight = kWeight;
+  out.metric_labels["external_workload"] = workload.meta.name;
+  if (workload.meta.owners.size() == 1) {
+    const WorkloadName owner =
+        named(workload.meta.owners.front().kind, workload.meta.owners.front().name);
+    out.metric_labels[owner.kind] = owner.name;
+  }
+  add_zone(zone, client_zone, out.metric_labels);
+
+  // Whether HTTP/2 is in use between pods says nothing of machines that are not of the cluster.
+  pb::destination::ProtocolHint hint;
+  if (is_opaque_port(view, config, workload, address.port)) {
+    hint.set_opaque();
+  } else {
+    hint.set_h2();
+  }
+  std::uint16_t inbound = kInboundPort;
+  for (const auto& [low, high] : named_ports(workload, kProxyContainer).ranges()) inbound = low;
+  hint.opaque_transport.make().inbound_port = inbound;
+  out.protocol_hint = std::move(hint);
+  out.http2 = meshed_http2_params(config);
+
+  auto& tls = out.tls_identity.make();
+  tls.set_uri_like_identity().uri = workload.spec.tls.identity;
+  tls.server_name.make().name = workload.spec.tls.server_name;
   return out;
 }
 

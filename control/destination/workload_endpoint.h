@@ -24,16 +24,31 @@ WorkloadName workload_of(const View& view, const k8s::Pod& pod);
 // with proxyProtocol opaque, say that this port carries opaque bytes?
 bool is_opaque_port(const View& view, const MeshConfig& config, const k8s::Pod& pod,
                     std::uint16_t port);
+bool is_opaque_port(const View& view, const MeshConfig& config,
+                    const k8s::ExternalWorkload& workload, std::uint16_t port);
 
 // `zone` is that of the endpoint, `client_zone` that of who asks; "" if not known.
 pb::destination::WeightedAddr pod_endpoint(const View& view, const MeshConfig& config,
                                            const k8s::Pod& pod, const net::SocketAddr& address,
                                            std::string_view zone, std::string_view client_zone);
 
+// The same for a machine outside of the cluster, which has a proxy always.
+pb::destination::WeightedAddr external_endpoint(const View& view, const MeshConfig& config,
+                                                const k8s::ExternalWorkload& workload,
+                                                const net::SocketAddr& address,
+                                                std::string_view zone,
+                                                std::string_view client_zone);
+
 // How a proxy is to keep HTTP/2 connections to another one alive.
 pb::destination::Http2ClientParams meshed_http2_params(const MeshConfig& config);
 
+// Is this one of the ports of the pod that a number or a name stands for?
+bool port_matches(const k8s::IntOrString& wanted, const k8s::Pod& pod, std::uint16_t port);
+bool port_matches(const k8s::IntOrString& wanted, const k8s::ExternalWorkload& workload,
+                  std::uint16_t port);
+
 // Does a Server of the pod's namespace select this pod and port? (Its port may be a name.)
 bool selects(const k8s::Server& server, const k8s::Pod& pod, std::uint16_t port);
+bool selects(const k8s::Server& server, const k8s::ExternalWorkload& workload, std::uint16_t port);
 
 }  // namespace tulle::control

@@ -72,9 +72,11 @@ void unlink_one(Map& map, const Key& key, const typename Map::mapped_type& value
 }
 
 bool has_host_port(const k8s::Pod& pod) {
-  for (const k8s::Container& container : pod.spec.containers) {
-    for (const k8s::ContainerPort& port : container.ports) {
-      if (port.host_port != 0) return true;
+  for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
+    for (const k8s::Container& container : *list) {
+      for (const k8s::ContainerPort& port : container.ports) {
+        if (port.host_port != 0) return true;
+      }
     }
   }
   return false;
@@ -94,6 +96,8 @@ Topic namespaces() noexcept { return hash(10, ""); }
 Topic egress() noexcept { return hash(8, ""); }
 Topic ns(std::string_view name) noexcept { return hash(9, name); }
 Topic routes_of(std::string_view ns) noexcept { return hash(11, ns); }
+Topic external(std::string_view ns, std::string_view name) noexcept { return hash(15, ns, name); }
+Topic externals_in(std::string_view ns) noexcept { return hash(16, ns); }
 Topic statuses() noexcept { return hash(12, ""); }
 Topic owner(std::string_view kind, std::string_view ns, std::string_view name) noexcept {
   return hash(kind == k8s::Job::kKind.kind ? 14 : 13, ns, name);
@@ -219,6 +223,39 @@ void Index::erase(const ObjectKey& key) {
   end_batch();
 }
 
+void Index::close(const std::string& by, std::vector<Closure> what) {
+  begin_batch();
+  const auto tell = [this](const std::vector<Closure>& closures) {
+    for (const Closure& closure : closures) {
+      if (closure.egress) {
+        publish(topics::egress());
+        continue;
+      }
+      if (!closure.ns.empty()) {
+        publish(topics::policies_in(closure.ns));
+        continue;
+      }
+      std::set<std::string_view> namespaces;
+      for (const auto& [name, pod] : table<k8s::Pod>()) namespaces.insert(name.first);
+      for (const std::string_view ns : namespaces) publish(topics::policies_in(ns));
+    }
+  };
+  const auto at = closures_.find(by);
+  if (at != closures_.end()) {
+    tell(at->second);
+    closures_.erase(at);
+  }
+  tell(what);
+  if (!what.empty()) closures_.emplace(by, std::move(what));
+  end_batch();
+}
+
+std::vector<std::string> Index::closed_by() const {
+  std::vector<std::string> out;
+  for (const auto& [by, closures] : closures_) out.push_back(by);
+  return out;
+}
+
 std::map<std::string_view, std::size_t> Index::counts() const {
   std::map<std::string_view, std::size_t> out;
   std::apply(
@@ -251,6 +288,17 @@ void Index::link(const k8s::Service& service, bool on) {
   }
 }
 
+void Index::link(const k8s::ExternalWorkload& workload, bool on) {
+  const Name name{workload.meta.ns, workload.meta.name};
+  for (const k8s::PodIp& ip : workload.spec.ips) {
+    if (on) {
+      externals_by_ip_.emplace(ip.ip, name);
+    } else {
+      unlink_one(externals_by_ip_, ip.ip, name);
+    }
+  }
+}
+
 void Index::link(const k8s::EndpointSlice& slice, bool on) {
   const std::string_view owner = slice.meta.labels.get(k8s::EndpointSlice::kServiceLabel);
   if (owner.empty()) return;
@@ -262,13 +310,16 @@ void Index::link(const k8s::EndpointSlice& slice, bool on) {
     unlink_one(slices_by_service_, service, own);
   }
   for (const k8s::Endpoint& endpoint : slice.endpoints) {
-    if (!endpoint.target || endpoint.target->kind != "Pod") continue;
-    const Name pod{endpoint.target->ns.empty() ? slice.meta.ns : endpoint.target->ns,
-                   endpoint.target->name};
+    if (!endpoint.target) continue;
+    const bool external = endpoint.target->kind == k8s::ExternalWorkload::kKind.kind;
+    if (!external && endpoint.target->kind != "Pod") continue;
+    const Name member{endpoint.target->ns.empty() ? slice.meta.ns : endpoint.target->ns,
+                      endpoint.target->name};
+    auto& services = external ? services_by_external_ : services_by_pod_;
     if (on) {
-      services_by_pod_.emplace(pod, service);
+      services.emplace(member, service);
     } else {
-      unlink_one(services_by_pod_, pod, service);
+      unlink_one(services, member, service);
     }
   }
 }
@@ -293,6 +344,17 @@ void Index::touch(const k8s::Service& service) {
 void Index::touch(const k8s::EndpointSlice& slice) {
   const std::string_view owner = slice.meta.labels.get(k8s::EndpointSlice::kServiceLabel);
   if (!owner.empty()) publish(topics::endpoints(slice.meta.ns, owner));
+}
+
+void Index::touch(const k8s::ExternalWorkload& workload) {
+  publish(topics::external(workload.meta.ns, workload.meta.name));
+  publish(topics::externals_in(workload.meta.ns));
+  for (const k8s::PodIp& ip : workload.spec.ips) publish(topics::address(ip.ip));
+  const auto [first, last] =
+      services_by_external_.equal_range(Name{workload.meta.ns, workload.meta.name});
+  for (auto at = first; at != last; ++at) {
+    publish(topics::endpoints(at->second.first, at->second.second));
+  }
 }
 
 void Index::touch(const k8s::ReplicaSet& set) {
@@ -380,6 +442,27 @@ template std::vector<const k8s::ServerAuthorization*> View::in_order(std::string
 template std::vector<const k8s::AuthorizationPolicy*> View::in_order(std::string_view) const;
 template std::vector<const k8s::HttpLocalRateLimitPolicy*> View::in_order(std::string_view) const;
 
+std::vector<const Closure*> View::closures(std::string_view ns) const {
+  note(topics::policies_in(ns));
+  std::vector<const Closure*> out;
+  for (const auto& [by, closures] : index_.closures_) {
+    for (const Closure& closure : closures) {
+      if (!closure.egress && (closure.ns.empty() || closure.ns == ns)) out.push_back(&closure);
+    }
+  }
+  return out;
+}
+
+bool View::egress_closed(std::string_view ns) const {
+  note(topics::egress());
+  for (const auto& [by, closures] : index_.closures_) {
+    for (const Closure& closure : closures) {
+      if (closure.egress && (closure.ns.empty() || closure.ns == ns)) return true;
+    }
+  }
+  return false;
+}
+
 const k8s::Pod* View::pod(std::string_view ns, std::string_view name) const {
   note(topics::pod(ns, name));
   return find<k8s::Pod>(ns, name);
@@ -452,6 +535,33 @@ std::vector<const k8s::Pod*> View::pods_on_host(const net::IpAddr& ip) const {
   return at_address<k8s::Pod>(
       index_.pods_by_host_ip_, ip,
       [this](const auto& ns, const auto& name) { return find<k8s::Pod>(ns, name); });
+}
+
+const k8s::ExternalWorkload* View::external(std::string_view ns, std::string_view name) const {
+  note(topics::external(ns, name));
+  return find<k8s::ExternalWorkload>(ns, name);
+}
+
+const k8s::ExternalWorkload* View::external_of(std::string_view ns, std::string_view name) const {
+  return find<k8s::ExternalWorkload>(ns, name);
+}
+
+std::vector<const k8s::ExternalWorkload*> View::externals_in(std::string_view ns) const {
+  note(topics::externals_in(ns));
+  const auto& all = index_.table<k8s::ExternalWorkload>();
+  std::vector<const k8s::ExternalWorkload*> out;
+  for (auto at = all.lower_bound(Index::Name{std::string(ns), ""});
+       at != all.end() && at->first.first == ns; ++at) {
+    out.push_back(&at->second);
+  }
+  return out;
+}
+
+std::vector<const k8s::ExternalWorkload*> View::externals_at(const net::IpAddr& ip) const {
+  note(topics::address(ip));
+  return at_address<k8s::ExternalWorkload>(
+      index_.externals_by_ip_, ip,
+      [this](const auto& ns, const auto& name) { return find<k8s::ExternalWorkload>(ns, name); });
 }
 
 const k8s::OwnerReference* View::owner_of(std::string_view kind, std::string_view ns,

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -36,6 +37,17 @@ template <typename T>
 ObjectKey key_of(std::string_view ns, std::string_view name) {
   return {T::kKind.group, T::kKind.kind, std::string(ns), std::string(name)};
 }
+
+// What stays closed because a policy is written for it that cannot be read, so that nobody knows
+// what it forbids. Each part that is given narrows it.
+struct Closure {
+  std::string ns;                          // "" means every namespace
+  std::optional<k8s::LabelSelector> pods;  // those that the policy selects, absent: all
+  std::optional<k8s::IntOrString> port;    // absent: every port
+  std::string server;                      // only ports that this Server governs
+  bool egress = false;  // what leaves the namespace for EgressNetworks, instead of what comes in
+  friend bool operator==(const Closure&, const Closure&) = default;
+};
 
 class Index;
 
@@ -79,10 +91,19 @@ class Index {
   template <typename T>
   void keep_only(const std::set<std::pair<std::string, std::string>>& names);
 
+  // Replaces what `by` (a file, an object) keeps closed; empty: nothing any more.
+  void close(const std::string& by, std::vector<Closure> what);
+  // Whoever keeps something closed, in order.
+  std::vector<std::string> closed_by() const;
+
   std::size_t size() const noexcept { return size_; }
   template <typename T>
   std::size_t count() const noexcept {
     return table<T>().size();
+  }
+  template <typename T>
+  bool has(std::string_view ns, std::string_view name) const {
+    return table<T>().contains(Name{std::string(ns), std::string(name)});
   }
   // Subscriptions that live now: one for each open stream.
   std::size_t subscriptions() const noexcept { return subscriptions_; }
@@ -121,6 +142,7 @@ class Index {
   void link(const k8s::Pod& pod, bool on);
   void link(const k8s::Service& service, bool on);
   void link(const k8s::EndpointSlice& slice, bool on);
+  void link(const k8s::ExternalWorkload& workload, bool on);
   void link(const auto&, bool) {}
 
   void touch(const k8s::Pod& pod);
@@ -135,8 +157,8 @@ class Index {
     publish(topics::namespaces());
   }
   void touch(const k8s::ServiceAccount&) {}
-  void touch(const k8s::ServiceProfile&) {}    // kept for later: nobody reads it yet
-  void touch(const k8s::ExternalWorkload&) {}  // the same
+  void touch(const k8s::ServiceProfile&) {}  // kept for later: nobody reads it yet
+  void touch(const k8s::ExternalWorkload& workload);
   void touch(const auto& policy) {
     publish(topics::policies_in(policy.meta.ns));
     publish(topics::statuses());
@@ -164,7 +186,10 @@ class Index {
   std::unordered_multimap<net::IpAddr, Name> pods_by_ip_;
   std::unordered_multimap<net::IpAddr, Name> pods_by_host_ip_;  // those with host ports
   std::multimap<Name, Name> slices_by_service_;
+  std::unordered_multimap<net::IpAddr, Name> externals_by_ip_;
   std::multimap<Name, Name> services_by_pod_;  // through the targetRefs of slices
+  std::multimap<Name, Name> services_by_external_;
+  std::map<std::string, std::vector<Closure>> closures_;  // by who keeps them
 
   std::unordered_multimap<Topic, Subscription*> subscribers_;
   std::vector<Subscription*> changed_;  // to be told at the end of the batch
@@ -196,6 +221,14 @@ class View {
                                                 std::string_view service) const;
   const k8s::Pod* pod_of(std::string_view ns, std::string_view name) const;
   std::vector<const k8s::Pod*> pods_in(std::string_view ns) const;
+  const k8s::ExternalWorkload* external(std::string_view ns, std::string_view name) const;
+  // As pod_of().
+  const k8s::ExternalWorkload* external_of(std::string_view ns, std::string_view name) const;
+  std::vector<const k8s::ExternalWorkload*> externals_in(std::string_view ns) const;
+  std::vector<const k8s::ExternalWorkload*> externals_at(const net::IpAddr& ip) const;
+  // What is kept closed in this namespace: on the way in, and whether on the way out.
+  std::vector<const Closure*> closures(std::string_view ns) const;
+  bool egress_closed(std::string_view ns) const;
   // Every pod there is. Notes nothing: for those who look now and then.
   template <typename Call>
   void for_each_pod(const Call& call) const {

@@ -23,6 +23,8 @@ Topic endpoints(std::string_view ns, std::string_view service) noexcept;
 Topic address(const net::IpAddr& ip) noexcept;  // who owns this address: Services and pods
 Topic policies_in(
     std::string_view ns) noexcept;  // Servers, authorizations, authentications, limits
+Topic external(std::string_view ns, std::string_view name) noexcept;  // an ExternalWorkload
+Topic externals_in(std::string_view ns) noexcept;                     // any of the namespace
 // A ReplicaSet or Job: whose it is.
 Topic owner(std::string_view kind, std::string_view ns, std::string_view name) noexcept;
 Topic node(std::string_view name) noexcept;

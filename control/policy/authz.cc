@@ -114,7 +114,12 @@ std::optional<Authz> from_policy(const View& view, const MeshConfig& config,
   Authz authz;
   authz.networks = everywhere();
   authz.authentication.make().set_unauthenticated();
+  int networks = 0;
+  int clients = 0;
   for (const k8s::TargetRef& ref : policy.spec.required) {
+    // Two of one kind are a mistake that the validator refuses; which one was meant is not guessed.
+    const bool network = ref.kind == "NetworkAuthentication";
+    if (++(network ? networks : clients) > 1) return std::nullopt;
     const std::string& ns = ref.ns.empty() ? policy.meta.ns : ref.ns;
     if (ref.kind == "NetworkAuthentication") {
       const auto* const authn = view.network_authentication(ns, ref.name);
@@ -137,8 +142,10 @@ std::optional<Authz> from_policy(const View& view, const MeshConfig& config,
 
 bool targets(const k8s::AuthorizationPolicy& policy, const k8s::Server& server) {
   const k8s::TargetRef& target = policy.spec.target;
+  if (policy.meta.ns != server.meta.ns) return false;
   if (target.kind == "Namespace") return target.name == server.meta.ns;
-  return target.kind == "Server" && target.name == server.meta.name;
+  return target.group == k8s::kPolicyGroup && target.kind == "Server" &&
+         target.name == server.meta.name;
 }
 
 bool targets(const k8s::ServerAuthorization& authz, const k8s::Server& server) {

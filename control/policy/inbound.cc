@@ -20,15 +20,24 @@ using namespace pb::inbound;  // NOLINT: the messages of this file
 
 constexpr Duration kDetectTimeout = 10s;
 
+// What the pod says, else its namespace, else the mesh. A word that is none of the modes says
+// nothing: a pod whose annotation is misspelt is not more open than its namespace.
+DefaultPolicy configured_policy(const View& view, const MeshConfig& config, const k8s::Pod& pod) {
+  const auto said = [](const std::string* text) {
+    return text != nullptr ? parse_default_policy(*text) : std::nullopt;
+  };
+  if (const auto own = said(pod.meta.annotations.find(kDefaultPolicyAnnotation))) return *own;
+  const k8s::Namespace* const ns = view.name_space(pod.meta.ns);
+  const auto inherited =
+      said(ns != nullptr ? ns->meta.annotations.find(kDefaultPolicyAnnotation) : nullptr);
+  return inherited.value_or(config.default_inbound_policy);
+}
+
 DefaultPolicy default_policy_of(const View& view, const MeshConfig& config, const k8s::Pod& pod,
                                 std::uint16_t port) {
-  DefaultPolicy policy = config.default_inbound_policy;
-  if (const std::string* const text =
-          view.inherited_annotation(pod.meta, kDefaultPolicyAnnotation)) {
-    policy = parse_default_policy(*text).value_or(policy);
-  }
+  DefaultPolicy policy = configured_policy(view, config, pod);
   const std::string* const strict = pod.meta.annotations.find(kRequireIdentityAnnotation);
-  if (strict == nullptr || !PortSet::from_annotation(*strict, &pod).contains(port)) return policy;
+  if (strict == nullptr || !PortSet::from_annotation(*strict, pod).contains(port)) return policy;
   switch (policy) {
     case DefaultPolicy::AllUnauthenticated:
     case DefaultPolicy::Audit: return DefaultPolicy::AllAuthenticated;
@@ -46,8 +55,8 @@ std::vector<std::string> probe_paths(const k8s::Pod& pod, std::uint16_t port) {
            {&container.liveness, &container.readiness, &container.startup}) {
         if (!*probe || !(*probe)->http_get) continue;
         const k8s::HttpGetAction& get = *(*probe)->http_get;
-        const bool same =
-            get.port.is_name() ? named_port(pod, get.port.name) == port : get.port.number == port;
+        const bool same = get.port.is_name() ? named_ports(container, get.port.name).contains(port)
+                                             : get.port.number == port;
         // The query is no part of what a path matches.
         std::string path = get.path.substr(0, get.path.find('?'));
         if (path.empty() || path[0] != '/') path.insert(path.begin(), '/');
@@ -305,22 +314,71 @@ ProxyProtocol protocol_of(const View& view, const MeshConfig& config, const k8s:
   return out;
 }
 
-// The default for ports that no Server selects.
-pb::inbound::Server default_server(const View& view, const MeshConfig& config, const k8s::Pod& pod,
-                                   std::uint16_t port) {
+// Whose port it is: a pod, or a machine outside of the cluster in the shape of one, without probes.
+struct Workplace {
+  const k8s::Pod& pod;
+  const k8s::ExternalWorkload* external = nullptr;
+
+  bool selected(const k8s::Server& server, std::uint16_t port) const {
+    return external != nullptr ? selects(server, *external, port) : selects(server, pod, port);
+  }
+  bool opaque(const View& view, const MeshConfig& config, std::uint16_t port) const {
+    return external != nullptr ? is_opaque_port(view, config, *external, port)
+                               : is_opaque_port(view, config, pod, port);
+  }
+};
+
+k8s::Pod in_the_shape_of_a_pod(const k8s::ExternalWorkload& workload) {
+  k8s::Pod pod;
+  pod.meta = workload.meta;
+  k8s::Container container;
+  for (const k8s::WorkloadPort& from : workload.spec.ports) {
+    k8s::ContainerPort& port = container.ports.emplace_back();
+    port.name = from.name;
+    port.container_port = from.port;
+    port.protocol = from.protocol;
+  }
+  pod.spec.containers.edit().push_back(std::move(container));
+  return pod;
+}
+
+// A port under one policy of a known name, with the routes that it has by default.
+pb::inbound::Server default_server(const View& view, const MeshConfig& config,
+                                   const Workplace& place, std::uint16_t port,
+                                   DefaultPolicy policy) {
   pb::inbound::Server out;
-  const DefaultPolicy policy = default_policy_of(view, config, pod, port);
-  const bool opaque = is_opaque_port(view, config, pod, port);
-  out.protocol = protocol_of(view, config, pod, port, nullptr, opaque ? "opaque" : "");
+  const bool opaque = place.opaque(view, config, port);
+  out.protocol = protocol_of(view, config, place.pod, port, nullptr, opaque ? "opaque" : "");
   out.labels = {{"group", ""}, {"kind", "default"}, {"name", std::string(to_string(policy))}};
   out.authorizations = default_authorizations(config, policy);
   return out;
 }
 
-pb::inbound::Server server_on(const View& view, const MeshConfig& config, const k8s::Pod& pod,
+// Is there a policy for this port that could not be read? Nobody comes in before it can be.
+bool is_closed(const View& view, const Workplace& place, std::uint16_t port,
+               const k8s::Server* server) {
+  const k8s::ObjectMeta& meta = place.pod.meta;
+  const auto closes = [&](const Closure* closure) {
+    if (!closure->server.empty()) return server != nullptr && server->meta.name == closure->server;
+    if (closure->pods && !closure->pods->matches(meta.labels)) return false;
+    return !closure->port || port_matches(*closure->port, place.pod, port);
+  };
+  const auto closures = view.closures(meta.ns);
+  return std::any_of(closures.begin(), closures.end(), closes);
+}
+
+pb::inbound::Server server_on(const View& view, const MeshConfig& config, const Workplace& place,
                               std::uint16_t port) {
-  for (const k8s::Server* const server : view.servers(pod.meta.ns)) {
-    if (!selects(*server, pod, port)) continue;
+  const k8s::Pod& pod = place.pod;
+  const auto servers = view.servers(pod.meta.ns);
+  const auto at = std::find_if(servers.begin(), servers.end(), [&](const k8s::Server* server) {
+    return place.selected(*server, port);
+  });
+  const k8s::Server* const server = at != servers.end() ? *at : nullptr;
+  if (is_closed(view, place, port, server)) {
+    return default_server(view, config, place, port, DefaultPolicy::Deny);
+  }
+  if (server != nullptr) {
     pb::inbound::Server out;
     out.protocol = protocol_of(view, config, pod, port, server, server->spec.proxy_protocol);
     out.labels = {
@@ -328,7 +386,13 @@ pb::inbound::Server server_on(const View& view, const MeshConfig& config, const 
     out.authorizations = server_authorizations(view, config, *server);
     return out;
   }
-  return default_server(view, config, pod, port);
+  return default_server(view, config, place, port, default_policy_of(view, config, pod, port));
+}
+
+// A workload that nobody knows, where something that cannot be read may concern it: it may be what
+// the same text defines.
+bool may_be_closed(const View& view, const Workload& workload) {
+  return !view.closures(workload.ns).empty();
 }
 
 }  // namespace
@@ -345,12 +409,26 @@ grpc::StatusOr<PortQuery> parse_port_query(const PortSpec& request) {
 
 grpc::StatusOr<pb::inbound::Server> server_of(const View& view, const MeshConfig& config,
                                               const PortQuery& query) {
-  const k8s::Pod* const pod =
-      query.workload.pod.empty() ? nullptr : view.pod(query.workload.ns, query.workload.pod);
+  const Workload& workload = query.workload;
+  if (!workload.external.empty()) {
+    const auto* const external = view.external(workload.ns, workload.external);
+    if (external == nullptr) {
+      return grpc::Status{grpc::Code::NotFound, "the external workload is not known"};
+    }
+    const k8s::Pod shape = in_the_shape_of_a_pod(*external);
+    return server_on(view, config, {shape, external}, query.port);
+  }
+  const k8s::Pod* const pod = workload.pod.empty() ? nullptr : view.pod(workload.ns, workload.pod);
+  if (pod == nullptr && may_be_closed(view, workload)) {
+    k8s::Pod unknown;
+    unknown.meta.ns = workload.ns;
+    unknown.meta.name = workload.pod;
+    return default_server(view, config, {unknown}, query.port, DefaultPolicy::Deny);
+  }
   if (pod == nullptr || !pod->meta.labels.contains(kMeshedLabel)) {
     return grpc::Status{grpc::Code::NotFound, "the workload is not known"};
   }
-  pb::inbound::Server out = server_on(view, config, *pod, query.port);
+  pb::inbound::Server out = server_on(view, config, {*pod}, query.port);
   if (query.wants_life) out.life = life_of(*pod);
   return out;
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "control/testing.h"
+#include "proto/message.h"
 
 namespace tulle::control {
 namespace {
@@ -142,9 +143,9 @@ TEST_F(Inbound, AnnotationsOfTheNamespaceCountWhereThePodHasNone) {
       "config.linkerd.io/opaque-ports: ''");
   EXPECT_EQ(authorizations(), "all-unauthenticated: 0.0.0.0/0 v6/0 anyone");
   EXPECT_EQ(get().protocol->kind_case, KindCase::detect);
-  // What is no mode changes nothing.
+  // What is no mode leaves it to the namespace.
   add_pod("config.linkerd.io/default-inbound-policy: everyone");
-  EXPECT_EQ(authorizations(), "all-unauthenticated: 0.0.0.0/0 v6/0 anyone");
+  EXPECT_EQ(authorizations(), "");
 }
 
 TEST_F(Inbound, PortsThatRequireIdentity) {
@@ -487,6 +488,106 @@ TEST_F(InboundRoutes, GrpcRoutesComeFirstAndKeepHttpRoutesOut) {
   ASSERT_EQ(grpc.size(), 1U);
   EXPECT_EQ(grpc[0].metadata->resource->kind, "GRPCRoute");
   EXPECT_EQ(grpc[0].rules[0].matches[0].rpc->service, "s.S");
+}
+
+// One name, three ports: the Server's deny is for all of them.
+TEST_F(Inbound, APortNameStandsForAllPortsThatHaveIt) {
+  add_pod("",
+          "}, {name: second, ports: [{name: http, containerPort: 8081}]}, {name: udp, ports: "
+          "[{name: http, containerPort: 8082, protocol: UDP}]");
+  add_policy("Server", "srv", "{port: http, podSelector: {}}");
+  for (const std::uint32_t port : {8080U, 8081U}) {
+    EXPECT_EQ(authorizations(port), "") << port;
+    EXPECT_EQ(get(port).labels.at("name"), "srv") << port;
+  }
+  EXPECT_EQ(get(8082).labels.at("kind"), "default");
+  add_pod("config.linkerd.io/proxy-require-identity-inbound-ports: http",
+          "}, {name: second, ports: [{name: http, containerPort: 8081}]");
+  index.erase(key_of<k8s::Server>("shop", "srv"));
+  for (const std::uint32_t port : {8080U, 8081U}) {
+    EXPECT_EQ(authorizations(port), "all-authenticated: 0.0.0.0/0 v6/0 *") << port;
+  }
+  add_pod("config.linkerd.io/opaque-ports: http",
+          "}, {name: second, ports: [{name: http, containerPort: 8081}]");
+  for (const std::uint32_t port : {8080U, 8081U}) {
+    EXPECT_EQ(get(port).protocol->kind_case, KindCase::opaque) << port;
+  }
+}
+
+// Whatever another namespace writes, with the same names and labels, changes nothing here.
+TEST_F(Inbound, NothingOfAnotherNamespaceCounts) {
+  const ServerMessage before = get();
+  add_policy("Server", "srv", "{port: http, podSelector: {}}", "", "other");
+  add_policy("AuthorizationPolicy", "p",
+             "{targetRef: {group: policy.linkerd.io, kind: Server, name: srv}, "
+             "requiredAuthenticationRefs: []}",
+             "", "other");
+  EXPECT_EQ(pb::encode_message(get()), pb::encode_message(before));
+  add_policy("Server", "srv", "{port: http, podSelector: {}}");
+  EXPECT_EQ(authorizations(), "");
+  add_policy("ServerAuthorization", "a", "{server: {name: srv}, client: {unauthenticated: true}}",
+             "", "other");
+  EXPECT_EQ(authorizations(), "");
+  add_policy("HTTPRoute", "r",
+             "{parentRefs: [{group: policy.linkerd.io, kind: Server, name: srv, namespace: shop}], "
+             "rules: [{matches: [{path: {value: /x}}]}]}",
+             "", "other");
+  EXPECT_EQ(get().protocol->detect->http_routes.size(), 1U);
+  add_policy("HTTPLocalRateLimitPolicy", "l",
+             "{targetRef: {group: policy.linkerd.io, kind: Server, name: srv}, total: "
+             "{requestsPerSecond: 1}}",
+             "", "other");
+  EXPECT_FALSE(get().protocol->detect->http_local_rate_limit.has_value());
+}
+
+// A pod whose annotation is misspelt is not more open than its namespace.
+TEST_F(Inbound, AMisspeltDefaultPolicyFallsBackToTheNamespaces) {
+  add("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
+      "{config.linkerd.io/default-inbound-policy: deny}}\n");
+  for (const std::string_view text : {"Deny", "'deny '", "'all-unauthenticated,'", "''", "none"}) {
+    add_pod(concat("config.linkerd.io/default-inbound-policy: ", text));
+    EXPECT_EQ(authorizations(), "") << text;
+    EXPECT_EQ(get().labels.at("name"), "deny") << text;
+  }
+  add("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
+      "{config.linkerd.io/default-inbound-policy: dney}}\n");
+  config.default_inbound_policy = DefaultPolicy::ClusterAuthenticated;
+  EXPECT_EQ(authorizations(), "cluster-authenticated: 10.0.0.0/8 *");
+}
+
+// Which of two was meant is not guessed, where no validator refused it.
+TEST_F(Inbound, APolicyWithTwoAuthenticationsOfAKindGrantsNothing) {
+  add_policy("Server", "srv", "{port: http, podSelector: {}}");
+  add_policy("NetworkAuthentication", "one", "{networks: [{cidr: 10.0.0.0/8}]}");
+  add_policy("NetworkAuthentication", "two", "{networks: [{cidr: 0.0.0.0/0}]}");
+  add_policy("AuthorizationPolicy", "p",
+             "{targetRef: {group: policy.linkerd.io, kind: Server, name: srv}, "
+             "requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: "
+             "NetworkAuthentication, name: one}]}");
+  EXPECT_EQ(authorizations(), "authorizationpolicy/p: 10.0.0.0/8 anyone");
+  k8s::AuthorizationPolicy policy = *View(index).authorization_policies("shop").front();
+  policy.spec.required.push_back({"policy.linkerd.io", "NetworkAuthentication", "two", ""});
+  index.put(policy);
+  EXPECT_EQ(authorizations(), "");
+}
+
+TEST_F(Inbound, ExternalWorkloadsHaveServersOfTheirOwn) {
+  add("apiVersion: workload.linkerd.io/v1beta1\nkind: ExternalWorkload\nmetadata: {name: vm, "
+      "namespace: shop, labels: {app: web}}\nspec: {meshTLS: {identity: 'spiffe://r/vm', "
+      "serverName: vm.x}, ports: [{name: http, port: 8080}, {name: http, port: 8081}], "
+      "workloadIPs: [{ip: 192.0.2.9}]}\n");
+  const auto of_vm = [&](std::uint32_t port) {
+    const auto query = parse_port_query(
+        {.workload = "{\"ns\":\"shop\",\"external_workload\":\"vm\"}", .port = port});
+    return *server_of(View(index), config, *query);
+  };
+  EXPECT_EQ(of_vm(8080).labels.at("kind"), "default");
+  add_policy("Server", "pods", "{port: http, podSelector: {}}");
+  EXPECT_EQ(of_vm(8080).labels.at("kind"), "default");
+  add_policy("Server", "machines", "{port: http, externalWorkloadSelector: {}}");
+  EXPECT_EQ(of_vm(8080).labels.at("name"), "machines");
+  EXPECT_EQ(of_vm(8081).labels.at("name"), "machines");
+  EXPECT_EQ(get().labels.at("name"), "pods");
 }
 
 }  // namespace

@@ -146,19 +146,21 @@ int match_length(const MeshConfig& config, const k8s::EgressNetwork& network,
   return best;
 }
 
-// Those of the client's namespace first; only if none of them matches, the mesh-wide ones.
+// Those of the client's namespace, if it has any at all; else the mesh-wide ones.
 const k8s::EgressNetwork* find_egress(const View& view, const MeshConfig& config,
                                       std::string_view client_ns, const net::IpAddr& ip) {
   const auto all = view.egress_networks();
   for (const std::string_view ns : {client_ns, std::string_view(config.global_egress_namespace)}) {
     const k8s::EgressNetwork* best = nullptr;
     int longest = -1;
+    bool any = false;
     const auto age = [](const k8s::EgressNetwork* network) {
       return network->meta.created ? network->meta.created->unix_seconds
                                    : std::numeric_limits<std::int64_t>::max();
     };
     for (const k8s::EgressNetwork* const network : all) {
       if (network->meta.ns != ns) continue;
+      any = true;
       const int length = match_length(config, *network, ip);
       if (length < 0 || length < longest) continue;
       // They come in the order of their names.
@@ -166,9 +168,16 @@ const k8s::EgressNetwork* find_egress(const View& view, const MeshConfig& config
       best = network;
       longest = length;
     }
-    if (best != nullptr) return best;
+    if (any) return best;
   }
   return nullptr;
+}
+
+// Is there an EgressNetwork for this client that could not be read? What it forbids nobody knows.
+bool is_egress_closed(const View& view, const MeshConfig& config, std::string_view client_ns,
+                      const net::IpAddr& ip) {
+  if (in_any(config.cluster_networks, ip)) return false;
+  return view.egress_closed(client_ns) || view.egress_closed(config.global_egress_namespace);
 }
 
 OutboundPolicy egress_policy(const k8s::EgressNetwork& network, const net::SocketAddr& to) {
@@ -234,6 +243,11 @@ grpc::StatusOr<OutboundPolicy> outbound_policy_of(const View& view, const MeshCo
     const k8s::Service& service = *services.front();
     if (find_service_port(service, to.port) == nullptr) return undefined_port(service, to.port);
     return service_policy(view, config, &service, service.meta.ns, service.meta.name, to.port);
+  }
+  if (is_egress_closed(view, config, query.source.ns, to.ip)) {
+    k8s::EgressNetwork unread;  // allows nothing
+    unread.meta.ns = query.source.ns;
+    return egress_policy(unread, to);
   }
   if (const auto* const network = find_egress(view, config, query.source.ns, to.ip)) {
     return egress_policy(*network, to);

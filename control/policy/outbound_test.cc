@@ -186,11 +186,31 @@ TEST_F(Outbound, EgressNetworks) {
   egress("narrow", "shop", "{trafficPolicy: Deny, networks: [{cidr: 192.0.2.0/24}]}");
   EXPECT_EQ(name_at("192.0.2.1:443"), "narrow");
   EXPECT_EQ(name_at("192.0.9.1:443"), "wide");
-  EXPECT_EQ(name_at("192.0.3.1:443"), "global");
+  // A namespace that has any is not under the mesh-wide ones, whether its own match or not.
+  EXPECT_EQ(at("192.0.3.1:443")->metadata->default_, "egress-fallback");
   EXPECT_EQ(name_at("192.0.2.1:443", "other:client"), "global");
   EXPECT_EQ(at("192.0.9.1:443")->protocol->detect->http1->routes[0].metadata->default_,
             "http-egress-allow");
   EXPECT_TRUE(at("192.0.9.1:443")->protocol->detect->http1->routes[0].rules[0].filters.empty());
+}
+
+// An EgressNetwork that cannot be read may deny: nothing leaves until it can be.
+TEST_F(Outbound, WhatABrokenEgressNetworkMayDenyIsDenied) {
+  Closure closure;
+  closure.ns = "shop";
+  closure.egress = true;
+  index.close("new.yaml", {closure});
+  const auto denied = at("192.0.2.1:443");
+  EXPECT_EQ(denied->protocol->detect->opaque->routes[0].rules[0].filters[0].kind_case,
+            OpaqueRoute_Filter::KindCase::forbidden);
+  EXPECT_EQ(at("192.0.2.1:443", "other:client")->metadata->default_, "egress-fallback");
+  closure.ns = config.global_egress_namespace;
+  index.close("new.yaml", {closure});
+  EXPECT_EQ(
+      at("192.0.2.1:443", "other:client")->protocol->detect->http1->routes[0].metadata->default_,
+      "http-egress-deny");
+  index.close("new.yaml", {});
+  EXPECT_EQ(at("192.0.2.1:443")->metadata->default_, "egress-fallback");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "control/config.h"
+#include "control/digest.h"
 #include "control/index/index.h"
 #include "lib/grpc/server.h"
 #include "lib/grpc/service.h"
@@ -41,13 +42,6 @@ class IndexWatch final : public Subscription {
   bool changed_ = false;
 };
 
-// 64-bit FNV-1a: enough to see that a message of ours differs from the one before.
-inline std::uint64_t fingerprint(std::string_view bytes) noexcept {
-  std::uint64_t h = 14695981039346656037ULL;
-  for (const char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return h;
-}
-
 // A Follower of a state that is sent as a whole: what(view, config, query) → StatusOr<Message>,
 // whenever it gives another message. A first state that is a refusal ends the call; later only
 // NotFound does (the thing is gone), while other refusals (two pods with one address for a moment)
@@ -67,7 +61,7 @@ class Replacing {
       return std::nullopt;
     }
     const std::string frame = grpc::frame_message(*state);
-    const std::uint64_t print = fingerprint(frame);
+    const Digest print = digest_of(frame);
     if (sent_ != print && !call.send_frame(as_bytes(frame))) return grpc::Status{};
     sent_ = print;
     return std::nullopt;
@@ -76,7 +70,7 @@ class Replacing {
  private:
   const MeshConfig& config_;
   Query query_;
-  std::optional<std::uint64_t> sent_;  // the fingerprint of what was sent last
+  std::optional<Digest> sent_;  // of what was sent last
 };
 
 // Makes the follower that the client's one message asks for; otherwise finishes the call.

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <tuple>
 
+#include "control/policy/inbound.h"
 #include "lib/base/text.h"
 
 namespace tulle::control {
@@ -74,6 +76,159 @@ TEST_F(ManifestFilesTest, OneFileMayNotDefineAnObjectTwice) {
   files.update("a.yaml", service("one", "10.0.0.1") + "---\n" + service("one", "10.0.0.2"));
   EXPECT_EQ(ip("one"), "");
   EXPECT_EQ(files.broken(), 1U);
+}
+
+// What a policy that cannot be read may be about stays closed.
+class BrokenPolicies : public ManifestFilesTest {
+ protected:
+  BrokenPolicies() {
+    config.cluster_networks = {*net::Cidr::parse("10.0.0.0/8")};
+    files.update("pods.yaml",
+                 pod("web", "shop") + "---\n" + pod("db", "shop") + "---\n" + pod("web", "other"));
+  }
+  static std::string pod(std::string_view name, std::string_view ns) {
+    return concat("apiVersion: v1\nkind: Pod\nmetadata: {name: ", name, ", namespace: ", ns,
+                  ", labels: {app: ", name,
+                  ", linkerd.io/control-plane-ns: linkerd}}\nspec: {containers: [{name: app, "
+                  "ports: [{name: http, containerPort: 80}]}, {name: linkerd-proxy}]}\n");
+  }
+  static std::string policy(std::string_view kind, std::string_view name, std::string_view spec,
+                            std::string_view ns = "shop") {
+    return concat("apiVersion: policy.linkerd.io/v1beta3\nkind: ", kind,
+                  "\nmetadata: {name: ", name, ", namespace: ", ns, "}\nspec: ", spec, "\n");
+  }
+  // Those that anybody may reach, of web.shop:80, web.shop:90, db.shop:80 and web.other:80.
+  std::string open() {
+    std::string out;
+    const std::tuple<std::string_view, std::string_view, std::uint32_t> all[] = {
+        {"shop", "web", 80}, {"shop", "web", 90}, {"shop", "db", 80}, {"other", "web", 80}};
+    for (const auto& [ns, name, port] : all) {
+      const auto query = parse_port_query({.workload = concat(ns, ":", name), .port = port});
+      const auto server = server_of(View(index), config, *query);
+      if (server && server->authorizations.empty()) continue;
+      out += concat(out.empty() ? "" : " ", name, ".", ns, ":", std::to_string(port));
+    }
+    return out;
+  }
+  static constexpr std::string_view kAll = "web.shop:80 web.shop:90 db.shop:80 web.other:80";
+  MeshConfig config;
+};
+
+TEST_F(BrokenPolicies, InANewFileCloseWhatTheyMayConcern) {
+  const struct {
+    std::string text;
+    std::string_view open;
+  } cases[] = {
+      // Read, but against a rule: its selector and port count.
+      {policy("Server", "s",
+              "{podSelector: {matchLabels: {app: web}}, port: 80, accessPolicy: nobody}"),
+       "web.shop:90 db.shop:80 web.other:80"},
+      {policy("Server", "s", "{podSelector: {}, port: http, proxyProtocol: HTTP/9}"),
+       "web.shop:90 web.other:80"},
+      {policy("Server", "s", "{podSelector: {}, port: 0}"), "web.other:80"},
+      {policy("Server", "s",
+              "{podSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}, port: "
+              "80}"),
+       "web.shop:90 web.other:80"},
+      {policy("Server", "s", "{port: 80}"), "web.shop:90 web.other:80"},
+      // Of the wrong type, cut off, or no YAML.
+      {policy("Server", "s", "{podSelector: [], port: 80}"), "web.other:80"},
+      {"apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata:\n  namespace: shop\n  na",
+       "web.other:80"},
+      {"kind: Server\nmetadata: {name: x", ""},
+      {"kind: Server\nspec: {a: [}\n", ""},
+      // Several documents: of those that are good and of those that are not.
+      {policy("Server", "s", "{podSelector: {matchLabels: {app: db}}, port: 80}") + "---\n{\n",
+       "web.shop:80 web.shop:90 web.other:80"},
+      {service("one", "10.0.0.1") + "---\n" + policy("Server", "s", "{podSelector: [}"),
+       "web.other:80"},
+      {policy("Server", "s", "{podSelector: {}, port: 80}") + "---\n" +
+           policy("Server", "s", "{podSelector: {}, port: 80}"),
+       "web.shop:90 web.other:80"},
+      // A kind that there is not.
+      {policy("server", "s", "{podSelector: {}, port: 80}"), "web.other:80"},
+      {policy("Servr", "s", "{podSelector: {}, port: 80}"), "web.other:80"},
+      {"apiVersion: v1\nkind: List\nitems:\n- apiVersion: policy.linkerd.io/v1beta3\n  kind: "
+       "Server\n  metadata: {name: s, namespace: shop}\n  spec: {port: [}\n",
+       "web.other:80"},
+      {"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
+       "{config.linkerd.io/default-inbound-policy: deny}}\n---\n{\n",
+       "web.other:80"},
+      // Grants that are not there grant nothing; what is no policy forbids nothing.
+      {policy("AuthorizationPolicy", "p", "{targetRef: {kind: Server, name: [}}"), kAll},
+      {policy("NetworkAuthentication", "p", "{networks: 5}"), kAll},
+      {"apiVersion: v1\nkind: Service\nmetadata: {name: 5}\n", kAll},
+      {"resources:\n- a.yaml\n", kAll},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(open(), kAll);
+    files.update("new.yaml", c.text);
+    EXPECT_EQ(files.broken(), 1U) << c.text;
+    EXPECT_EQ(open(), c.open) << c.text;
+    EXPECT_EQ(index.closed_by().size(), c.open == kAll ? 0U : 1U) << c.text;
+    files.update("new.yaml", "# nothing\n");
+    EXPECT_TRUE(index.closed_by().empty());
+    files.update("new.yaml", c.text);
+    files.remove("new.yaml");
+  }
+  EXPECT_EQ(open(), kAll);
+  EXPECT_TRUE(index.closed_by().empty());
+}
+
+TEST_F(BrokenPolicies, WhatIsAttachedToAServerClosesThatServer) {
+  files.update("servers.yaml",
+               policy("Server", "s", "{podSelector: {}, port: 80, accessPolicy: audit}"));
+  EXPECT_EQ(open(), kAll);
+  files.update("new.yaml",
+               policy("HTTPLocalRateLimitPolicy", "l",
+                      "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, total: "
+                      "{requestsPerSecond: 0}}"));
+  EXPECT_EQ(open(), "web.shop:90 web.other:80");
+  files.update("new.yaml",
+               policy("HTTPRoute", "r",
+                      "{parentRefs: [{kind: Server, name: s}], rules: [{matches: [{path: {value: "
+                      "admin}}]}]}"));
+  EXPECT_EQ(open(), "web.shop:90 web.other:80");
+  files.remove("new.yaml");
+  EXPECT_EQ(open(), kAll);
+}
+
+TEST_F(BrokenPolicies, WhatWasReadOnceStaysAsItWas) {
+  files.update("a.yaml", policy("Server", "s", "{podSelector: {}, port: 80, accessPolicy: audit}"));
+  // Broken while somebody writes: the last good state.
+  for (const std::string_view text : {"kind: Server\nmetadata: {na", "apiVersion: policy.link"}) {
+    files.update("a.yaml", text);
+    EXPECT_EQ(open(), kAll) << text;
+  }
+  files.update("a.yaml", policy("Server", "s", "{podSelector: {}, port: 80, accessPolicy: x}"));
+  EXPECT_EQ(open(), kAll);
+  // A policy more than there was is new.
+  files.update("a.yaml", policy("Server", "s", "{podSelector: {}, port: 80}") + "---\n" +
+                             policy("Server", "t", "{podSelector: {}, port: [}"));
+  EXPECT_EQ(open(), "web.other:80");
+}
+
+// What no cluster would take is not taken from a folder either.
+TEST_F(BrokenPolicies, TheFolderRefusesWhatTheValidatorsRefuse) {
+  const std::string_view kinds[] = {
+      "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, requiredAuthenticationRefs: "
+      "[{group: policy.linkerd.io, kind: NetworkAuthentication, name: a}, {group: "
+      "policy.linkerd.io, kind: NetworkAuthentication, name: b}]}"};
+  for (const std::string_view spec : kinds) {
+    files.update("new.yaml", policy("AuthorizationPolicy", "p", spec));
+    EXPECT_EQ(files.broken(), 1U) << spec;
+    EXPECT_TRUE(View(index).authorization_policies("shop").empty());
+  }
+  files.update("route.yaml",
+               policy("HTTPRoute", "r",
+                      "{parentRefs: [{kind: Server, name: s}], rules: [{matches: [{headers: "
+                      "[{name: 'a b', value: c}]}]}]}"));
+  EXPECT_EQ(files.broken(), 2U);
+  EXPECT_TRUE(View(index).routes_of<k8s::PolicyHttpRoute>("shop").empty());
+  files.update("profile.yaml",
+               "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: "
+               "a.b.svc.cluster.local}\nspec: {routes: [{name: x}]}\n");
+  EXPECT_EQ(files.broken(), 3U);
 }
 
 class FolderTest : public ::testing::Test {

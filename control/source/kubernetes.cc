@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "control/source/concern.h"
 #include "lib/base/text.h"
 #include "lib/k8s/check.h"
 #include "lib/k8s/json_source.h"
@@ -67,13 +68,16 @@ class KubernetesSource::TypedFeed final : public Feed {
 
   void list_begin() override {
     listed_.clear();
-    broken_.clear();
+    stale_ = std::exchange(broken_, {});
     // The first list has nothing to take away.
     comparing_ = source_.index_.count<T>() != 0;
   }
   void list_end() override {
     if (comparing_) source_.index_.keep_only<T>(listed_);
     listed_.clear();
+    for (const Name& name : std::exchange(stale_, {})) {
+      if (!broken_.contains(name)) source_.index_.close(closed_by(name), {});
+    }
     if (std::exchange(told_, true)) return;
     source_.feed_synced();
   }
@@ -83,11 +87,15 @@ class KubernetesSource::TypedFeed final : public Feed {
     const auto problem = read(json, value);
     const Name name{T::kKind.namespaced ? value.meta.ns : std::string(), value.meta.name};
     if (comparing_ && !name.second.empty()) listed_.insert(name);
-    if (problem) return is_broken(name, *problem);
+    if (problem) {
+      close(name, closures_of_text(concat("kind: ", T::kKind.kind, "\n", json)));
+      return is_broken(name, *problem);
+    }
     if (const auto violation = k8s::complete_and_check(object)) {
+      close(name, closures_of(object, false));
       return is_broken(name, concat(violation->path, ": ", violation->reason));
     }
-    broken_.erase(name);
+    is_whole(name);
     source_.index_.put(std::move(object));
   }
   void erase(std::string_view json) override {
@@ -96,11 +104,23 @@ class KubernetesSource::TypedFeed final : public Feed {
     const Name name{T::kKind.namespaced ? value.meta.ns : std::string(), value.meta.name};
     // What identifies an object comes before what could be wrong with it.
     if (name.second.empty()) return is_broken(name, problem.value_or("has no name"));
-    broken_.erase(name);
+    is_whole(name);
     source_.index_.erase(key_of<T>(name.first, name.second));
   }
 
  private:
+  std::string closed_by(const Name& name) const {
+    return concat(reflector_.options().resource.plural, " ", name.first, "/", name.second);
+  }
+  void is_whole(const Name& name) {
+    if (broken_.erase(name) + stale_.erase(name) != 0) source_.index_.close(closed_by(name), {});
+  }
+  // A policy that cannot be read leaves closed what it may concern, unless the index has an earlier
+  // state of it.
+  void close(const Name& name, std::vector<Closure> closures) {
+    if (source_.index_.has<T>(name.first, name.second)) return;
+    source_.index_.close(closed_by(name), std::move(closures));
+  }
   static std::optional<std::string> read(std::string_view json, T& into) {
     k8s::JsonSource source(json, k8s::JsonSource::Skipping::Unparsed);
     if (!source.next_document()) return "is empty";
@@ -111,6 +131,7 @@ class KubernetesSource::TypedFeed final : public Feed {
   }
 
   std::set<Name> listed_;
+  std::set<Name> stale_;  // broken before this list, not seen in it yet
   bool comparing_ = false;
   bool told_ = false;  // the source knows that the first list is complete
 };

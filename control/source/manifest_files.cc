@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/source/manifest_files.h"
 
+#include <algorithm>
+
+#include "control/source/concern.h"
 #include "lib/base/text.h"
 
 namespace tulle::control {
@@ -9,6 +12,17 @@ namespace {
 std::string text_of(const ObjectKey& key) {
   return key.ns.empty() ? concat(key.kind, " ", key.name)
                         : concat(key.kind, " ", key.ns, "/", key.name);
+}
+
+// Kinds that there are not, in a group of which all are read: somebody's policy, misspelt.
+void add_misspelt(const k8s::Manifest& manifest, std::vector<k8s::Problem>& to) {
+  for (const k8s::Problem& ignored : manifest.ignored) {
+    if (!ignored.path.starts_with(concat(k8s::kPolicyGroup, "/"))) continue;
+    k8s::Problem problem = ignored;
+    problem.reason = concat("there is no kind ", ignored.path);
+    problem.path = "kind";
+    to.push_back(std::move(problem));
+  }
 }
 
 }  // namespace
@@ -37,12 +51,20 @@ std::set<std::string> ManifestFiles::update(const std::string& file, std::string
     manifest.problems.push_back(
         {file, 0, 0, "", concat(text_of(key_of(object)), " occurs twice in this file")});
   }
+  add_misspelt(manifest, manifest.problems);
+  if (manifest.problems.empty()) {
+    for (const Document& document : documents_of(text, k8s::format_of(file))) {
+      if (auto problem = validator_problem(document.text, k8s::format_of(file))) {
+        manifest.problems.push_back({file, document.number, document.line, "", *problem});
+      }
+    }
+  }
   if (!manifest.problems.empty()) {
-    broken_.insert(file);
-    for (const k8s::Problem& problem : manifest.problems) report(problem);
+    refuse(file, text, manifest.problems);
     return {};
   }
   broken_.erase(file);
+  index_.close(file, {});
   for (const k8s::Problem& ignored : manifest.ignored) {
     // Routes and the like would change what traffic may do; a Deployment is nothing to a mesh.
     const bool matters = ignored.path.starts_with(k8s::kPolicyGroup) ||
@@ -56,6 +78,58 @@ std::set<std::string> ManifestFiles::update(const std::string& file, std::string
     }
   }
   return replace(file, std::move(manifest.objects));
+}
+
+void ManifestFiles::refuse(const std::string& file, std::string_view text,
+                           const std::vector<k8s::Problem>& problems) {
+  broken_.insert(file);
+  for (const k8s::Problem& problem : problems) report(problem);
+  std::vector<Closure> closures = concerns(file, text);
+  for (const Closure& closure : closures) {
+    log_.warn("what a broken manifest may concern stays closed",
+              {{"file", file},
+               {"namespace", closure.ns.empty() ? "every namespace" : closure.ns},
+               {"direction", closure.egress ? "outbound" : "inbound"}});
+  }
+  index_.close(file, std::move(closures));
+}
+
+std::vector<Closure> ManifestFiles::concerns(const std::string& file, std::string_view text) const {
+  std::vector<Closure> out;
+  std::vector<Closure> unread;
+  std::size_t unread_documents = 0;
+  std::set<ObjectKey> seen;
+  const k8s::Format format = k8s::format_of(file);
+  const auto take = [&](const k8s::Object& object, bool whole) {
+    ObjectKey key = key_of(object);
+    // What is in the index has its last good state there.
+    if (!owners_.contains(key)) {
+      for (Closure& closure : closures_of(object, whole)) out.push_back(std::move(closure));
+    }
+    seen.insert(std::move(key));
+  };
+  for (const Document& document : documents_of(text, format)) {
+    const k8s::Manifest part = k8s::parse_manifest(document.text, format, file);
+    for (const k8s::Object& object : part.objects) take(object, true);
+    for (const k8s::Object& object : part.refused) take(object, false);
+    std::vector<k8s::Problem> misspelt;
+    add_misspelt(part, misspelt);
+    if (part.problems.size() + misspelt.size() == part.refused.size()) continue;
+    auto closures = closures_of_text(document.text);
+    if (!closures.empty()) ++unread_documents;
+    unread.insert(unread.end(), closures.begin(), closures.end());
+  }
+  // A document that cannot be read is, where the file had as many policies that are not in it now,
+  // one of those: somebody is writing it anew.
+  std::size_t missing = 0;
+  if (const auto known = files_.find(file); known != files_.end()) {
+    missing = static_cast<std::size_t>(
+        std::count_if(known->second.begin(), known->second.end(), [&](const ObjectKey* key) {
+          return key->group == k8s::kPolicyGroup && !seen.contains(*key);
+        }));
+  }
+  if (unread_documents > missing) out.insert(out.end(), unread.begin(), unread.end());
+  return out;
 }
 
 std::set<std::string> ManifestFiles::replace(const std::string& file,
@@ -98,6 +172,7 @@ std::set<std::string> ManifestFiles::remove(const std::string& file) {
   std::set<std::string> again = replace(file, {});
   files_.erase(file);
   broken_.erase(file);
+  index_.close(file, {});
   for (auto& [key, others] : shadowed_) others.erase(file);
   std::erase_if(shadowed_, [](const auto& entry) { return entry.second.empty(); });
   return again;
@@ -106,6 +181,8 @@ std::set<std::string> ManifestFiles::remove(const std::string& file) {
 void ManifestFiles::unreadable(const std::string& file, std::string_view why) {
   if (!broken_.insert(file).second) return;
   report({file, 0, 0, "", std::string(why)});
+  // A file that was never read may say anything.
+  if (!files_.contains(file)) index_.close(file, {Closure{}});
 }
 
 std::vector<std::string> ManifestFiles::names() const {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Manifests as files whose objects live in the index: what each file adds, changes and takes away
 // when it is read again. A file with any problem changes nothing, so the last good state of it
-// stays; the log names file, document, line, field and reason. Knows no file system: see folder.h.
+// stays, and what policies in it that were never read may concern is closed (concern.h); the log
+// names file, document, line, field and reason. Knows no file system: see folder.h.
 #pragma once
 
 #include <map>
@@ -36,6 +37,10 @@ class ManifestFiles {
  private:
   std::set<std::string> replace(const std::string& file, std::vector<k8s::Object> objects);
   void report(const k8s::Problem& problem);
+  // Marks the file as broken, and closes what its present text may concern but no state has.
+  void refuse(const std::string& file, std::string_view text,
+              const std::vector<k8s::Problem>& problems);
+  std::vector<Closure> concerns(const std::string& file, std::string_view text) const;
 
   Index& index_;
   log::Logger log_;

@@ -51,19 +51,6 @@ std::string at(std::string_view list, std::size_t index, std::string_view field 
   return path;
 }
 
-// RFC 1123 subdomain: what names of objects look like.
-bool is_subdomain(std::string_view name) {
-  if (name.empty() || name.size() > 253) return false;
-  char before = '.';
-  for (const char c : name) {
-    const bool alnum = ascii_digit(c) || (c >= 'a' && c <= 'z');
-    if (!alnum && c != '-' && c != '.') return false;
-    if (!alnum && (before == '.' || (c == '.' && before == '-'))) return false;
-    before = c;
-  }
-  return before != '.' && before != '-';
-}
-
 void check_selector(Checker& c, const LabelSelector& selector, std::string_view path) {
   for (std::size_t i = 0; i < selector.match_expressions.size(); ++i) {
     const SelectorRequirement& term = selector.match_expressions[i];
@@ -337,6 +324,11 @@ void check_route(Checker& c, const RouteSpec<M>& spec) {
 }
 template <typename M, const KindName& kName>
 void check(Checker& c, Route<M, kName>& route) {
+  if constexpr (kName.group == kPolicyGroup) {
+    for (ParentRef& parent : route.spec.parents) {
+      if (!parent.group) parent.group = kPolicyGroup;  // the default of the CRD
+    }
+  }
   check_route(c, route.spec);
 }
 
@@ -348,6 +340,18 @@ void check(Checker& c, EgressNetwork& egress) {
 }
 
 }  // namespace
+
+bool is_subdomain(std::string_view name) {
+  if (name.empty() || name.size() > 253) return false;
+  char before = '.';
+  for (const char c : name) {
+    const bool alnum = ascii_digit(c) || (c >= 'a' && c <= 'z');
+    if (!alnum && c != '-' && c != '.') return false;
+    if (!alnum && (before == '.' || (c == '.' && before == '-'))) return false;
+    before = c;
+  }
+  return before != '.' && before != '-';
+}
 
 std::optional<Violation> complete_and_check(Object& object) {
   return std::visit(

@@ -20,4 +20,7 @@ struct Violation {
 // The first rule broken, if any.
 std::optional<Violation> complete_and_check(Object& object);
 
+// RFC 1123 subdomain: what names of objects look like. Safe as part of a file's name.
+bool is_subdomain(std::string_view name);
+
 }  // namespace tulle::k8s

@@ -137,6 +137,7 @@ class ManifestReader {
     if (!draft.is_list && !draft.has_metadata) return in.fail_at("metadata", line, "is required");
     if (draft.is_list || !draft.readable) return;
     if (const auto violation = complete_and_check(draft.object)) {
+      out_.refused.push_back(std::move(draft.object));
       return in.fail_at(violation->path, line, violation->reason);
     }
     out_.objects.push_back(std::move(draft.object));

@@ -27,6 +27,9 @@ const KindName& kind_of(const Object& object) noexcept;
 struct Manifest {
   std::vector<Object> objects;
   std::vector<Problem> problems;  // a document with a problem gives no objects at all
+  // Objects that could be read but break a rule: one for each problem of that sort. They are not in
+  // `objects`; what they were to select may still be told from them.
+  std::vector<Object> refused;
   std::vector<Problem>
       ignored;  // objects of kinds that are not read here, each named once per file
 };

@@ -237,9 +237,15 @@ Result<void> verify_chain(const Certificate& leaf, const std::vector<Certificate
   return {};
 }
 
+std::array<std::uint8_t, 32> sha256(std::string_view text) {
+  std::array<std::uint8_t, 32> digest;
+  static_assert(SHA256_DIGEST_LENGTH == sizeof digest);
+  SHA256(as_bytes(text).data(), text.size(), digest.data());
+  return digest;
+}
+
 std::string sha256_hex(std::string_view text) {
-  std::uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256(as_bytes(text).data(), text.size(), digest);
+  const auto digest = sha256(text);
   return hex(digest);
 }
 

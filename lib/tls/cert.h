@@ -4,6 +4,7 @@
 // and issuers work; keys that we make are P-256.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -81,6 +82,7 @@ struct LeafOptions {
 Result<Certificate> sign_leaf(const Issuer& issuer, const Csr& csr, const LeafOptions& options);
 
 std::string sha256_hex(std::string_view text);
+std::array<std::uint8_t, 32> sha256(std::string_view text);
 // 20 bytes. Only for protocols that demand it where nothing depends on its strength (RFC 6455
 // §4.2.2).
 std::string sha1(std::string_view text);

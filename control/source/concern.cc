@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/source/concern.h"
+
+#include <algorithm>
+#include <set>
+
+#include "control/injector/validation.h"
+#include "lib/base/text.h"
+
+namespace tulle::control {
+namespace {
+
+constexpr std::string_view kDefaultPolicy = "config.linkerd.io/default-inbound-policy";
+constexpr std::string_view kForbidding[] = {"Server", "HTTPRoute", "GRPCRoute",
+                                            "HTTPLocalRateLimitPolicy"};
+// Words that only policies have, for texts that do not say what they are.
+constexpr std::string_view kMarks[] = {"policy.linkerd.io", "gateway.networking.k8s.io",
+                                       "default-inbound-policy", "podSelector", "accessPolicy"};
+
+bool is_one_of(std::string_view word, const auto& words) {
+  return std::find(std::begin(words), std::end(words), word) != std::end(words);
+}
+
+// The kinds that are read here.
+template <std::size_t I = 0>
+bool is_known(std::string_view kind) {
+  if constexpr (I == std::variant_size_v<k8s::Object>) {
+    return false;
+  } else {
+    return std::variant_alternative_t<I, k8s::Object>::kKind.kind == kind || is_known<I + 1>(kind);
+  }
+}
+
+struct Word {
+  std::string_view value;
+  bool top = false;  // its key begins a line
+};
+
+// Whatever follows "key:" anywhere in the text, in block or flow style or JSON.
+std::vector<Word> values_of(std::string_view text, std::string_view key) {
+  constexpr std::string_view kBlank = " \t\r\n\"'";
+  constexpr std::string_view kWord =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*";
+  std::vector<Word> out;
+  for (std::size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1)) {
+    if (at > 0 && std::string_view(" \t\n{,\"'-").find(text[at - 1]) == std::string_view::npos) {
+      continue;
+    }
+    std::size_t next = at + key.size();
+    if (next < text.size() && (text[next] == '"' || text[next] == '\'')) ++next;
+    while (next < text.size() && (text[next] == ' ' || text[next] == '\t')) ++next;
+    if (next >= text.size() || text[next] != ':') continue;
+    const std::size_t begin = text.find_first_not_of(kBlank, next + 1);
+    if (begin == std::string_view::npos) continue;
+    const std::size_t end = text.find_first_not_of(kWord, begin);
+    const std::string_view value = text.substr(begin, end - begin);
+    if (!value.empty()) out.push_back({value, at == 0 || text[at - 1] == '\n'});
+  }
+  return out;
+}
+
+std::vector<std::string_view> kinds_of(std::string_view text) {
+  std::vector<std::string_view> top;
+  std::vector<std::string_view> all;
+  for (const Word& word : values_of(text, "kind")) {
+    all.push_back(word.value);
+    if (word.top) top.push_back(word.value);
+  }
+  // Further in, kinds are those of what an object refers to; only lists have objects there.
+  const bool list = std::any_of(top.begin(), top.end(),
+                                [](std::string_view kind) { return kind.ends_with("List"); });
+  return top.empty() || list ? all : top;
+}
+
+Closure in_namespace(std::string_view ns) {
+  Closure out;
+  out.ns = ns;
+  return out;
+}
+
+std::vector<Closure> of(const k8s::Server& server, bool whole) {
+  Closure closure = in_namespace(server.meta.ns);
+  const k8s::ServerSpec& spec = server.spec;
+  const bool one = spec.pod_selector.has_value() && !spec.external_workload_selector;
+  if (one && (whole || spec.pod_selector->match_expressions.empty())) {
+    closure.pods = spec.pod_selector;
+  }
+  if (spec.port.is_name() || (spec.port.number > 0 && spec.port.number <= 65535)) {
+    closure.port = spec.port;
+  }
+  return {closure};
+}
+
+// What is attached to a Server says more about what may pass there.
+template <typename Match, const k8s::KindName& kName>
+std::vector<Closure> of(const k8s::Route<Match, kName>& route, bool) {
+  std::vector<Closure> out;
+  for (const k8s::ParentRef& parent : route.spec.parents) {
+    if (parent.kind != "Server") continue;
+    if (!parent.ns.empty() && parent.ns != route.meta.ns) continue;
+    Closure closure = in_namespace(route.meta.ns);
+    closure.server = parent.name;
+    out.push_back(std::move(closure));
+  }
+  return out;
+}
+
+std::vector<Closure> of(const k8s::HttpLocalRateLimitPolicy& limit, bool) {
+  Closure closure = in_namespace(limit.meta.ns);
+  closure.server = limit.spec.target.name;
+  return {closure};
+}
+
+std::vector<Closure> of(const k8s::EgressNetwork& network, bool) {
+  Closure closure = in_namespace(network.meta.ns);
+  closure.egress = true;
+  return {closure};
+}
+
+std::vector<Closure> of(const k8s::Namespace& ns, bool) {
+  if (!ns.meta.annotations.contains(kDefaultPolicy)) return {};
+  return {in_namespace(ns.meta.name)};
+}
+
+std::vector<Closure> of(const k8s::Pod& pod, bool) {
+  if (!pod.meta.annotations.contains(kDefaultPolicy)) return {};
+  Closure closure = in_namespace(pod.meta.ns);
+  closure.pods = k8s::LabelSelector{pod.meta.labels, {}};
+  return {closure};
+}
+
+std::vector<Closure> of(const auto&, bool) { return {}; }
+
+std::optional<std::string> problem_of(const inject::Value& object, int depth) {
+  const std::string_view version = object["apiVersion"].string();
+  const std::string_view kind = object["kind"].string();
+  if (kind.ends_with("List") && depth < 3) {
+    for (const inject::Value& item : object["items"].items()) {
+      if (auto problem = problem_of(item, depth + 1)) return problem;
+    }
+    return std::nullopt;
+  }
+  const std::string_view group = version.substr(0, version.find('/'));
+  const bool ours = group == k8s::kPolicyGroup || group == k8s::kGatewayGroup;
+  if (kind == "ServiceProfile" && group == "linkerd.io") return profile_problem(object);
+  // The typed reader has seen what is no route.
+  if (!ours || !kind.ends_with("Route")) return std::nullopt;
+  Review review;
+  review.group = group;
+  review.kind = kind;
+  review.operation = "CREATE";
+  review.object = object;
+  return policy_problem(review);
+}
+
+}  // namespace
+
+std::vector<Document> documents_of(std::string_view text, k8s::Format format) {
+  if (format == k8s::Format::Json) return {{text, 1, 1}};
+  std::vector<Document> out;
+  std::uint32_t line = 1;
+  Document now{text.substr(0, 0), 1, 1};
+  std::size_t begin = 0;
+  const auto finish = [&](std::size_t end) {
+    now.text = text.substr(begin, end - begin);
+    if (!trim(now.text).empty()) {
+      now.number = static_cast<std::uint32_t>(out.size() + 1);
+      out.push_back(now);
+    }
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view row = text.substr(at, end - at);
+    const std::size_t next = std::min(end + 1, text.size());
+    const bool marks = row.starts_with("---") &&
+                       (row.size() == 3 || row[3] == ' ' || row[3] == '\t' || row[3] == '\r');
+    if (marks) {
+      finish(at);
+      begin = at + 3;  // what follows on the line belongs to the document
+      now.line = line;
+    }
+    ++line;
+    at = next;
+  }
+  finish(text.size());
+  return out;
+}
+
+std::vector<Closure> closures_of(const k8s::Object& object, bool whole) {
+  return std::visit([whole](const auto& value) { return of(value, whole); }, object);
+}
+
+std::vector<Closure> closures_of_text(std::string_view document) {
+  const auto has = [&](std::string_view word) {
+    return document.find(word) != std::string_view::npos;
+  };
+  const auto kinds = kinds_of(document);
+  bool inbound = has("default-inbound-policy");
+  bool egress = false;
+  for (const std::string_view kind : kinds) {
+    egress |= kind == k8s::EgressNetwork::kKind.kind;
+    inbound |= is_one_of(kind, kForbidding);
+    // A kind that is misspelt may have been any.
+    inbound |= !is_known(kind) && !kind.ends_with("List") && has(k8s::kPolicyGroup);
+  }
+  if (kinds.empty()) inbound |= std::any_of(std::begin(kMarks), std::end(kMarks), has);
+
+  std::set<std::string_view> namespaces;
+  for (const Word& word : values_of(document, "namespace")) namespaces.insert(word.value);
+  if (is_one_of("Namespace", kinds)) {
+    for (const Word& word : values_of(document, "name")) namespaces.insert(word.value);
+  }
+  // Cut off before it says where, it may be anywhere.
+  if (namespaces.empty()) namespaces.insert("");
+  std::vector<Closure> out;
+  for (const std::string_view ns : namespaces) {
+    Closure closure = in_namespace(ns);
+    if (inbound) out.push_back(closure);
+    closure.egress = true;
+    if (egress) out.push_back(closure);
+  }
+  return out;
+}
+
+std::optional<std::string> validator_problem(std::string_view document, k8s::Format format) {
+  // Most documents are none of these and need not be read a second time.
+  if (document.find("Route") == std::string_view::npos &&
+      document.find("ServiceProfile") == std::string_view::npos) {
+    return std::nullopt;
+  }
+  std::string problem;
+  const auto object = format == k8s::Format::Json ? inject::parse_json(document, problem)
+                                                  : inject::parse_yaml(document, problem);
+  if (!object) return std::nullopt;  // the typed reader says what is wrong
+  return problem_of(*object, 0);
+}
+
+}  // namespace tulle::control
