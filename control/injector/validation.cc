@@ -40,6 +40,8 @@ class Rules {
     if (!holds && !problem_) problem_ = concat(path, ": ", reason);
   }
   std::optional<std::string> take() { return std::move(problem_); }
+  // Specs of the Gateway API that mean nothing here are admitted: others may understand them.
+  bool gateway = false;
 
  private:
   std::optional<std::string> problem_;
@@ -54,32 +56,70 @@ bool is_egress(const Value& ref) {
   return ref["group"].string() == "policy.linkerd.io" && ref["kind"].string() == "EgressNetwork";
 }
 
+// A type that is none of these; nothing stands for the usual one.
+void check_type(Rules& rules, const Value& match, std::string_view path,
+                std::initializer_list<std::string_view> types) {
+  const std::string_view type = match["type"].string();
+  if (rules.gateway) return;
+  rules.require(type.empty() || std::find(types.begin(), types.end(), type) != types.end(), path,
+                "is not a type of match that is known here");
+}
+
 void check_regex(Rules& rules, const Value& match, std::string_view path) {
   if (match["type"].string() != "RegularExpression") return;
   rules.require(Regex::compile(match["value"].string()).has_value(), path,
                 "is not a regular expression");
 }
 
+// Headers and query parameters that a match names.
+void check_values(Rules& rules, const Value& match, std::string_view list,
+                  const std::string& path) {
+  const std::string where = concat(path, ".", list);
+  for (std::size_t i = 0; i < match[list].size(); ++i) {
+    const Value& item = match[list].items()[i];
+    check_regex(rules, item, at(where, i, "value"));
+    check_type(rules, item, at(where, i, "type"), {"Exact", "RegularExpression"});
+    if (list != "headers") {
+      rules.require(!item["name"].string().empty(), at(where, i, "name"), "is required");
+      continue;
+    }
+    rules.require(http::is_token(item["name"].string()), at(where, i, "name"),
+                  "is not the name of a header");
+    if (item["type"].string() != "RegularExpression") {
+      rules.require(http::is_field_value(item["value"].string()), at(where, i, "value"),
+                    "is not the value of a header");
+    }
+  }
+}
+
+// The wire has only whole names of services and methods.
+void check_grpc_match(Rules& rules, const Value& match, const std::string& path) {
+  const Value& method = match["method"];
+  rules.require(method["type"].string() != "RegularExpression", path + ".method.type",
+                "regular expressions are not supported for methods of gRPC");
+  check_type(rules, method, path + ".method.type", {"Exact"});
+  for (const std::string_view field : {"service", "method"}) {
+    const std::string_view name = method[field].string();
+    rules.require(std::all_of(name.begin(), name.end(),
+                              [](char c) { return c > ' ' && c != '/' && c != '\x7f'; }),
+                  concat(path, ".method.", field), "is not a name of gRPC");
+  }
+  check_values(rules, match, "headers", path);
+}
+
 void check_match(Rules& rules, const Value& match, const std::string& path) {
   const Value& by_path = match["path"];
   if (by_path.is_map()) {
     check_regex(rules, by_path, path + ".path.value");
+    check_type(rules, by_path, path + ".path.type", {"Exact", "PathPrefix", "RegularExpression"});
     const bool literal = by_path["type"].string() != "RegularExpression";
     if (literal && by_path["value"].is_string()) {
       rules.require(by_path["value"].string().starts_with('/'), path + ".path.value",
                     "must begin with /");
     }
   }
-  for (const std::string_view list : {"headers", "queryParams"}) {
-    for (std::size_t i = 0; i < match[list].size(); ++i) {
-      const Value& item = match[list].items()[i];
-      const std::string where = concat(path, ".", list);
-      check_regex(rules, item, at(where, i, "value"));
-      if (list == "headers")
-        rules.require(http::is_token(item["name"].string()), at(where, i, "name"),
-                      "is not the name of a header");
-    }
-  }
+  check_values(rules, match, "headers", path);
+  check_values(rules, match, "queryParams", path);
   if (match["method"].is_string()) {
     rules.require(http::is_token(match["method"].string()), path + ".method", "is not a method");
   }
@@ -94,7 +134,19 @@ void check_filter(Rules& rules, const Value& filter, const std::string& path) {
                     "must begin with /");
     }
   }
+  if (const auto status = redirect["statusCode"].integer()) {
+    rules.require(*status >= 100 && *status <= 599, path + ".requestRedirect.statusCode",
+                  "is not a status");
+  }
+  if (const auto port = redirect["port"].integer()) {
+    rules.require(*port >= 1 && *port <= 65535, path + ".requestRedirect.port",
+                  "must be a port from 1 to 65535");
+  }
   for (const std::string_view kind : {"requestHeaderModifier", "responseHeaderModifier"}) {
+    for (const Value& name : filter[kind]["remove"].items()) {
+      rules.require(http::is_token(name.string()), concat(path, ".", kind, ".remove"),
+                    "has what is not the name of a header");
+    }
     for (const std::string_view list : {"add", "set"}) {
       for (const Value& header : filter[kind][list].items()) {
         rules.require(http::is_token(header["name"].string()) &&
@@ -109,13 +161,13 @@ void check_timeouts(Rules& rules, const Value& timeouts, const std::string& path
   const auto read = [&](std::string_view field) -> std::optional<std::chrono::nanoseconds> {
     if (!timeouts[field].is_string()) return std::nullopt;
     const auto value = inject::parse_go_duration(timeouts[field].string());
-    rules.require(value.has_value(), concat(path, ".", field),
+    rules.require(value.has_value() && value->count() >= 0, concat(path, ".", field),
                   "is not a duration such as 10s, 0 or more");
     return value;
   };
   const auto request = read("request");
   const auto backend = read("backendRequest");
-  if (request && backend && request->count() != 0) {
+  if (request && backend) {
     rules.require(*backend <= *request, path + ".backendRequest",
                   "must not be longer than request");
   }
@@ -164,6 +216,7 @@ void check_route_annotations(Rules& rules, const Value& metadata, bool grpc) {
 std::optional<std::string> route_problem(const Review& review) {
   Rules rules;
   const bool gateway = iequals(review.group, "gateway.networking.k8s.io");
+  rules.gateway = gateway;
   const bool bytes = iequals(review.kind, "TLSRoute") || iequals(review.kind, "TCPRoute");
   const bool grpc = iequals(review.kind, "GRPCRoute");
   const Value& spec = review.object["spec"];
@@ -185,13 +238,25 @@ std::optional<std::string> route_problem(const Review& review) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Value& rule = list.items()[i];
     const std::string path = concat("spec.rules[", std::to_string(i), "]");
-    for (std::size_t k = 0; k < rule["matches"].size() && !grpc; ++k) {
-      check_match(rules, rule["matches"].items()[k],
-                  concat(path, ".matches[", std::to_string(k), "]"));
+    for (std::size_t k = 0; k < rule["matches"].size(); ++k) {
+      const Value& match = rule["matches"].items()[k];
+      const std::string where = concat(path, ".matches[", std::to_string(k), "]");
+      if (grpc) {
+        check_grpc_match(rules, match, where);
+      } else {
+        check_match(rules, match, where);
+      }
     }
     for (std::size_t k = 0; k < rule["filters"].size(); ++k) {
       check_filter(rules, rule["filters"].items()[k],
                    concat(path, ".filters[", std::to_string(k), "]"));
+    }
+    for (std::size_t k = 0; k < rule["backendRefs"].size(); ++k) {
+      const Value& filters = rule["backendRefs"].items()[k]["filters"];
+      for (std::size_t f = 0; f < filters.size(); ++f) {
+        check_filter(rules, filters.items()[f],
+                     concat(at(path + ".backendRefs", k, "filters["), std::to_string(f), "]"));
+      }
     }
     if (!gateway) check_timeouts(rules, rule["timeouts"], path + ".timeouts");
     for (std::size_t k = 0; k < rule["backendRefs"].size() && gateway; ++k) {

@@ -170,5 +170,63 @@ TEST(Profiles, AreReadStrictly) {
               testing::HasSubstr("ttl"));
 }
 
+// What Linkerd refuses, too (control-plane.md §6.5).
+TEST(Policies, RoutesThatLinkerdRefuses) {
+  const struct {
+    std::string_view kind, rule, field;
+  } refused[] = {
+      {"GRPCRoute", "{matches: [{method: {type: RegularExpression, service: 'a.*'}}]}",
+       "matches[0].method.type"},
+      {"GRPCRoute", "{matches: [{method: {service: 'a b'}}]}", "method.service"},
+      {"GRPCRoute", "{matches: [{headers: [{name: 'a b', value: x}]}]}", "headers[0].name"},
+      {"GRPCRoute", "{matches: [{headers: [{name: '', value: x}]}]}", "headers[0].name"},
+      {"GRPCRoute", "{matches: [{headers: [{name: a, type: RegularExpression, value: '('}]}]}",
+       "headers[0].value"},
+      {"HTTPRoute", "{matches: [{headers: [{name: 'x y', value: z}]}]}", "headers[0].name"},
+      {"HTTPRoute", "{matches: [{headers: [{name: a, value: \"x\\ny\"}]}]}", "headers[0].value"},
+      {"HTTPRoute", "{matches: [{queryParams: [{name: '', value: z}]}]}", "queryParams[0].name"},
+      {"HTTPRoute", "{matches: [{method: 'GET X'}]}", "method"},
+      {"HTTPRoute",
+       "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: 'a b', "
+       "value: c}]}}]}",
+       "requestHeaderModifier.set"},
+      {"HTTPRoute",
+       "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: ['a b']}}]}",
+       "requestHeaderModifier.remove"},
+      {"HTTPRoute",
+       "{backendRefs: [{name: b, port: 1, filters: [{type: RequestHeaderModifier, "
+       "requestHeaderModifier: {add: [{name: 'a b', value: c}]}}]}]}",
+       "backendRefs[0].filters[0]"},
+      {"HTTPRoute", "{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 42}}]}",
+       "statusCode"},
+      {"HTTPRoute", "{filters: [{type: RequestRedirect, requestRedirect: {port: 0}}]}", "port"},
+  };
+  for (const auto& c : refused) {
+    const std::string spec = concat("{rules: [", c.rule, "]}");
+    EXPECT_THAT(gateway(c.kind, spec), testing::HasSubstr(c.field)) << spec;
+    if (c.kind == "GRPCRoute") continue;
+    EXPECT_THAT(policy(c.kind, spec), testing::HasSubstr(c.field)) << spec;
+  }
+  const std::pair<std::string_view, bool> timeouts[] = {
+      {"{request: 0s, backendRequest: 1s}", false},
+      {"{request: 0s, backendRequest: 0s}", true},
+      {"{request: 1s, backendRequest: 1s}", true},
+      {"{request: 1s, backendRequest: 1001ms}", false},
+      {"{backendRequest: 1s}", true},
+      {"{request: -1s}", false},
+      {"{backendRequest: -1s}", false},
+      {"{}", true}};
+  for (const auto& [text, good] : timeouts) {
+    EXPECT_EQ(policy("HTTPRoute", concat("{rules: [{timeouts: ", text, "}]}")).empty(), good)
+        << text;
+  }
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [{matches: [{path: {type: Glob, value: /}}]}]}"),
+              testing::HasSubstr("path.type"));
+  EXPECT_EQ(gateway("GRPCRoute",
+                    "{rules: [{matches: [{method: {service: a.B, method: C}, headers: [{name: x, "
+                    "value: y}]}, {method: {type: Exact, service: a.B}}, {}]}]}"),
+            "");
+}
+
 }  // namespace
 }  // namespace tulle::control
