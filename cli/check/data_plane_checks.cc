@@ -228,6 +228,7 @@ Outcome control_plane_may(ClusterView& view) {
     const char* group;
     const char* resource;
     bool in_own_ns = false;
+    const char* name = "";  // of the one object that the right is about
   };
   static constexpr Right kRights[] = {
       {"list", "", "pods"},
@@ -240,8 +241,14 @@ Outcome control_plane_may(ClusterView& view) {
       {"watch", "policy.linkerd.io", "servers"},
       {"watch", "linkerd.io", "serviceprofiles"},
       {"create", "authentication.k8s.io", "tokenreviews"},
-      {"watch", "", "secrets", true},
-      {"watch", "", "configmaps", true},
+      {"create", "", "secrets", true},
+      {"watch", "", "secrets", true, "linkerd-identity-issuer"},
+      {"watch", "", "secrets", true, "linkerd-identity-rotation"},
+      {"get", "", "secrets", true, "linkerd-proxy-injector-k8s-tls"},
+      {"get", "", "secrets", true, "linkerd-sp-validator-k8s-tls"},
+      {"get", "", "secrets", true, "linkerd-policy-validator-k8s-tls"},
+      {"watch", "", "configmaps", true, "linkerd-identity-trust-roots"},
+      {"watch", "", "configmaps", true, "linkerd-identity-known-roots"},
       {"update", "coordination.k8s.io", "leases", true},
   };
   const std::string account = "linkerd-control-plane";
@@ -251,6 +258,7 @@ Outcome control_plane_may(ClusterView& view) {
     Value attributes =
         Value::map({{"verb", right.verb}, {"group", right.group}, {"resource", right.resource}});
     if (right.in_own_ns) attributes.set("namespace", view.ns());
+    if (*right.name != '\0') attributes.set("name", right.name);
     Value groups =
         Value::list({"system:serviceaccounts", concat("system:serviceaccounts:", view.ns()),
                      "system:authenticated"});
@@ -268,7 +276,8 @@ Outcome control_plane_may(ClusterView& view) {
     if (answers[i].forbidden()) return skip();  // who asks may not know
     if (!answers[i].ok()) return fail(answers[i].problem);
     if (!answers[i].value["status"]["allowed"].is_true())
-      missing.push_back(concat(kRights[i].verb, " ", kRights[i].resource));
+      missing.push_back(concat(kRights[i].verb, " ", kRights[i].resource,
+                               *kRights[i].name != '\0' ? " " : "", kRights[i].name));
   }
   if (missing.empty()) return pass();
   return fail(

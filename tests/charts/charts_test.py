@@ -306,6 +306,21 @@ def the_roles_share_one_pod(w):
     assert deployment["strategy"] == {"type": "Recreate"}
 
 
+def secrets_are_read_by_their_names_only(w):
+    """No role reads, lists or watches all Secrets; those that the control plane follows it may follow."""
+    named = set()
+    for chart in NAMES[1:]:
+        made = objects(w.helm.template(chart, ISSUER if chart == "linkerd2" else {}))
+        for (kind, name), one in made.items():
+            for rule in one.get("rules") or [] if kind in ("Role", "ClusterRole") else []:
+                if not {"secrets", "configmaps", "*"} & set(rule.get("resources", [])) or "" not in rule["apiGroups"]:
+                    continue
+                assert rule.get("resourceNames") or set(rule["verbs"]) == {"create"}, (chart, kind, name, rule)
+                if "secrets" in rule["resources"] and {"get", "list", "watch"} <= set(rule["verbs"]):
+                    named |= set(rule["resourceNames"])
+    assert {"linkerd-identity-issuer", "linkerd-identity-rotation", "linkerd-proxy-injector-k8s-tls"} <= named, named
+
+
 def monitors_select_as_linkerds_do(w):
     made = objects(w.helm.template("linkerd-control-plane", merged(MONITORS, {"podMonitor": {"labels": {"release": "prom"}, "scrapeInterval": "7s"}})))
     monitors = {name: one for (kind, name), one in made.items() if kind == "PodMonitor"}
@@ -416,7 +431,7 @@ class World:
 
 CASES = [lint_finds_nothing, rendered_twice_it_is_the_same, every_value_does_something, wrong_types_are_refused_by_name, contradictions_are_refused,
          kinds_of_the_gateway_api_are_those_that_are_published,
-         numbers_do_where_text_holds_them, the_roles_share_one_pod, monitors_select_as_linkerds_do, the_umbrella_is_the_two_charts, old_keys_are_those_of_today,
+         numbers_do_where_text_holds_them, the_roles_share_one_pod, secrets_are_read_by_their_names_only, monitors_select_as_linkerds_do, the_umbrella_is_the_two_charts, old_keys_are_those_of_today,
          unknown_values_are_warned_of_at_every_depth, an_api_server_takes_them]
 
 
