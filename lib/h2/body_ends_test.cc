@@ -26,7 +26,6 @@ constexpr End kEnds[] = {End::Complete, End::Failed, End::Reset};
 std::string framed(std::uint8_t type, std::uint8_t flags, std::string_view payload) {
   return RawFixture::framed(type, flags, 1, payload);
 }
-constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 std::string settings() { return RawFixture::framed(frame::kSettings, 0, 0, ""); }
 
 // Takes the body of the request that it is given, and never answers.

@@ -29,6 +29,13 @@ inline bool connection_specific(std::string_view name) {
          name == "transfer-encoding" || name == "upgrade";
 }
 
+inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+// A header block that is far larger than any list we take is an attack.
+inline std::size_t max_block(std::uint32_t max_header_list) {
+  return std::size_t{max_header_list} * 4 + std::size_t{64} * 1024;
+}
+
 inline std::uint32_t read32(const std::uint8_t* at) noexcept {
   return static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
          static_cast<std::uint32_t>(at[2]) << 8 | at[3];
