@@ -21,6 +21,8 @@ constexpr Duration kSlow = 50ms;
 // to megabytes before the first time that it takes nothing.
 constexpr std::size_t kMuch = std::size_t{64} * 1024;
 constexpr std::size_t kFluent = std::size_t{1} * 1024 * 1024;
+// Between two sides that never block a direction would never end its turn.
+constexpr std::size_t kTurn = std::size_t{1} * 1024 * 1024;
 
 // A kernel pipe that carries bytes of one direction while they are in flight. Few are kept for
 // reuse.
@@ -84,6 +86,7 @@ struct Direction {
   std::optional<Error>& error;
   std::size_t fluent = 0;  // taken since the receiver was slow
   bool little = false;     // is held of what the sender sends
+  std::size_t turn = 0;    // moved without waiting for anything
 
   void hold_little(bool on) {
     if (on == little) return;
@@ -95,6 +98,7 @@ struct Direction {
   }
   void wrote(std::size_t n) {
     moved += n;
+    turn += n;
     fluent += n;
     if (fluent >= kFluent) hold_little(false);
   }
@@ -111,6 +115,10 @@ Task<Result<void>> splice_one_way(Direction way) {
   TcpStream& to = *way.to.plain_tcp();
   bool ended = false;
   for (;;) {
+    if (way.turn >= kTurn) {
+      way.turn = 0;
+      co_await yield(way.from.loop());
+    }
     if (pipe.held == 0) {
       if (ended) co_return Result<void>{};
       if (!pipe.open()) co_return Error{Errc::Unsupported, "splice"};
@@ -128,6 +136,7 @@ Task<Result<void>> splice_one_way(Direction way) {
       } else if (errno == EAGAIN) {
         from.io().readable = false;
         pipe.give_back();  // an idle connection holds no pipe
+        way.turn = 0;
         co_await readable(from.io());
         continue;
       } else if (errno == EINVAL && way.moved == 0) {
@@ -160,11 +169,16 @@ Task<Result<void>> splice_one_way(Direction way) {
 Task<Result<void>> copy_through(Direction way) {
   ByteQueue held;
   for (;;) {
+    if (way.turn >= kTurn) {
+      way.turn = 0;
+      co_await yield(way.from.loop());
+    }
     // What is not taken is kept here: little, too.
     const MutableBytes room = way.little ? way.from.loop().scratch() : way.from.loop().bulk();
     const Result<std::size_t> n = way.from.try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return n.error();
+      way.turn = 0;
       co_await readable(way.from.io());
       continue;
     }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lib/net/socket.h"
+#include "lib/testing/endless.h"
 #include "lib/testing/sim.h"
 
 namespace tulle::net {
@@ -156,6 +157,29 @@ TEST(CopyDuplex, SplicesPlainTcp) {
   EXPECT_EQ(got.size(), text.size());
   EXPECT_EQ(outcome.forward, text.size());
   EXPECT_EQ(outcome.backward, text.size());
+}
+
+Task<void> copy(Stream* a, Stream* b) {
+  [[maybe_unused]] const CopyOutcome outcome = co_await copy_duplex(*a, *b);
+}
+
+// Bulk between two sides that never block ends its turn after a megabyte.
+TEST(CopyThrough, LetsOthersHaveTheirTurn) {
+  auto loop = Loop::create();
+  ASSERT_TRUE(loop);
+  constexpr std::size_t kMost = std::size_t{64} * 1024 * 1024;
+  testing::EndlessStream a(**loop, "", std::string(4096, 'a'), kMost);
+  testing::EndlessStream b(**loop, "", std::string(4096, 'b'), kMost);
+  TaskScope scope;
+  scope.spawn(copy(&a, &b));
+  for (int turn = 1; turn <= 3; ++turn) {
+    (*loop)->run_once(0ms);
+    EXPECT_LE(a.given, static_cast<std::size_t>(turn + 1) * 4 * 1024 * 1024);
+    EXPECT_LE(b.given, static_cast<std::size_t>(turn + 1) * 4 * 1024 * 1024);
+  }
+  while (!scope.empty()) (*loop)->run_once(1h);
+  EXPECT_EQ(a.given, kMost);
+  EXPECT_EQ(b.taken, kMost);
 }
 
 }  // namespace

@@ -15,6 +15,9 @@ namespace {
 
 constexpr Duration kTick = 1ms;
 constexpr int kEventsPerTurn = 128;
+// How often coroutines may wake each other in a turn before descriptors are looked at again. Two
+// that pass bytes between streams that never block would go on for ever.
+constexpr unsigned kRoundsPerTurn = 32;
 
 void wake_in(IoState& state, Waiter*& slot) noexcept {
   if (slot == nullptr) return;
@@ -223,14 +226,37 @@ void Loop::run_posted() {
   for (auto& function : functions) function();
 }
 
+// Those that are ready now, in order; whom they wake runs in the next round.
+void Loop::run_batch() {
+  IntrusiveList<Waiter, detail::ReadyTag> batch;
+  batch.splice_back(ready_);
+  while (Waiter* const waiter = batch.pop_front()) waiter->handle.resume();
+}
+
+void Loop::flush_batch() {
+  IntrusiveList<FlushHook, detail::FlushTag> batch;
+  batch.splice_back(flush_);
+  while (FlushHook* const hook = batch.pop_front()) hook->flush_now();
+}
+
 void Loop::drain() {
+  unsigned rounds = 0;
   for (;;) {
     run_posted();
-    while (Waiter* const waiter = ready_.pop_front()) waiter->handle.resume();
+    while (!ready_.empty()) {
+      if (!simulated_ && ++rounds > kRoundsPerTurn) {
+        flush_batch();
+        return;
+      }
+      run_batch();
+    }
     if (has_posted_.load(std::memory_order_acquire)) continue;
-    FlushHook* const hook = flush_.pop_front();
-    if (hook == nullptr) return;
-    hook->flush_now();
+    if (FlushHook* const hook = flush_.pop_front()) {
+      hook->flush_now();
+      continue;
+    }
+    if (!simulated_ || yielded_.empty()) return;
+    ready_.splice_back(yielded_);  // there are no descriptors to look at
   }
 }
 
@@ -245,7 +271,9 @@ void Loop::run_once(Duration max_wait) {
   if (stopped_.load(std::memory_order_acquire)) return;
   int timeout = -1;
   const std::uint64_t ticks = wheel_.until_next();
-  if (ticks != UINT64_MAX || max_wait < 24h) {
+  if (has_work()) {
+    timeout = 0;
+  } else if (ticks != UINT64_MAX || max_wait < 24h) {
     refresh_now();
     Duration wait = std::min<Duration>(max_wait, 24h);
     if (ticks != UINT64_MAX) {
@@ -281,6 +309,7 @@ void Loop::run_once(Duration max_wait) {
     }
   }
   wheel_.advance(tick_of(now_, false));
+  ready_.splice_back(yielded_);  // behind those that something happened to
   drain();
 }
 

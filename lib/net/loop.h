@@ -130,6 +130,11 @@ class Loop {
   void wake(Waiter& waiter) noexcept {
     if (!waiter.linked()) ready_.push_back(waiter);
   }
+  // As wake(), but only after descriptors were looked at again: whoever could go on for ever lets
+  // others have their turn.
+  void wake_next_turn(Waiter& waiter) noexcept {
+    if (!waiter.linked()) yielded_.push_back(waiter);
+  }
   void arm(Timer& timer, TimePoint at);
   // Calls hook.flush_now() once before the loop sleeps; idempotent until then.
   void flush_later(FlushHook& hook) noexcept {
@@ -159,12 +164,16 @@ class Loop {
 
   // Simulated loops only: moves time forward, firing timers and running tasks in order.
   void advance(Duration by);
-  // Runs woken coroutines, posted functions and flush hooks until none is left; no waiting.
+  // Runs woken coroutines, posted functions and flush hooks; no waiting. Simulated loops: until
+  // none is left. In real time coroutines that wake each other on and on go on in the next turn.
   void drain();
 
  private:
   Loop(bool simulated, int epoll_fd, int event_fd);
   void run_posted();
+  void run_batch();
+  void flush_batch();
+  bool has_work() noexcept { return !ready_.empty() || !yielded_.empty() || !flush_.empty(); }
   void refresh_now() noexcept;
   std::uint64_t tick_of(TimePoint at, bool round_up) const noexcept;
   std::uint64_t wheel_tick() const noexcept;
@@ -189,6 +198,7 @@ class Loop {
   TimePoint epoch_;
   TimerWheel wheel_{0};
   IntrusiveList<Waiter, detail::ReadyTag> ready_;
+  IntrusiveList<Waiter, detail::ReadyTag> yielded_;  // until the next turn
   IntrusiveList<FlushHook, detail::FlushTag> flush_;
   std::unique_ptr<std::uint8_t[], FreeScratch> scratch_;
   std::mutex posted_mutex_;
@@ -278,14 +288,14 @@ class Sleep : public TimedWaiter {
 inline Sleep sleep_until(Loop& loop, TimePoint at) { return Sleep{loop, at}; }
 inline Sleep sleep_for(Loop& loop, Duration delay) { return Sleep{loop, loop.now() + delay}; }
 
-// co_await yield(loop): lets everything else that is ready run first.
+// co_await yield(loop): lets everything else run first, also what descriptors have to tell.
 class Yield : public Waiter {
  public:
   explicit Yield(Loop& loop) : loop_(loop) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> caller) {
     handle = caller;
-    loop_.wake(*this);
+    loop_.wake_next_turn(*this);
   }
   void await_resume() noexcept {}
 

@@ -189,5 +189,43 @@ TEST(Loop, RunsPostedFunctionsFromOtherThreads) {
   EXPECT_EQ(count, 1000);
 }
 
+Task<void> pass_on(Signal* from, Signal* to, int* passes) {
+  for (;;) {
+    [[maybe_unused]] const bool told = co_await from->wait();
+    ++*passes;
+    to->notify_all();
+  }
+}
+
+Task<void> go_on(Loop* loop, int* turns) {
+  for (;;) {
+    ++*turns;
+    co_await yield(*loop);
+  }
+}
+
+// Two that wake each other, and one that lets others go first, never keep the loop from looking at
+// its descriptors and timers.
+TEST(RealLoop, NobodyHoldsATurnForEver) {
+  auto loop = Loop::create();
+  ASSERT_TRUE(loop);
+  Signal one{**loop};
+  Signal other{**loop};
+  int passes = 0;
+  int turns = 0;
+  TaskScope scope;
+  scope.spawn(pass_on(&one, &other, &passes));
+  scope.spawn(pass_on(&other, &one, &passes));
+  scope.spawn(go_on(loop->get(), &turns));
+  one.notify_all();
+  for (int i = 1; i <= 10; ++i) {
+    (*loop)->run_once(1h);  // does not sleep: there is work
+    EXPECT_GE(passes, i);
+    EXPECT_LE(passes, i * 100);
+    EXPECT_GE(turns, i);
+    EXPECT_LE(turns, i + 2);
+  }
+}
+
 }  // namespace
 }  // namespace tulle::net

@@ -14,6 +14,9 @@ namespace {
 
 // linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h clash with netinet/in.h.
 constexpr int kSoOriginalDst = 80;
+// Connections that are taken before others have their turn.
+constexpr unsigned kAcceptsInARow = 64;
+constexpr Duration kAcceptPause = 100ms;
 
 Error io_error(const char* where) { return {Errc::Io, where, errno}; }
 
@@ -44,6 +47,25 @@ void bound_receiving(int fd, const TcpOptions& options) {
   if (!options.receive_buffer) return;
   set_option(fd, SOL_SOCKET, SO_RCVBUF, *options.receive_buffer);
   set_option(fd, IPPROTO_TCP, TCP_MAXSEG, 16 * 1024);
+}
+
+// What accept4 says of one connection that it has taken off the queue (accept(2), "Error
+// handling").
+bool failed_before_accept(int os_errno) noexcept {
+  switch (os_errno) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPERM:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH: return true;
+    default: return false;
+  }
 }
 
 Error connect_error(int os_errno) {
@@ -234,6 +256,11 @@ void TcpListener::close() noexcept {
 Task<Result<Accepted>> TcpListener::accept() {
   for (;;) {
     if (closed_) co_return Error{Errc::Cancelled, "accept"};
+    if (++in_a_row_ > kAcceptsInARow) {
+      in_a_row_ = 0;
+      co_await yield(*io_.loop);
+      continue;
+    }
     sockaddr_storage native{};
     socklen_t size = sizeof native;
     const int fd = ::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&native), &size,
@@ -246,6 +273,7 @@ Task<Result<Accepted>> TcpListener::accept() {
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
       io_.readable = false;
+      in_a_row_ = 0;
       co_await readable(io_);
       continue;
     }
@@ -255,13 +283,15 @@ Task<Result<Accepted>> TcpListener::accept() {
       const int turned_away = ::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC);
       if (turned_away >= 0) ::close(turned_away);
       reserve_ = Fd{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
-      co_await sleep_for(*io_.loop, 100ms);
+      co_await sleep_for(*io_.loop, kAcceptPause);
       continue;
     }
     if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
       co_return Error{Errc::Cancelled, "accept", errno};
     }
-    // The connection failed before we took it; the listener survives.
+    // The connection failed before we took it; the listener survives. Anything else (no memory,
+    // what a kernel to come may say) is likely to be said again at once.
+    if (!failed_before_accept(errno)) co_await sleep_for(*io_.loop, kAcceptPause);
   }
 }
 

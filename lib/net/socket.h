@@ -99,7 +99,7 @@ class TcpListener {
   TcpListener(Loop& loop, Fd fd);  // accepted sockets inherit the options of this one
   ~TcpListener();
   // Waits for the next connection. Out of descriptors: frees a reserve, turns the connection away,
-  // waits 100 ms and goes on. Other errors of one connection are skipped.
+  // waits 100 ms and goes on. Errors of one connection are skipped; after any other it waits, too.
   Task<Result<Accepted>> accept();
   SocketAddr local_addr() const noexcept { return local_; }
   // Stops: a waiting accept() returns Cancelled.
@@ -110,6 +110,7 @@ class TcpListener {
   Fd reserve_;
   IoState io_;
   SocketAddr local_;
+  unsigned in_a_row_ = 0;  // taken without waiting
   bool closed_ = false;
 };
 
