@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/testing/endless.h"
 #include "lib/testing/sim.h"
 
 namespace tulle::http1 {
@@ -438,6 +439,24 @@ TEST_F(ClientFixture, UnaskedBytesEndTheConnection) {
   answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n");
   ASSERT_TRUE(response && *response);
   EXPECT_FALSE(connection->reusable());
+}
+
+// Requests that are all there already do not keep other connections waiting.
+TEST(Pipelining, LetsOthersHaveTheirTurn) {
+  auto loop = net::Loop::create();
+  ASSERT_TRUE(loop);
+  TestHandler handler(**loop);
+  net::Drain drain;
+  const std::string request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  auto stream =
+      std::make_unique<testing::EndlessStream>(**loop, "", request, 5000 * request.size());
+  net::TaskScope scope;
+  scope.spawn(serve(std::move(stream), handler, {}, drain));
+  for (int turn = 1; turn <= 3; ++turn) {
+    (*loop)->run_once(0ms);
+    EXPECT_LE(handler.calls, (turn + 1) * 64);
+  }
+  while (handler.calls < 5000) (*loop)->run_once(1h);
 }
 
 }  // namespace

@@ -9,6 +9,9 @@ namespace tulle::http1 {
 namespace {
 
 constexpr std::size_t kFlushAt = std::size_t{64} * 1024;
+// Requests that are answered in a row, all of them there already, before others have their turn.
+constexpr unsigned kRequestsInARow = 16;
+constexpr std::size_t kLingerMost = std::size_t{1} * 1024 * 1024;
 constexpr std::size_t kDrainMost =
     std::size_t{64} * 1024;  // rest of an unread body we still read to keep the connection
 
@@ -111,6 +114,7 @@ class Server final : net::DrainListener,
   bool body_dropped_ = false;
   bool asked_to_end_ = false;
   bool client_ended_ = false;
+  unsigned in_a_row_ = 0;
   net::TaskScope exchange_;  // handler and body of the request under way; destroyed first
 };
 
@@ -169,6 +173,7 @@ net::Task<Result<std::optional<ParsedRequest>>> Server::receive_head() {
     const Result<std::size_t> n = stream_->try_read(room);
     if (!n) {
       if (n.error().code != Errc::WouldBlock) co_return std::optional<ParsedRequest>{};
+      in_a_row_ = 0;
       hold(in_.size());
       const bool in_time = co_await net::readable(stream_->io(), by);
       if (in_time) continue;
@@ -343,6 +348,10 @@ net::Task<void> Server::tunnel(http::Response response) {
 
 net::Task<void> Server::run() {
   for (;;) {
+    if (++in_a_row_ > kRequestsInARow) {
+      in_a_row_ = 0;
+      co_await net::yield(stream_->loop());
+    }
     Result<std::optional<ParsedRequest>> head = co_await read_head();
     if (!head) {
       refuse(head.error());
@@ -414,10 +423,14 @@ net::Task<void> Server::run() {
   Result<void> ended = co_await net::shutdown_write(*stream_, stream_->loop().after(1s));
   if (asked_to_end_) co_return;
   const Deadline linger = stream_->loop().after(500ms);
+  std::size_t most = kLingerMost;  // a client that sends on and on is not waited for
   while (ended && !client_ended_ && !stream_->io().failed) {
     const Result<std::size_t> n = stream_->try_read(stream_->loop().scratch());
-    if (n ? *n == 0 : n.error().code != Errc::WouldBlock) break;
-    if (n) continue;
+    if (n ? *n == 0 || *n > most : n.error().code != Errc::WouldBlock) break;
+    if (n) {
+      most -= *n;
+      continue;
+    }
     const bool in_time = co_await net::readable(stream_->io(), linger);
     if (!in_time) break;
   }
