@@ -77,7 +77,9 @@ class Events final : public h2::SessionEvents {
     streams[stream.id].reset = true;
     log += concat_code(by_peer ? "reset " : "broken ", code);
   }
-  void on_window(h2::StreamState* /*stream*/) override {}
+  void on_window(h2::StreamState& /*stream*/) override {}
+  void on_connection_window() override {}
+  void on_initial_window() override {}
   void on_goaway(std::uint32_t /*last*/, h2::Code code) override {
     log += concat_code("goaway ", code);
   }

@@ -273,6 +273,135 @@ TEST_F(Abuse, DataOfAClosedStream) {
   EXPECT_TRUE(serves());
   EXPECT_EQ(flood(50'000, [](int) { return framed(frame::kData, 0, 1, "late"); }), kCalm);
 }
+
+// How many streams there may be is told.
+TEST(Server, AnnouncesHowManyStreamsItTakes) {
+  SimLoop loop;
+  EchoHandler handler(loop);
+  net::Drain drain;
+  for (const auto& [option, announced] :
+       {std::pair<std::uint32_t, std::uint32_t>{0, 10'000}, {250, 250}}) {
+    auto [peer, ours] = loop.pipe();
+    net::TaskScope scope;
+    ServerOptions options;
+    options.max_concurrent_streams = option;
+    scope.spawn(serve(std::move(ours), handler, options, drain));
+    loop.drain();
+    const auto settings =
+        RawFixture::received(std::string(as_text(peer->pending())), frame::kSettings);
+    ASSERT_TRUE(settings);
+    EXPECT_NE(settings->find(setting(setting::kMaxStreams, announced)), std::string::npos);
+  }
+}
+
+// Errors of streams of every kind are charged as resets are: none goes on for ever.
+TEST_F(Abuse, BrokenStreamsOfEveryKind) {
+  const std::string length =
+      "\x0f\x0d\x01"
+      "1";  // content-length: 1
+  const std::string many(20'000, 'x');
+  struct {
+    const char* name;
+    std::function<std::string(std::uint32_t id)> make;
+  } const kinds[] = {
+      {"DATA after the end",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, kWhole, id, kGet) + framed(frame::kData, 0, id, "x");
+       }},
+      {"DATA beyond content-length",
+       [&](std::uint32_t id) {
+         return framed(frame::kHeaders, flag::kEndHeaders, id, std::string(kGet) + length) +
+                framed(frame::kData, 0, id, "xx");
+       }},
+      {"DATA short of content-length",
+       [&](std::uint32_t id) {
+         return framed(frame::kHeaders, flag::kEndHeaders, id, std::string(kGet) + length) +
+                framed(frame::kData, flag::kEndStream, id, "");
+       }},
+      {"an end short of content-length",
+       [&](std::uint32_t id) {
+         return framed(frame::kHeaders, kWhole, id, std::string(kGet) + length);
+       }},
+      {"a window beyond its limit",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, kWhole, id, kGet) +
+                framed(frame::kWindowUpdate, 0, id, number(0x7FFFFFFF));
+       }},
+      {"a WINDOW_UPDATE of nothing",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, kWhole, id, kGet) +
+                framed(frame::kWindowUpdate, 0, id, number(0));
+       }},
+      {"a stream that depends on itself",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, kWhole, id, kGet) +
+                framed(frame::kPriority, 0, id, number(id) + "x");
+       }},
+      {"a PRIORITY of a wrong size",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, kWhole, id, kGet) + framed(frame::kPriority, 0, id, "x");
+       }},
+      {"trailers that are none",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, flag::kEndHeaders, id, kGet) +
+                framed(frame::kHeaders, kWhole, id, kGet);
+       }},
+      {"trailers without the end",
+       [](std::uint32_t id) {
+         return framed(frame::kHeaders, flag::kEndHeaders, id, kGet) +
+                framed(frame::kHeaders, flag::kEndHeaders, id, "");
+       }},
+  };
+  for (const auto& kind : kinds) {
+    for (const Duration apart : {Duration{0}, Duration{1ms}}) {
+      Peer peer_of_its_own;
+      peer_of_its_own.handler.delay = 1h;
+      EXPECT_EQ(peer_of_its_own.flood(5000,
+                                      [&](int i) {
+                                        peer_of_its_own.loop.advance(apart);
+                                        return kind.make(static_cast<std::uint32_t>(2 * i + 1));
+                                      }),
+                kCalm)
+          << kind.name;
+    }
+  }
+}
+
+// What was on its way when we reset a stream ends nothing (RFC 9113 §5.1), and what it adds to the
+// table of fields is known later.
+TEST_F(Abuse, WhatWasOnItsWayToAStreamThatWeReset) {
+  const std::string field = "\x40\x01y\x01z";  // y: z, field 63 once another was added
+  frame(frame::kSettings, 0, 0, "");
+  frame(frame::kHeaders, flag::kEndHeaders, 1, "\x82\x86\x41\x01\x61\x44\x06/early");
+  EXPECT_EQ(rst(), 0);  // answered early: the rest is not wanted
+  frame(frame::kData, 0, 1, "late");
+  frame(frame::kWindowUpdate, 0, 1, number(100));
+  EXPECT_EQ(read(), "");  // neither a reset nor the end of the connection
+  frame(frame::kHeaders, flag::kEndStream, 1, field.substr(0, 3));
+  frame(frame::kContinuation, flag::kEndHeaders, 1, field.substr(3));
+  EXPECT_EQ(read(), "");
+  EXPECT_EQ(handler.calls, 1);
+  frame(frame::kHeaders, kWhole, 3, std::string(kGet) + "\xbf");
+  EXPECT_EQ(handler.calls, 2);
+  EXPECT_TRUE(serves());
+  // Forgotten are those of long ago only; of a stream that ended well nothing can be on its way.
+  get(next);
+  frame(frame::kHeaders, kWhole, next, kGet);
+  EXPECT_EQ(goaway(), kStreamClosed);
+}
+
+// A stream that is reset while its trailers come is not begun anew by the rest of them.
+TEST_F(Abuse, TrailersOfAStreamThatEndsBetweenTheirFrames) {
+  handler.delay = 10ms;
+  frame(frame::kHeaders, flag::kEndHeaders, 1, "\x82\x86\x41\x01\x61\x44\x06/early");
+  frame(frame::kHeaders, flag::kEndStream, 1, "");
+  loop.advance(20ms);
+  EXPECT_EQ(rst(), 0);
+  frame(frame::kContinuation, flag::kEndHeaders, 1, kGet);
+  EXPECT_EQ(handler.calls, 1);
+  EXPECT_TRUE(serves());
+}
+
 TEST_F(Abuse, FramesOfIdleStreams) {
   const std::pair<std::uint8_t, std::string> frames[] = {
       {frame::kData, "x"}, {frame::kRstStream, number(8)}, {frame::kWindowUpdate, number(1)}};

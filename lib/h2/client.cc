@@ -119,15 +119,11 @@ class ClientConnection::Impl final : public Pump, public SessionEvents {
     stream->response_body.fail(error);
     stream->answered(error);
   }
-  void on_window(StreamState* state) override {
-    if (state != nullptr) {
-      if (state->user != nullptr) wake(*static_cast<ClientStream*>(state->user));
-      return;
-    }
-    session().for_each_stream([this](StreamState& each) {
-      if (each.user != nullptr) wake(*static_cast<ClientStream*>(each.user));
-    });
+  void on_window(StreamState& state) override {
+    if (state.user != nullptr) window_opened(*static_cast<ClientStream*>(state.user));
   }
+  void on_connection_window() override { connection_window_opened(); }
+  void on_initial_window() override { initial_window_opened(); }
   void on_goaway(std::uint32_t last, Code /*code*/) override {
     goaway_ = true;
     session().for_each_stream([last, this](StreamState& state) {

@@ -20,7 +20,7 @@ struct ServerOptions {
   std::uint32_t connection_window = 1'048'576;
   std::uint32_t max_frame_size = 16'384;
   std::uint32_t max_header_list = 16'384;
-  std::uint32_t max_concurrent_streams = 0;  // 0: no limit
+  std::uint32_t max_concurrent_streams = 0;  // announced; 0: 10,000
   std::uint32_t max_pending_resets = 20;
   // A client that asks on and on and reads no answer is not listened to beyond that many bytes of
   // answers, all streams together.

@@ -16,6 +16,9 @@ struct SendingTag;
 // The body that one stream sends. Woken by the body and by windows; sends what it may in its turn.
 class Outgoing : public http::BodyListener, public ListHook<SendingTag> {
  public:
+  // What it waits for while it is linked: its turn, its own window, or that of the connection.
+  enum class Waits : std::uint8_t { Turn, Stream, Connection };
+  Waits waits = Waits::Turn;
   http::BodyReader body;
   StreamState* stream = nullptr;  // null once the stream is over
   bool sending = false;
@@ -41,7 +44,25 @@ class Pump : public net::FlushHook {
   }
   void wake(Outgoing& outgoing) {
     if (!outgoing.sending || outgoing.stream == nullptr) return;
-    if (!outgoing.ListHook<SendingTag>::linked()) ready_.push_back(outgoing);
+    // Who waits for a window has data already: more of it changes nothing.
+    if (!outgoing.ListHook<SendingTag>::linked()) queue(outgoing);
+    flush_soon();
+  }
+  // A window was raised. Only who waits for it is looked at, and in flush_now(), once for all that
+  // was read, however many frames said so.
+  void window_opened(Outgoing& outgoing) {
+    if (!outgoing.ListHook<SendingTag>::linked() || outgoing.waits != Outgoing::Waits::Stream)
+      return;
+    outgoing.ListHook<SendingTag>::unlink();
+    queue(outgoing);
+    flush_soon();
+  }
+  void connection_window_opened() {
+    if (!for_connection_.empty()) flush_soon();
+  }
+  void initial_window_opened() {
+    if (for_stream_.empty()) return;
+    every_window_opened_ = true;
     flush_soon();
   }
   void flush_soon() { loop().flush_later(*this); }
@@ -49,14 +70,27 @@ class Pump : public net::FlushHook {
 
   // Reads until the connection ends; the error that ended it (Eof for a clean end).
   net::Task<Error> read_all() {
+    std::uint64_t turn_frames = session_.frames_received();
+    std::size_t turn_bytes = 0;
+    std::size_t at_once = loop().scratch().size();
     for (;;) {
+      // A peer that always has something to say lets others have their turn.
+      if (session_.frames_received() - turn_frames >= kFramesPerTurn ||
+          turn_bytes >= kBytesPerTurn) {
+        turn_frames = session_.frames_received();
+        turn_bytes = 0;
+        co_await net::yield(loop());
+        if (closing_) co_return Error{Errc::Eof, "close HTTP/2"};
+      }
       while (session_.output().size() > hold_at_ && !write_failed_ && !closing_) {
         flush_soon();
         [[maybe_unused]] const bool told = co_await drained_.wait();
       }
-      const MutableBytes room = loop().scratch();
+      const MutableBytes room = loop().scratch().first(at_once);
       const Result<std::size_t> n = stream_->try_read(room);
       if (!n) {
+        turn_frames = session_.frames_received();
+        turn_bytes = 0;
         if (n.error().code != Errc::WouldBlock) co_return n.error();
         if (write_failed_) co_return Error{Errc::Reset, "write HTTP/2"};
         co_await net::readable(stream_->io());
@@ -65,6 +99,8 @@ class Pump : public net::FlushHook {
       }
       if (*n == 0) co_return Error{Errc::Eof, "read HTTP/2"};
       heard_at = loop().now();
+      turn_bytes += *n;
+      const std::uint64_t before = session_.frames_received();
       const Result<void> taken = session_.receive(Bytes(room.data(), *n), loop().now());
       // Only now may anything run that reads into the scratch buffer itself.
       after_receive();
@@ -74,6 +110,9 @@ class Pump : public net::FlushHook {
         co_return taken.error();
       }
       if (closing_) co_return Error{Errc::Eof, "close HTTP/2"};
+      // Thousands of frames fit into a whole buffer, and all that was read is handled at once.
+      const bool small = (session_.frames_received() - before) * kSmallFrame > *n;
+      at_once = small ? kSmallRead : loop().scratch().size();
     }
   }
   // Ends read_all() soon.
@@ -106,6 +145,11 @@ class Pump : public net::FlushHook {
 
  protected:
   static constexpr std::size_t kEnough = std::size_t{64} * 1024;  // on its way at once
+  // What is read before others have their turn, and how much at once of frames that are small.
+  static constexpr std::uint64_t kFramesPerTurn = 512;
+  static constexpr std::size_t kBytesPerTurn = std::size_t{256} * 1024;
+  static constexpr std::size_t kSmallFrame = 256;
+  static constexpr std::size_t kSmallRead = std::size_t{8} * 1024;
   ~Pump() = default;
   // Reads nothing more while that many bytes wait to be sent. Only one side of a connection may do
   // so, or both could wait for each other.
@@ -115,15 +159,32 @@ class Pump : public net::FlushHook {
 
   // Lets each ready body send a frame in turn, until enough is on its way.
   void fill() {
-    while (!ready_.empty() && session_.output().size() < kEnough) {
-      Outgoing& outgoing = *ready_.pop_front();
-      const bool more = send_some(outgoing);
+    if (every_window_opened_) {
+      every_window_opened_ = false;
+      while (Outgoing* const waiting = for_stream_.pop_front()) queue(*waiting);
+    }
+    while (session_.output().size() < kEnough) {
+      Outgoing* next = session_.may_send() ? for_connection_.pop_front() : nullptr;
+      if (next == nullptr) next = ready_.pop_front();
+      if (next == nullptr) return;
+      next->waits = Outgoing::Waits::Turn;
+      const bool more = send_some(*next);
       // A producer that writes as soon as credit comes back has queued it again meanwhile.
-      if (more && !outgoing.ListHook<SendingTag>::linked()) ready_.push_back(outgoing);
+      if (more && !next->ListHook<SendingTag>::linked()) queue(*next);
     }
   }
 
  private:
+  void queue(Outgoing& outgoing) {
+    outgoing.waits = Outgoing::Waits::Turn;
+    ready_.push_back(outgoing);
+  }
+  // Until a window opens.
+  void park(Outgoing& outgoing) {
+    const bool own = session_.may_send();
+    outgoing.waits = own ? Outgoing::Waits::Stream : Outgoing::Waits::Connection;
+    (own ? for_stream_ : for_connection_).push_back(outgoing);
+  }
   // One frame; true if it could go on at once.
   bool send_some(Outgoing& outgoing) {
     StreamState* const stream = outgoing.stream;
@@ -148,7 +209,10 @@ class Pump : public net::FlushHook {
     }
     const bool last = body.complete() && body.trailers().empty() && body.failure() == nullptr;
     const std::size_t n = session_.send_data(*stream, data, last);
-    if (n == 0) return false;  // a window opens later and wakes it
+    if (n == 0) {
+      park(outgoing);
+      return false;
+    }
     const bool all = n == data.size();
     if (outgoing.stream == nullptr) return false;  // that was the end of the stream
     body.consume(n);
@@ -178,6 +242,9 @@ class Pump : public net::FlushHook {
   net::StreamPtr stream_;
   Session session_;
   IntrusiveList<Outgoing, SendingTag> ready_;
+  IntrusiveList<Outgoing, SendingTag> for_stream_;      // wait for their own window
+  IntrusiveList<Outgoing, SendingTag> for_connection_;  // wait for the connection's
+  bool every_window_opened_ = false;
   net::Signal drained_;
   std::size_t hold_at_ = SIZE_MAX;
   bool waiting_ = false;

@@ -11,7 +11,8 @@ SessionOptions session_options(const ServerOptions& options) {
   out.connection_window = options.connection_window;
   out.max_frame_size = options.max_frame_size;
   out.max_header_list = options.max_header_list;
-  out.max_concurrent_streams = options.max_concurrent_streams;
+  if (options.max_concurrent_streams != 0)
+    out.max_concurrent_streams = options.max_concurrent_streams;
   out.max_pending_resets = options.max_pending_resets;
   return out;
 }
@@ -118,15 +119,11 @@ class Server final : public Pump,
       stream->request_body.fail({Errc::Reset, "request body", 0, static_cast<std::uint32_t>(code)});
     }
   }
-  void on_window(StreamState* state) override {
-    if (state != nullptr) {
-      if (state->user != nullptr) wake(*static_cast<ServerStream*>(state->user));
-      return;
-    }
-    session().for_each_stream([this](StreamState& each) {
-      if (each.user != nullptr) wake(*static_cast<ServerStream*>(each.user));
-    });
+  void on_window(StreamState& state) override {
+    if (state.user != nullptr) window_opened(*static_cast<ServerStream*>(state.user));
   }
+  void on_connection_window() override { connection_window_opened(); }
+  void on_initial_window() override { initial_window_opened(); }
   void on_goaway(std::uint32_t, Code) override {}
   void on_ping_ack() override { keep_alive_.answered(); }
   void on_closed(StreamState& state) override {

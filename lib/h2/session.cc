@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/h2/session.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -11,6 +13,21 @@ namespace tulle::h2 {
 namespace {
 
 constexpr std::uint32_t kLeastUpdate = 4096;  // smaller window updates cost more than they bring
+
+// Trailers that were on their way are few at a time; ids that are further apart than this share a
+// place.
+constexpr std::size_t kRememberedResets = 1024;
+
+// A client chooses the ids of its streams, but not where they stand in the table: it could make all
+// of them share a place, and each frame a walk.
+std::uint64_t table_secret() {
+  static const std::uint64_t secret = [] {
+    std::uint64_t random = 0x9E3779B97F4A7C15ULL;
+    [[maybe_unused]] const ssize_t n = ::getrandom(&random, sizeof random, GRND_NONBLOCK);
+    return random | 1;
+  }();
+  return secret;
+}
 
 std::size_t next_size(std::size_t count) {
   std::size_t size = 8;
@@ -38,8 +55,7 @@ Session::Session(bool server, const SessionOptions& options, SessionEvents& even
     settings.push_back({setting::kInitialWindow, options.stream_window});
   if (options.max_frame_size != 16'384)
     settings.push_back({setting::kMaxFrame, options.max_frame_size});
-  if (options.max_concurrent_streams != 0)
-    settings.push_back({setting::kMaxStreams, options.max_concurrent_streams});
+  if (server_) settings.push_back({setting::kMaxStreams, options.max_concurrent_streams});
   settings.push_back({setting::kMaxHeaderList, options.max_header_list});
   header(static_cast<std::uint32_t>(settings.size() * 6), frame::kSettings, 0, 0);
   for (const Setting& one : settings) {
@@ -193,7 +209,7 @@ void Session::send_response(StreamState& stream, const http::ResponseHead& respo
 
 std::size_t Session::send_data(StreamState& stream, Bytes data, bool end) {
   if (stream.local_closed) return data.size();
-  const std::int64_t window = std::min<std::int64_t>(stream.send_window, send_window_);
+  const std::int64_t window = std::min<std::int64_t>(send_window(stream), send_window_);
   const auto room = static_cast<std::size_t>(std::max<std::int64_t>(window, 0));
   const std::size_t n = std::min({data.size(), room, static_cast<std::size_t>(peer_max_frame_)});
   const bool last = end && n == data.size();
@@ -201,7 +217,7 @@ std::size_t Session::send_data(StreamState& stream, Bytes data, bool end) {
   earn();
   header(static_cast<std::uint32_t>(n), frame::kData, last ? flag::kEndStream : 0, stream.id);
   output_.append(data.first(n));
-  stream.send_window -= static_cast<std::int32_t>(n);
+  stream.send_credit -= static_cast<std::int64_t>(n);
   send_window_ -= static_cast<std::int64_t>(n);
   if (last) end_local(stream);
   return n;
@@ -217,6 +233,7 @@ void Session::send_trailers(StreamState& stream, const http::HeaderMap& trailers
 
 void Session::reset(StreamState& stream, Code code) {
   rst(stream.id, code);
+  remember_reset(stream.id);
   close(stream);
 }
 
@@ -248,10 +265,24 @@ void Session::consumed(StreamState& stream, std::size_t n) {
 
 // --- streams -------------------------------------------------------------------------------------
 
+void Session::remember_reset(std::uint32_t id) {
+  if (resets_.empty()) resets_.resize(kRememberedResets);
+  resets_[(id >> 1) % kRememberedResets] = id;
+}
+
+bool Session::recently_reset(std::uint32_t id) const noexcept {
+  return !resets_.empty() && resets_[(id >> 1) % kRememberedResets] == id;
+}
+
+std::size_t Session::place_of(std::uint32_t id) const noexcept {
+  const std::uint64_t mixed = (id + 1) * table_secret();
+  return static_cast<std::size_t>(mixed >> 32) & (table_.size() - 1);
+}
+
 StreamState* Session::find(std::uint32_t id) const noexcept {
   if (table_.empty()) return nullptr;
   const std::size_t mask = table_.size() - 1;
-  for (std::size_t at = (id >> 1) & mask; table_[at] != nullptr; at = (at + 1) & mask) {
+  for (std::size_t at = place_of(id); table_[at] != nullptr; at = (at + 1) & mask) {
     if (table_[at]->id == id) return table_[at];
   }
   return nullptr;
@@ -263,18 +294,17 @@ StreamState& Session::add(std::uint32_t id) {
     old.swap(table_);
     for (StreamState* const stream : old) {
       if (stream == nullptr) continue;
-      std::size_t at = (stream->id >> 1) & (table_.size() - 1);
+      std::size_t at = place_of(stream->id);
       while (table_[at] != nullptr) at = (at + 1) & (table_.size() - 1);
       table_[at] = stream;
     }
   }
   auto* const stream = new StreamState;
   stream->id = id;
-  stream->send_window = static_cast<std::int32_t>(peer_initial_window_);
   stream->recv_window = static_cast<std::int32_t>(options_.stream_window);
   stream->began = now_;
   const std::size_t mask = table_.size() - 1;
-  std::size_t at = (id >> 1) & mask;
+  std::size_t at = place_of(id);
   while (table_[at] != nullptr) at = (at + 1) & mask;
   table_[at] = stream;
   ++table_count_;
@@ -283,14 +313,14 @@ StreamState& Session::add(std::uint32_t id) {
 
 void Session::remove(std::uint32_t id) noexcept {
   const std::size_t mask = table_.size() - 1;
-  std::size_t at = (id >> 1) & mask;
+  std::size_t at = place_of(id);
   while (table_[at]->id != id) at = (at + 1) & mask;
   delete table_[at];
   table_[at] = nullptr;
   --table_count_;
   // Close the gap, so that every chain of probes stays whole.
   for (std::size_t next = (at + 1) & mask; table_[next] != nullptr; next = (next + 1) & mask) {
-    const std::size_t home = (table_[next]->id >> 1) & mask;
+    const std::size_t home = place_of(table_[next]->id);
     if (((next - home) & mask) >= ((next - at) & mask)) {
       table_[at] = table_[next];
       table_[next] = nullptr;
@@ -326,12 +356,6 @@ void Session::end_local(StreamState& stream) {
   stream.local_closed = true;
   // Bytes that came and were not consumed keep the stream, so that their credit is counted.
   if (stream.remote_closed) close(stream);
-}
-
-void Session::stream_error(StreamState& stream, Code code) {
-  rst(stream.id, code);
-  events_.on_reset(stream, code, false);
-  close(stream);
 }
 
 }  // namespace tulle::h2

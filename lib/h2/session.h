@@ -40,7 +40,9 @@ struct SessionOptions {
   std::uint32_t connection_window = 1'048'576;  // and in all
   std::uint32_t max_frame_size = 16'384;
   std::uint32_t max_header_list = 16'384;
-  std::uint32_t max_concurrent_streams = 0;  // server: 0 = no limit announced
+  // Server: announced, and what is beyond it is refused. Enough for any client that carries a whole
+  // workload's requests over one connection.
+  std::uint32_t max_concurrent_streams = 10'000;
   // server: a fifth of the streams that a client may reset at once as soon as they have begun,
   // before that is taken for an attack
   std::uint32_t max_pending_resets = 20;
@@ -49,7 +51,7 @@ struct SessionOptions {
 // A stream as the session knows it. The user hangs its own object on it.
 struct StreamState : SlabAllocated {
   std::uint32_t id = 0;
-  std::int32_t send_window = 0;
+  std::int64_t send_credit = 0;     // beside the peer's initial window: may be negative
   std::int32_t recv_window = 0;     // what the peer may still send
   std::uint32_t unconsumed = 0;     // received, not yet consumed
   std::uint32_t to_announce = 0;    // consumed, not yet given back
@@ -75,8 +77,12 @@ class SessionEvents {
   virtual void on_trailers(StreamState& stream, http::HeaderMap trailers) = 0;
   // The stream is over before its time; by_peer: the peer reset it, otherwise it broke the rules.
   virtual void on_reset(StreamState& stream, Code code, bool by_peer) = 0;
-  // May be sent on again after a window was exhausted; null: any stream.
-  virtual void on_window(StreamState* stream) = 0;
+  // The stream's window, that of the connection, or those of all streams were raised: who waits for
+  // it may send on. Comes with each frame; what it costs is paid by a peer's few bytes.
+  virtual void on_window(StreamState& stream) = 0;
+  virtual void on_connection_window() = 0;
+  virtual void on_initial_window() = 0;
+  // `last_stream` is lower than before, or this is the first.
   virtual void on_goaway(std::uint32_t last_stream, Code code) = 0;
   virtual void on_ping_ack() = 0;
   // The stream's state goes away after this call.
@@ -115,6 +121,8 @@ class Session final : HpackSink {
   // Sends a prefix of `data` as the windows allow (and at most one frame) and returns its length;
   // `end` takes effect if all of it was sent.
   std::size_t send_data(StreamState& stream, Bytes data, bool end);
+  // The connection's window lets something through.
+  bool may_send() const noexcept { return send_window_ > 0; }
   void send_trailers(StreamState& stream, const http::HeaderMap& trailers);
   void reset(StreamState& stream, Code code);
   void consumed(StreamState& stream, std::size_t n);
@@ -130,6 +138,7 @@ class Session final : HpackSink {
   bool greeted() const noexcept { return settings_received_; }
   // Server: the last request that the peer has begun.
   std::uint32_t last_peer_stream() const noexcept { return last_peer_stream_; }
+  std::uint64_t frames_received() const noexcept { return frames_received_; }
   // Streams whose readers or whose peer's readers are slow hold the connection's window: what else
   // goes over it must wait.
   bool stalled() const noexcept {
@@ -171,11 +180,24 @@ class Session final : HpackSink {
   Result<void> on_goaway_frame(const Frame& frame, Bytes payload);
   Result<void> on_ping(const Frame& frame, Bytes payload);
   Result<void> finish_headers();
-  Result<void> finish_request(StreamState* stream);
+  Result<void> finish_request();
   Result<void> finish_response(StreamState& stream);
   Result<void> finish_trailers(StreamState& stream);
   Error fail(Code code, std::string_view why);
-  void stream_error(StreamState& stream, Code code);
+  // Resets the stream; charged as the peer's own resets are.
+  Result<void> stream_error(StreamState& stream, Code code);
+  Result<void> bad_priority(std::uint32_t id, Code code);
+  double reset_weight(const StreamState& stream) const noexcept;
+  std::int64_t send_window(const StreamState& stream) const noexcept {
+    return peer_initial_window_ + stream.send_credit;
+  }
+  bool raise_initial_window(std::uint32_t to);
+  bool is_idle(std::uint32_t id) const noexcept {
+    return is_ours(id) ? id >= next_stream_ : id > last_peer_stream_;
+  }
+  void remember_reset(std::uint32_t id);
+  bool recently_reset(std::uint32_t id) const noexcept;
+  std::size_t place_of(std::uint32_t id) const noexcept;
   bool count_abuse(double weight);
   void earn() noexcept;
   void header(std::uint32_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream);
@@ -202,12 +224,15 @@ class Session final : HpackSink {
   HpackEncoder encoder_;
   std::vector<StreamState*> table_;  // open addressing by id
   std::size_t table_count_ = 0;
+  // Streams that we reset, each in the place that its id has: what was on its way is ignored.
+  std::vector<std::uint32_t> resets_;
 
   std::int64_t send_window_ = 65'535;
   std::int64_t recv_window_ = 65'535;
   std::uint32_t to_announce_ = 0;
   std::int64_t unconsumed_ = 0;  // of all streams
   std::uint32_t peer_initial_window_ = 65'535;
+  std::int64_t most_credit_ = 0;  // no stream's send_credit is above
   std::uint32_t peer_max_frame_ = 16'384;
   std::uint32_t peer_max_streams_ = 100;  // until its SETTINGS say otherwise
   std::uint32_t last_peer_stream_ = 0;
@@ -219,6 +244,7 @@ class Session final : HpackSink {
   ByteQueue block_;
   std::uint32_t block_stream_ = 0;  // 0: none
   bool block_end_stream_ = false;
+  bool block_begins_ = false;  // a stream, rather than going on with one
   unsigned block_frames_ = 0;
   std::size_t block_start_ = 0;  // of the one being written into output_
 
@@ -239,6 +265,7 @@ class Session final : HpackSink {
   TimePoint abuse_at_{};
   double abuse_ = 0;
   double earned_ = 0;
+  std::uint64_t frames_received_ = 0;
 };
 
 }  // namespace tulle::h2

@@ -10,9 +10,6 @@
 namespace tulle::h2 {
 namespace {
 
-// Streams that a client may hold open where no limit is announced.
-constexpr std::size_t kMostStreams = 10'000;
-
 bool is_lower_token(std::string_view name) {
   return http::is_token(name) &&
          std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
@@ -87,18 +84,18 @@ Result<void> Session::finish_headers() {
   const std::uint32_t id = std::exchange(block_stream_, 0);
   StreamState* const stream = find(id);
   Result<void> outcome;
-  if (stream == nullptr) {
-    if (server_) {
-      block_stream_ = id;  // for finish_request
-      outcome = finish_request(nullptr);
-      block_stream_ = 0;
-    }
-    // Client: a late answer to a stream that we gave up.
+  if (block_begins_) {
+    block_stream_ = id;  // for finish_request
+    outcome = finish_request();
+    block_stream_ = 0;
+  } else if (stream == nullptr) {
+    // Late for a stream that we gave up.
+    if (count_abuse(1)) outcome = fail(Code::EnhanceYourCalm, "too many HEADERS of closed streams");
   } else if (stream->remote_closed) {
     if (server_) {
       outcome = fail(Code::StreamClosed, "HEADERS after the end of the stream");
     } else {
-      stream_error(*stream, Code::StreamClosed);
+      outcome = stream_error(*stream, Code::StreamClosed);
     }
   } else if (stream->got_head) {
     outcome = finish_trailers(*stream);
@@ -109,15 +106,14 @@ Result<void> Session::finish_headers() {
   return outcome;
 }
 
-Result<void> Session::finish_request(StreamState* /*stream*/) {
+Result<void> Session::finish_request() {
   const std::uint32_t id = block_stream_;
   Parsing& parsing = *parsing_;
   last_peer_stream_ = id;
   if (goaway_final_) return {};  // the client was told; it goes elsewhere
-  const std::size_t most =
-      options_.max_concurrent_streams != 0 ? options_.max_concurrent_streams : kMostStreams;
-  if (peer_streams_ >= most) {
+  if (peer_streams_ >= options_.max_concurrent_streams) {
     rst(id, Code::RefusedStream);
+    remember_reset(id);
     // A client that has not seen our SETTINGS yet means no harm.
     if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many streams at once");
     return {};
@@ -142,8 +138,7 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
                  (parsing.authority.empty() || iequals(*host, parsing.authority))));
   if (!parsing.too_large &&
       (parsing.bad || !pseudo_ok || !http::is_token(parsing.method) || !length || !host_ok)) {
-    rst(id, Code::ProtocolError);
-    close(stream);
+    reset(stream, Code::ProtocolError);
     if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many malformed requests");
     return {};
   }
@@ -151,16 +146,12 @@ Result<void> Session::finish_request(StreamState* /*stream*/) {
   if (parsing.too_large) {
     http::Response response = http::make_response(431);
     send_response(stream, response, true);
-    if (StreamState* const still = find(id)) {
-      rst(id, Code::NoError);
-      close(*still);
-    }
+    if (StreamState* const still = find(id)) reset(*still, Code::NoError);
     return {};
   }
   stream.expected_body = *length;
   if (block_end_stream_ && *length > 0) {
-    stream_error(stream, Code::ProtocolError);
-    return {};
+    return stream_error(stream, Code::ProtocolError);
   }
   http::Request request;
   request.version = http::Version::Http2;
@@ -186,8 +177,7 @@ Result<void> Session::finish_response(StreamState& stream) {
   const auto length = body_length(parsing.headers);
   if (parsing.too_large || parsing.bad || parsing.pseudo != 0b10000U ||
       parsing.status.size() != 3 || !status || *status < 100 || !length || *status == 101) {
-    stream_error(stream, Code::ProtocolError);
-    return {};
+    return stream_error(stream, Code::ProtocolError);
   }
   http::Response response;
   response.version = http::Version::Http2;
@@ -195,8 +185,7 @@ Result<void> Session::finish_response(StreamState& stream) {
   response.headers = std::move(parsing.headers);
   if (*status < 200) {
     if (block_end_stream_) {
-      stream_error(stream, Code::ProtocolError);
-      return {};
+      return stream_error(stream, Code::ProtocolError);
     }
     if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many informational responses");
     events_.on_response(stream, std::move(response), false);
@@ -208,8 +197,7 @@ Result<void> Session::finish_response(StreamState& stream) {
   if (!stream.no_body) {
     stream.expected_body = *length;
     if (block_end_stream_ && *length > 0) {
-      stream_error(stream, Code::ProtocolError);
-      return {};
+      return stream_error(stream, Code::ProtocolError);
     }
   }
   const std::uint32_t id = stream.id;
@@ -225,8 +213,7 @@ Result<void> Session::finish_trailers(StreamState& stream) {
   Parsing& parsing = *parsing_;
   if (!block_end_stream_ || parsing.bad || parsing.too_large || parsing.pseudo != 0 ||
       stream.expected_body > 0) {
-    stream_error(stream, Code::ProtocolError);
-    return {};
+    return stream_error(stream, Code::ProtocolError);
   }
   const std::uint32_t id = stream.id;
   stream.remote_closed = true;

@@ -41,6 +41,27 @@ std::size_t Session::unfinished() const noexcept {
   return block_.size() + (of_body ? 0 : begun.size());
 }
 
+// Rapid reset: streams begun only to be over cost us, not the peer. Over in the turn in which they
+// began they are most likely that; many young ones at once may be a crowd that left; old ones are
+// ordinary life.
+double Session::reset_weight(const StreamState& stream) const noexcept {
+  if (stream.local_closed) return 0.2;
+  if (now_ == stream.began)
+    return kAbuseBurst / (5.0 * std::max<std::uint32_t>(options_.max_pending_resets, 1));
+  return now_ - stream.began < std::chrono::seconds(1) ? 2 : 0.2;
+}
+
+Result<void> Session::stream_error(StreamState& stream, Code code) {
+  // However old the stream: nobody breaks the rules in ordinary life.
+  const double weight = std::max(2.0, reset_weight(stream));
+  rst(stream.id, code);
+  remember_reset(stream.id);
+  events_.on_reset(stream, code, false);
+  close(stream);
+  if (count_abuse(weight)) return fail(Code::EnhanceYourCalm, "too many broken streams");
+  return {};
+}
+
 Result<void> Session::receive(Bytes bytes, TimePoint now) {
   if (failed_) return Error{Errc::Protocol, "use a failed connection"};
   now_ = now;
@@ -92,6 +113,7 @@ Result<std::size_t> Session::take_frame(Bytes bytes) {
   if (!settings_received_ && frame.type != frame::kSettings)
     return fail(Code::ProtocolError, "read the first SETTINGS");
   if (bytes.size() < 9 + std::size_t{frame.length}) return std::size_t{0};
+  ++frames_received_;
   const Result<void> handled = on_frame(frame, bytes.subspan(9, frame.length));
   if (!handled) return handled.error();
   return 9 + std::size_t{frame.length};
@@ -107,21 +129,9 @@ Result<void> Session::on_frame(const Frame& frame, Bytes payload) {
     case frame::kPriority: {
       if (frame.stream == 0) return fail(Code::ProtocolError, "PRIORITY of no stream");
       if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many PRIORITY frames");
-      if (frame.length != 5) {
-        if (StreamState* const stream = find(frame.stream)) {
-          stream_error(*stream, Code::FrameSizeError);
-        } else {
-          rst(frame.stream, Code::FrameSizeError);
-        }
-        return {};
-      }
-      if ((read32(payload.data()) & 0x7FFFFFFF) == frame.stream) {
-        if (StreamState* const stream = find(frame.stream)) {
-          stream_error(*stream, Code::ProtocolError);
-        } else {
-          rst(frame.stream, Code::ProtocolError);
-        }
-      }
+      if (frame.length != 5) return bad_priority(frame.stream, Code::FrameSizeError);
+      if ((read32(payload.data()) & 0x7FFFFFFF) == frame.stream)
+        return bad_priority(frame.stream, Code::ProtocolError);
       return {};
     }
     case frame::kRstStream: return on_rst_stream(frame, payload);
@@ -135,6 +145,12 @@ Result<void> Session::on_frame(const Frame& frame, Bytes payload) {
       if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too many unknown frames");
       return {};
   }
+}
+
+Result<void> Session::bad_priority(std::uint32_t id, Code code) {
+  if (StreamState* const stream = find(id)) return stream_error(*stream, code);
+  rst(id, code);
+  return {};
 }
 
 Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
@@ -157,10 +173,10 @@ Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
   if (payload.empty() && !end && count_abuse(2))
     return fail(Code::EnhanceYourCalm, "too many empty DATA frames");
   if (stream == nullptr) {
-    const bool idle =
-        is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
-    if (idle) return fail(Code::ProtocolError, "DATA of an idle stream");
+    if (is_idle(frame.stream)) return fail(Code::ProtocolError, "DATA of an idle stream");
     give_back(flow);
+    // It was on its way when we reset the stream (RFC 9113 §5.1).
+    if (recently_reset(frame.stream)) return {};
     if (server_ || !is_ours(frame.stream)) {
       if (count_abuse(1)) return fail(Code::EnhanceYourCalm, "too much DATA of closed streams");
       rst(frame.stream, Code::StreamClosed);
@@ -169,14 +185,12 @@ Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
   }
   if (stream->remote_closed) {
     give_back(flow);
-    stream_error(*stream, Code::StreamClosed);
-    return {};
+    return stream_error(*stream, Code::StreamClosed);
   }
   if (!stream->got_head) return fail(Code::ProtocolError, "DATA before HEADERS");
   if (static_cast<std::int64_t>(flow) > stream->recv_window) {
     give_back(flow);
-    stream_error(*stream, Code::FlowControlError);
-    return {};
+    return stream_error(*stream, Code::FlowControlError);
   }
   stream->recv_window -= static_cast<std::int32_t>(flow);
   stream->unconsumed += flow;
@@ -184,14 +198,12 @@ Result<void> Session::on_data_frame(const Frame& frame, Bytes payload) {
   const auto padding = flow - static_cast<std::uint32_t>(payload.size());
   if (padding != 0) consumed(*stream, padding);
   if (stream->no_body && !payload.empty()) {
-    stream_error(*stream, Code::ProtocolError);
-    return {};
+    return stream_error(*stream, Code::ProtocolError);
   }
   if (stream->expected_body >= 0) {
     stream->expected_body -= static_cast<std::int64_t>(payload.size());
     if (stream->expected_body < 0 || (end && stream->expected_body != 0)) {
-      stream_error(*stream, Code::ProtocolError);
-      return {};
+      return stream_error(*stream, Code::ProtocolError);
     }
   }
   if (end) stream->remote_closed = true;
@@ -221,7 +233,10 @@ Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
   payload = payload.first(payload.size() - padding);
   if (server_) {
     if (is_ours(frame.stream)) return fail(Code::ProtocolError, "HEADERS of an even stream");
-    if (frame.stream <= last_peer_stream_ && find(frame.stream) == nullptr) {
+    // Of a stream that we reset they were on their way (RFC 9113 §5.1): read, since they change
+    // what later ones mean, and ignored.
+    if (frame.stream <= last_peer_stream_ && find(frame.stream) == nullptr &&
+        !recently_reset(frame.stream)) {
       return fail(Code::StreamClosed, "HEADERS of a closed stream");
     }
   } else if (!is_ours(frame.stream) || frame.stream >= next_stream_) {
@@ -229,6 +244,7 @@ Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
   }
   block_stream_ = frame.stream;
   block_end_stream_ = (frame.flags & flag::kEndStream) != 0;
+  block_begins_ = server_ && frame.stream > last_peer_stream_;
   block_frames_ = 1;
   if ((frame.flags & flag::kEndHeaders) != 0) {
     parsing_.emplace();
@@ -279,15 +295,9 @@ Result<void> Session::on_settings(const Frame& frame, Bytes payload) {
       case setting::kMaxStreams: peer_max_streams_ = value; break;
       case setting::kInitialWindow: {
         if (value > kMaxWindow) return fail(Code::FlowControlError, "a bad INITIAL_WINDOW_SIZE");
-        const std::int64_t delta = static_cast<std::int64_t>(value) - peer_initial_window_;
-        peer_initial_window_ = value;
-        for (StreamState* const stream : table_) {
-          if (stream == nullptr) continue;
-          const std::int64_t window = stream->send_window + delta;
-          if (window > kMaxWindow) return fail(Code::FlowControlError, "a window beyond its limit");
-          stream->send_window = static_cast<std::int32_t>(window);
-        }
-        opened = opened || delta > 0;
+        opened = opened || value > peer_initial_window_;
+        if (!raise_initial_window(value))
+          return fail(Code::FlowControlError, "a window beyond its limit");
         break;
       }
       case setting::kMaxFrame:
@@ -299,8 +309,20 @@ Result<void> Session::on_settings(const Frame& frame, Bytes payload) {
     }
   }
   header(0, frame::kSettings, flag::kAck, 0);
-  if (opened) events_.on_window(nullptr);
+  if (opened) events_.on_initial_window();
   return {};
+}
+
+// Windows stand beside the initial one, so that it changes without a walk over the streams; whether
+// one would go beyond the limit is seen on the largest. False: it would.
+bool Session::raise_initial_window(std::uint32_t to) {
+  peer_initial_window_ = to;
+  if (to + most_credit_ <= kMaxWindow) return true;
+  most_credit_ = 0;
+  for (const StreamState* const stream : table_) {
+    if (stream != nullptr) most_credit_ = std::max(most_credit_, stream->send_credit);
+  }
+  return to + most_credit_ <= kMaxWindow;
 }
 
 Result<void> Session::on_window_update(const Frame& frame, Bytes payload) {
@@ -312,26 +334,23 @@ Result<void> Session::on_window_update(const Frame& frame, Bytes payload) {
     if (send_window_ + n > kMaxWindow)
       return fail(Code::FlowControlError, "a window beyond its limit");
     send_window_ += n;
-    events_.on_window(nullptr);
+    events_.on_connection_window();
     return {};
   }
   StreamState* const stream = find(frame.stream);
   if (stream == nullptr) {
-    const bool idle =
-        is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
-    if (idle) return fail(Code::ProtocolError, "WINDOW_UPDATE of an idle stream");
+    if (is_idle(frame.stream)) return fail(Code::ProtocolError, "WINDOW_UPDATE of an idle stream");
     return {};
   }
   if (n == 0) {
-    stream_error(*stream, Code::ProtocolError);
-    return {};
+    return stream_error(*stream, Code::ProtocolError);
   }
-  if (static_cast<std::int64_t>(stream->send_window) + n > kMaxWindow) {
-    stream_error(*stream, Code::FlowControlError);
-    return {};
+  if (send_window(*stream) + n > kMaxWindow) {
+    return stream_error(*stream, Code::FlowControlError);
   }
-  stream->send_window += static_cast<std::int32_t>(n);
-  events_.on_window(stream);
+  stream->send_credit += n;
+  most_credit_ = std::max(most_credit_, stream->send_credit);
+  events_.on_window(*stream);
   return {};
 }
 
@@ -340,23 +359,12 @@ Result<void> Session::on_rst_stream(const Frame& frame, Bytes payload) {
   if (frame.stream == 0) return fail(Code::ProtocolError, "RST_STREAM of no stream");
   StreamState* const stream = find(frame.stream);
   if (stream == nullptr) {
-    const bool idle =
-        is_ours(frame.stream) ? frame.stream >= next_stream_ : frame.stream > last_peer_stream_;
-    if (idle) return fail(Code::ProtocolError, "RST_STREAM of an idle stream");
+    if (is_idle(frame.stream)) return fail(Code::ProtocolError, "RST_STREAM of an idle stream");
     return {};
   }
   const auto code = static_cast<Code>(read32(payload.data()));
   if (server_) {
-    // Rapid reset: streams begun only to be cancelled cost us, not the client. Cancelled in the
-    // turn in which they began they are most likely that; many young ones at once may be a crowd
-    // that left; old ones are ordinary life.
-    double weight = 0.2;
-    if (!stream->local_closed && now_ == stream->began) {
-      weight = kAbuseBurst / (5.0 * std::max<std::uint32_t>(options_.max_pending_resets, 1));
-    } else if (!stream->local_closed && now_ - stream->began < std::chrono::seconds(1)) {
-      weight = 2;
-    }
-    if (count_abuse(weight)) return fail(Code::EnhanceYourCalm, "too many resets");
+    if (count_abuse(reset_weight(*stream))) return fail(Code::EnhanceYourCalm, "too many resets");
   }
   events_.on_reset(*stream, code, true);
   close(*stream);
@@ -368,9 +376,10 @@ Result<void> Session::on_goaway_frame(const Frame& frame, Bytes payload) {
   if (frame.length < 8) return fail(Code::FrameSizeError, "GOAWAY too short");
   if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many GOAWAYs");
   const std::uint32_t last = read32(payload.data()) & 0x7FFFFFFF;
+  const bool news = !goaway_received_ || last < goaway_last_;
   goaway_last_ = std::min(goaway_last_, last);
   goaway_received_ = true;
-  events_.on_goaway(goaway_last_, static_cast<Code>(read32(payload.data() + 4)));
+  if (news) events_.on_goaway(goaway_last_, static_cast<Code>(read32(payload.data() + 4)));
   return {};
 }
 

@@ -25,7 +25,9 @@ struct Events final : SessionEvents {
   void on_data(StreamState& /*stream*/, Bytes /*data*/, bool /*ended*/) override {}
   void on_trailers(StreamState& /*stream*/, http::HeaderMap /*trailers*/) override {}
   void on_reset(StreamState& /*stream*/, Code /*code*/, bool /*by_peer*/) override {}
-  void on_window(StreamState* /*stream*/) override {}
+  void on_window(StreamState& /*stream*/) override {}
+  void on_connection_window() override {}
+  void on_initial_window() override {}
   void on_goaway(std::uint32_t /*last_stream*/, Code /*code*/) override {}
   void on_ping_ack() override {}
   void on_closed(StreamState& /*stream*/) override {}
