@@ -2,7 +2,7 @@
 """Applications that do what tests ask of them: `apps.py KIND PORT`, KIND one of
 
     http   HTTP/1.1: /  /flood?bytes=N  /slow?seconds=S  /reset (in the body)  /early (an answer before the body is read)
-           /read?rate=R (reads the request's body that slowly)  /counts (how often each X-Number came, as JSON)
+           /read?rate=R (reads the request's body that slowly)  /counts (how often each X-Number came, as JSON)  /tunnel (101, then echoes)
     h2     HTTP/2 with prior knowledge: the same / /flood /slow /counts, and /refuse (REFUSED_STREAM the first time a number comes),
            /goaway (GOAWAY below the stream, then the end), /cancel (RST_STREAM CANCEL after the head)
     bytes  the first line says what: `flood N`, `sink`, `echo`, `reply` (reads to the end, then answers with the count), `last`
@@ -59,6 +59,11 @@ class Http(socketserver.StreamRequestHandler):
         query = dict(urllib.parse.parse_qsl(url.query))
         if "x-number" in headers:
             count(headers["x-number"])
+        if url.path == "/tunnel":
+            self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+            while data := self.request.recv(65536):
+                self.wfile.write(data)
+            return False
         if url.path == "/early":
             self.answer(b"early")
             return False
