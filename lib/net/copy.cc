@@ -16,9 +16,10 @@ constexpr std::size_t kSplice = std::size_t{256} * 1024;
 // A receiver that takes nothing for this long is slow. A fast one is full for less than a
 // millisecond many times a second.
 constexpr Duration kSlow = 50ms;
-// What is read at once when there is much to carry, and what a receiver must have taken since it
-// was slow to count as fast. Until then little is held for it: the kernel's buffer would have grown
-// to megabytes before the first time that it takes nothing.
+// What is read in all when there is much to carry, and what a receiver must have taken since it was
+// slow to count as fast. Until then little is held for it: the kernel's buffer would have grown to
+// megabytes before the first time that it takes nothing. In how many pieces it came says nothing: a
+// busy machine reads seldom and much, an idle one often and little.
 constexpr std::size_t kMuch = std::size_t{64} * 1024;
 constexpr std::size_t kFluent = std::size_t{1} * 1024 * 1024;
 // Between two sides that never block a direction would never end its turn.
@@ -87,6 +88,8 @@ struct Direction {
   std::size_t fluent = 0;  // taken since the receiver was slow
   bool little = false;     // is held of what the sender sends
   std::size_t turn = 0;    // moved without waiting for anything
+  bool much = false;       // was read
+  std::size_t so_far = 0;  // until then
 
   void hold_little(bool on) {
     if (on == little) return;
@@ -94,7 +97,11 @@ struct Direction {
     from.hold_little(on);
   }
   void read(std::size_t n) {
-    if (n >= kMuch && fluent < kFluent) hold_little(true);
+    if (!much) {
+      so_far += n;
+      much = so_far >= kMuch;
+    }
+    if (much && fluent < kFluent) hold_little(true);
   }
   void wrote(std::size_t n) {
     moved += n;

@@ -99,6 +99,34 @@ TEST(CopyDuplex, LittleIsHeldForAReceiverThatIsSlowOrNotKnown) {
   EXPECT_FALSE(left->holds_little());
 }
 
+// Whether it comes in large pieces or in small ones.
+TEST(CopyDuplex, LittleIsHeldAlsoOfWhatComesInSmallPieces) {
+  testing::SimLoop loop;
+  auto [client, left] = loop.pipe(200'000);
+  auto [right, server] = loop.pipe(1'000'000);
+  left->set_max_read(5000);
+  CopyOutcome outcome;
+  TaskScope scope;
+  scope.spawn(join(left.get(), right.get(), &outcome));
+  const std::string piece(5000, 'x');
+  const auto carry = [&, &sender = *client](int times) {
+    for (int i = 0; i < times; ++i) {
+      EXPECT_TRUE(sender.try_write(as_bytes(piece)));
+      loop.drain();
+    }
+  };
+  carry(10);
+  EXPECT_FALSE(left->holds_little());  // a short exchange
+  carry(10);
+  EXPECT_TRUE(left->holds_little());
+  std::vector<std::uint8_t> buffer(100'000);
+  for (int i = 0; i < 220; ++i) {
+    carry(1);
+    EXPECT_TRUE(server->try_read(buffer));
+  }
+  EXPECT_FALSE(left->holds_little());
+}
+
 Task<void> proxy_once(Loop* loop, SocketFactory* sockets, TcpListener* at, SocketAddr to,
                       CopyOutcome* out) {
   Result<Accepted> accepted = co_await at->accept();
