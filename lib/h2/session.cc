@@ -266,6 +266,7 @@ void Session::consumed(StreamState& stream, std::size_t n) {
 // --- streams -------------------------------------------------------------------------------------
 
 void Session::remember_reset(std::uint32_t id) {
+  if (!server_) return;  // a client ignores whatever comes late
   if (resets_.empty()) resets_.resize(kRememberedResets);
   resets_[(id >> 1) % kRememberedResets] = id;
 }

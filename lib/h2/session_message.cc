@@ -110,7 +110,10 @@ Result<void> Session::finish_request() {
   const std::uint32_t id = block_stream_;
   Parsing& parsing = *parsing_;
   last_peer_stream_ = id;
-  if (goaway_final_) return {};  // the client was told; it goes elsewhere
+  if (goaway_final_) {  // the client was told; it goes elsewhere
+    remember_reset(id);
+    return {};
+  }
   if (peer_streams_ >= options_.max_concurrent_streams) {
     rst(id, Code::RefusedStream);
     remember_reset(id);
