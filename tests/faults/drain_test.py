@@ -16,7 +16,13 @@ from mesh import Mesh  # noqa: E402
 
 GRACE = 2
 PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\0\0\0\4\0\0\0\0\0"
-H2_GET = "\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84"  # with whatever :authority: none
+
+
+def h2_get(path):
+    """PREFACE and a request on stream 1: GET http://a PATH."""
+    block = "\x82\x86\x41\1a\x44" + chr(len(path)) + path
+    return PREFACE + "\0\0" + chr(len(block)) + "\1\5\0\0\0\1" + block
+
 
 # Opens every connection that standard input names, and holds it in the state that it is in then.
 HOLD = """
@@ -79,8 +85,8 @@ def states(w, address):
         ["reading slowly", *http, request("GET /flood?bytes=1000000000"), "answer"],
         ["tunnelling", *http, request("GET /tunnel", upgrade), "answer"],
         ["HTTP/2 at rest", *h2, PREFACE, "answer"],
-        ["HTTP/2 reading slowly", *h2, PREFACE + "\0\0\x17\1\5\0\0\0\1\x82\x86\x41\1a\x44\x11/flood?bytes=9999", "answer"],
-        ["HTTP/2 under way", *h2, PREFACE + "\0\0\x15\1\5\0\0\0\1\x82\x86\x41\1a\x44\x0f/slow?seconds=9", ""],
+        ["HTTP/2 reading slowly", *h2, h2_get("/flood?bytes=1000000000"), "answer"],
+        ["HTTP/2 under way", *h2, h2_get("/slow?seconds=30"), ""],
         ["bytes", *bytes_, "echo\nhello", "answer"],
         ["bytes that nobody reads", *bytes_, "flood 1000000000\n", "answer"],
         ["bytes that the application does not read", *bytes_, "read 1000\n", "more"],
@@ -167,8 +173,9 @@ def before_it_is_ready(w):
     """TERM right after the start, before there is a certificate."""
     for pause in (0.0, 0.02, 0.1, 0.3):
         w.mesh.kill(w.client.proxy)
+        begun = w.client.log().count("Policies come from")
         w.mesh.start_proxy(w.client, wait=False, **w.env)
-        until(lambda: "Admin interface" in w.client.log(), "it has begun")
+        until(lambda: w.client.log().count("Policies come from") > begun, "it has begun")
         time.sleep(pause)
         w.client.proxy.send_signal(signal.SIGTERM)
         assert w.client.proxy.wait(timeout=GRACE + 25) == 0, w.client.log()[-3000:]

@@ -3,8 +3,9 @@
 
     http   HTTP/1.1: /  /flood?bytes=N  /slow?seconds=S  /reset (in the body)  /early (an answer before the body is read)
            /read?rate=R (reads the request's body that slowly)  /counts (how often each X-Number came, as JSON)  /tunnel (101, then echoes)
+           /broken[?end=reset] (a head and 1,000 of 100,000 bytes, then the end at once)
     h2     HTTP/2 with prior knowledge: the same / /flood /slow /counts, and /refuse (REFUSED_STREAM the first time a number comes),
-           /goaway (GOAWAY below the stream, then the end), /cancel (RST_STREAM CANCEL after the head)
+           /goaway (GOAWAY below the stream, then the end), /cancel (RST_STREAM CANCEL after the head), /broken
     bytes  the first line says what: `flood N`, `sink`, `echo`, `reply` (reads to the end, then answers with the count), `last`
            (answers and ends its side at once, then counts what still comes; asked for with `counted`), `reset`
     banner speaks first, then echoes
@@ -59,6 +60,11 @@ class Http(socketserver.StreamRequestHandler):
         query = dict(urllib.parse.parse_qsl(url.query))
         if "x-number" in headers:
             count(headers["x-number"])
+        if url.path == "/broken":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000)
+            if query.get("end") == "reset":
+                reset(self.request)
+            return False
         if url.path == "/tunnel":
             self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
             while data := self.request.recv(65536):
@@ -174,7 +180,11 @@ class Http2(socketserver.BaseRequestHandler):
         count(number)
         url = urllib.parse.urlparse(path)
         query = dict(urllib.parse.parse_qsl(url.query))
-        if url.path == "/flood":
+        if url.path == "/broken":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-length", "100000")])
+            self.h2.send_data(stream, b"x" * 1000)
+            self.h2.reset_stream(stream, 2)  # in one piece
+        elif url.path == "/flood":
             self.h2.send_headers(stream, [(":status", "200")])
             self.floods[stream] = int(query["bytes"])
         elif url.path == "/slow":
