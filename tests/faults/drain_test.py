@@ -171,8 +171,8 @@ def while_policy_is_not_known(w):
 
 def before_it_is_ready(w):
     """TERM right after the start, before there is a certificate."""
+    w.mesh.kill(w.client.proxy)
     for pause in (0.0, 0.02, 0.1, 0.3):
-        w.mesh.kill(w.client.proxy)
         begun = w.client.log().count("Policies come from")
         w.mesh.start_proxy(w.client, wait=False, **w.env)
         until(lambda: w.client.log().count("Policies come from") > begun, "it has begun")
