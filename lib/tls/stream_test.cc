@@ -2,11 +2,14 @@
 #include "lib/tls/stream.h"
 
 #include <gtest/gtest.h>
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
 
 #include <algorithm>
 #include <string>
 
 #include "lib/testing/sim.h"
+#include "lib/tls/native.h"
 #include "lib/tls/test_support.h"
 
 namespace tulle::tls::test {
@@ -230,6 +233,61 @@ TEST(TlsStream, PeersThatLeaveAreNoticed) {
   pair.client = Error{Errc::Internal, "gone"};
   std::uint8_t room[10];
   EXPECT_EQ((*pair.server)->try_read(room).error().code, Errc::Reset);
+}
+
+// A server as others run them: it keeps sessions, so it sends tickets once the handshake is done.
+// They wake the reader and are no bytes of the application.
+TEST(TlsStream, TicketsAreNoBytes) {
+  SimLoop loop;
+  const PrivateKey key = PrivateKey::generate();
+  const Certificate leaf = ca().leaf("s", key);
+  const bssl::UniquePtr<SSL_CTX> context(SSL_CTX_new(TLS_method()));
+  const native::Ptr<X509> own = native::parse(as_bytes(leaf.der));
+  const native::Ptr<X509> issuer = native::parse(as_bytes(ca().issuer.certificate.der));
+  ASSERT_TRUE(SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION));
+  ASSERT_TRUE(SSL_CTX_use_certificate(context.get(), own.get()));
+  ASSERT_TRUE(SSL_CTX_add1_chain_cert(context.get(), issuer.get()));
+  ASSERT_TRUE(SSL_CTX_use_PrivateKey(context.get(), key.native()));
+  // It asks for a certificate, as proxies do: so the tickets come after the client's last flight.
+  SSL_CTX_set_custom_verify(context.get(), SSL_VERIFY_PEER,
+                            [](SSL*, std::uint8_t*) { return ssl_verify_ok; });
+  const bssl::UniquePtr<SSL> server(SSL_new(context.get()));
+  BIO* const in = BIO_new(BIO_s_mem());
+  BIO* const out = BIO_new(BIO_s_mem());
+  SSL_set_bio(server.get(), in, out);
+  SSL_set_accept_state(server.get());
+
+  Streams streams;
+  auto [a, b] = loop.pipe();
+  net::TaskScope scope;
+  scope.spawn(
+      run_client(std::move(a), ca().for_name("c"), {"s", "s"}, loop.get().after(10s), &streams));
+  std::vector<std::uint8_t> room(65536);
+  std::size_t afterwards = 0;  // bytes that the server sent once the client was done
+  for (int turn = 0; turn < 10; ++turn) {
+    loop.drain();
+    while (const Result<std::size_t> n = b->try_read(room)) {
+      if (*n == 0) break;
+      BIO_write(in, room.data(), static_cast<int>(*n));
+    }
+    // BoringSSL holds the tickets back until something is written.
+    if (SSL_do_handshake(server.get()) == 1) SSL_write(server.get(), "", 0);
+    const int n = BIO_read(out, room.data(), static_cast<int>(room.size()));
+    if (n <= 0) continue;
+    if (streams.client) afterwards += static_cast<std::size_t>(n);
+    EXPECT_TRUE(b->try_write(Bytes(room.data(), static_cast<std::size_t>(n))));
+  }
+  ASSERT_TRUE(streams.client);
+  EXPECT_GT(afterwards, 0U);
+  EXPECT_TRUE((*streams.client)->io().readable);
+  EXPECT_EQ((*streams.client)->try_read(room).error().code, Errc::WouldBlock);
+  ASSERT_EQ(SSL_write(server.get(), "hi", 2), 2);
+  const int n = BIO_read(out, room.data(), static_cast<int>(room.size()));
+  ASSERT_GT(n, 0);
+  EXPECT_TRUE(b->try_write(Bytes(room.data(), static_cast<std::size_t>(n))));
+  const Result<std::size_t> got = (*streams.client)->try_read(room);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(as_text(Bytes(room.data(), *got)), "hi");
 }
 
 }  // namespace
