@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+
+#include "local/below.h"
 #include "local/expand.h"
 #include "local/images.h"
 #include "local/model.h"
@@ -133,6 +137,102 @@ TEST(Model, FieldsThatCannotBeHonouredAreRefused) {
               HasSubstr("spec.none"));
 }
 
+// Names become parts of paths that the supervisor, as root, makes.
+TEST(Model, NamesAndPathsThatLeadElsewhereAreRefused) {
+  const auto pod = [](std::string_view meta, std::string_view spec) {
+    return only_problem(
+        {concat("apiVersion: v1\nkind: Pod\nmetadata: {", meta, "}\nspec: {", spec, "}\n")});
+  };
+  constexpr std::string_view kApp = "containers: [{name: a, image: local/base}]";
+  EXPECT_THAT(pod("name: ../../x", kApp), HasSubstr("metadata.name"));
+  EXPECT_THAT(pod("name: a, namespace: ../x", kApp), HasSubstr("metadata.namespace"));
+  EXPECT_THAT(pod("name: a", "containers: [{name: ../../x, image: local/base}]"),
+              HasSubstr("spec.containers[0].name"));
+  for (const std::string_view path : {"/proc/1/root/tmp/x", "//proc/self/root/x", "/./proc/x",
+                                      "/sys/x", "/", "//", "../x", "/a/../../x", "x"}) {
+    EXPECT_THAT(pod("name: a", concat("volumes: [{name: v, emptyDir: {}}], containers: [{name: a, "
+                                      "image: local/base, volumeMounts: [{name: v, mountPath: '",
+                                      path, "'}]}]")),
+                HasSubstr("mountPath"))
+        << path;
+  }
+  for (const std::string_view key : {"../x", "..", ".", "a/b", "/etc/passwd", "..data"}) {
+    EXPECT_THAT(only_problem({concat("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: "
+                                     "{'",
+                                     key, "': x}\n")}),
+                HasSubstr("cannot be a file's name"))
+        << key;
+  }
+}
+
+class Below : public ::testing::Test {
+ protected:
+  Below() {
+    std::string name = (std::filesystem::temp_directory_path() / "tulle-below-XXXXXX").string();
+    base = ::mkdtemp(name.data());
+    std::filesystem::create_directories(base + "/root/etc");
+    std::filesystem::create_directory(base + "/outside");
+    root = open_folder(base + "/root");
+  }
+  ~Below() override { std::filesystem::remove_all(base); }
+  void link(const std::string& to, const std::string& at) {
+    std::filesystem::create_symlink(to, base + "/root/" + at);
+  }
+  bool there(const std::string& path) {
+    return std::filesystem::exists(std::filesystem::symlink_status(base + path));
+  }
+  std::string base;
+  net::Fd root;
+};
+
+TEST_F(Below, NothingIsMadeOutside) {
+  link("../outside", "up");
+  link(base + "/outside", "absolute");
+  link("/", "top");
+  link("/proc/self/root", "magic");
+  link(base + "/missing", "dangling");
+  for (const std::string_view path :
+       {"up/x", "absolute/x", "top/x", "../outside/x", "/../../outside/x", "magic/tmp/x",
+        "dangling/x", "a/../../outside/x"}) {
+    folder_below(root.get(), path);
+    file_below(root.get(), std::string(path) + "f");
+    write_below(root.get(), std::string(path) + "w", "text");
+    anything_below(root.get(), path);
+    EXPECT_TRUE(std::filesystem::is_empty(base + "/outside")) << path;
+    EXPECT_FALSE(there("/missing")) << path;
+  }
+  EXPECT_FALSE(std::filesystem::exists("/tmp/xw"));
+  // A link within leads to where it says, seen from the root.
+  EXPECT_TRUE(there("/root/xw"));
+}
+
+TEST_F(Below, LinksOfProcAreNoWay) {
+  const net::Fd machine = open_folder("/");
+  const std::string path = concat("/proc/self/root", base, "/outside/x");
+  EXPECT_FALSE(folder_below(machine.get(), path));
+  EXPECT_FALSE(write_below(machine.get(), path, "text"));
+  EXPECT_FALSE(file_below(machine.get(), path));
+  EXPECT_FALSE(anything_below(machine.get(), path));
+  EXPECT_TRUE(std::filesystem::is_empty(base + "/outside"));
+}
+
+TEST_F(Below, MakesWhatIsMissing) {
+  EXPECT_TRUE(folder_below(root.get(), "/a/b//c/./d/"));
+  EXPECT_TRUE(std::filesystem::is_directory(base + "/root/a/b/c/d"));
+  EXPECT_TRUE(write_below(root.get(), "a/n/file", "one"));
+  EXPECT_TRUE(write_below(root.get(), "a/n/file", "two"));
+  std::string text;
+  EXPECT_TRUE(read_file(base + "/root/a/n/file", text));
+  EXPECT_EQ(text, "two");
+  EXPECT_TRUE(file_below(root.get(), "/new/file"));
+  EXPECT_TRUE(std::filesystem::is_regular_file(base + "/root/new/file"));
+  EXPECT_FALSE(folder_below(root.get(), "new/file/x"));
+  EXPECT_FALSE(write_below(root.get(), "a/..", "text"));
+  EXPECT_TRUE(plain_folder(root.get(), "dev"));
+  link("etc", "proc");
+  EXPECT_FALSE(plain_folder(root.get(), "proc"));
+}
+
 TEST(Expand, FollowsTheRulesOfKubernetes) {
   const Environment known = {{"A", "1"}, {"B", "2"}, {"A", "3"}};
   EXPECT_EQ(expand("x $(A) $(B) $(C) $$(A) $ $", known), "x 3 2 $(C) $(A) $ $");
@@ -180,14 +280,42 @@ TEST(Services, TargetPortsByNumberAndName) {
   const PodView pod = view("web-0", 10);
   k8s::ServicePort port;
   port.port = 80;
-  EXPECT_EQ(target_port(port, pod), 80);
+  EXPECT_THAT(target_ports(port, pod), ElementsAre(80));
   port.target_port = k8s::IntOrString{};
   port.target_port->number = 8080;
-  EXPECT_EQ(target_port(port, pod), 8080);
+  EXPECT_THAT(target_ports(port, pod), ElementsAre(8080));
   port.target_port->name = "main";
-  EXPECT_EQ(target_port(port, pod), 8080);
+  EXPECT_THAT(target_ports(port, pod), ElementsAre(8080));
   port.target_port->name = "none";
-  EXPECT_EQ(target_port(port, pod), 0);
+  EXPECT_THAT(target_ports(port, pod), ElementsAre());
+}
+
+// Two containers may use one name for different ports: the name stands for both.
+TEST(Services, ANameThatTwoContainersHaveStandsForBothPorts) {
+  PodView pod = view("web-0", 10);
+  k8s::ContainerPort other;
+  other.name = "main";
+  other.container_port = 8081;
+  pod.ports.push_back(other);
+  other.protocol = "UDP";
+  other.container_port = 9;
+  pod.ports.push_back(other);
+  k8s::ServicePort port;
+  port.port = 80;
+  port.target_port = k8s::IntOrString{};
+  port.target_port->name = "main";
+  EXPECT_THAT(target_ports(port, pod), ElementsAre(8080, 8081));
+  ServiceInput service;
+  service.object.meta.name = "web";
+  service.object.meta.ns = pod.ns;
+  service.object.spec.selector = pod.labels;
+  service.object.spec.ports = {port};
+  service.addresses = {net::IpAddr::v4(0x0A000001)};
+  const auto slices = endpoint_slices(service, {pod});
+  ASSERT_EQ(slices.size(), 2U);
+  EXPECT_EQ(slices[0]["ports"][0]["port"], 8080);
+  EXPECT_EQ(slices[1]["ports"][0]["port"], 8081);
+  EXPECT_EQ(backends(service, port, {pod}, false).size(), 2U);
 }
 
 TEST(Services, OnlyReadyPodsAreTranslatedTo) {

@@ -173,10 +173,17 @@ void ModelReader::take(Document document, std::string_view text) {
   Json& metadata = document.value["metadata"];
   const std::string name = text_at(metadata, "name");
   if (name.empty()) return problem(document, "metadata.name", "is required");
+  // Names become parts of paths and of the fabric's rules.
+  if (!k8s::is_subdomain(name)) {
+    return problem(document, "metadata.name", "must be lower-case letters, digits, '-' and '.'");
+  }
   if (!is_cluster_wide(kind) && text_at(metadata, "namespace").empty()) {
     metadata["namespace"] = "default";
   }
   const std::string ns = text_at(metadata, "namespace");
+  if (!ns.empty() && !k8s::is_subdomain(ns)) {
+    return problem(document, "metadata.namespace", "must be lower-case letters, digits and '-'");
+  }
   const std::string where = concat(kind, " ", ns, ns.empty() ? "" : "/", name);
   const auto [seen, fresh] = seen_.emplace(where, document.source.file);
   if (!fresh)
@@ -232,6 +239,17 @@ void ModelReader::take_pod(Document document, std::string_view text) {
   pod_documents_.push_back(std::move(document));
 }
 
+namespace {
+// What Kubernetes takes as a key of a ConfigMap or Secret: it becomes a file.
+bool is_file_name(std::string_view key) {
+  return !key.empty() && key.size() <= 253 && !key.starts_with("..") && key != "." &&
+         std::all_of(key.begin(), key.end(), [](char c) {
+           return ascii_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                  c == '_' || c == '.';
+         });
+}
+}  // namespace
+
 void ModelReader::take_keyed(const Document& document, std::string_view text, bool secret) {
   KeyedObject object;
   if (const auto bad = decode_document(text, document.source.document, object)) {
@@ -239,6 +257,13 @@ void ModelReader::take_keyed(const Document& document, std::string_view text, bo
   }
   auto& into = (secret ? model_.secrets : model_.config_maps)[{
       text_at(document.value, "metadata", "namespace"), object.meta.name}];
+  for (const auto* const data : {&object.data, &object.string_data}) {
+    for (const auto& [key, value] : *data) {
+      if (!is_file_name(key)) {
+        return problem(document, "data", concat("the key \"", key, "\" cannot be a file's name"));
+      }
+    }
+  }
   for (const auto& [key, value] : object.data) {
     if (!secret) {
       into[key] = value;

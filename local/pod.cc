@@ -12,6 +12,7 @@
 
 #include "lib/base/text.h"
 #include "lib/tls/jwt.h"
+#include "local/below.h"
 #include "local/child.h"
 #include "local/expand.h"
 #include "local/probe.h"
@@ -197,7 +198,7 @@ std::string Pod::set_up() {
   return problem.empty() ? make_volumes() : problem;
 }
 
-std::string Pod::write_keyed(const std::string& folder, const KeyedFiles& files, bool secret) {
+std::string Pod::write_keyed(int folder, const KeyedFiles& files, bool secret) {
   const std::string& name = files.name.empty() ? files.secret_name : files.name;
   const auto& from = secret ? host_.model.secrets : host_.model.config_maps;
   const auto found = from.find({input_.object.meta.ns, name});
@@ -210,19 +211,15 @@ std::string Pod::write_keyed(const std::string& folder, const KeyedFiles& files,
       if (item == files.items.end()) continue;
       path = item->path;
     }
-    path = concat(folder, "/", path);
-    if (!make_folders(path.substr(0, path.rfind('/'))) || !replace_file(path, text))
-      return concat("cannot write ", path);
+    if (!write_below(folder, path, text)) return concat("cannot write ", path);
   }
   return "";
 }
 
-std::string Pod::write_fields(const std::string& folder, const FieldFiles& files) {
+std::string Pod::write_fields(int folder, const FieldFiles& files) {
   for (const FieldFile& item : files.items) {
-    const std::string path = concat(folder, "/", item.path);
-    if (!make_folders(path.substr(0, path.rfind('/'))) ||
-        !replace_file(path, field_value(input_, item.field->path)))
-      return concat("cannot write ", path);
+    if (!write_below(folder, item.path, field_value(input_, item.field->path)))
+      return concat("cannot write ", item.path);
   }
   return "";
 }
@@ -230,13 +227,16 @@ std::string Pod::write_fields(const std::string& folder, const FieldFiles& files
 std::string Pod::make_volumes() {
   const SecurityContext& security = input_.object.spec.security;
   for (const Volume& volume : input_.object.spec.volumes) {
-    const std::string folder = sandbox_->inside("volumes/" + volume.name);
-    if (!make_folders(folder)) return concat("cannot make volume ", volume.name);
+    const std::string path = sandbox_->inside("volumes/" + volume.name);
+    if (!make_folders(path)) return concat("cannot make volume ", volume.name);
+    const net::Fd handle = open_folder(path);
+    if (!handle) return concat("cannot open volume ", volume.name);
+    const int folder = handle.get();
     std::string problem;
     if (volume.empty_dir) {
       const auto group = static_cast<gid_t>(security.fs_group.value_or(0));
-      if (::chown(folder.c_str(), 0, group) != 0 ||
-          ::chmod(folder.c_str(), security.fs_group ? 02777 : 0777) != 0)
+      if (::chown(path.c_str(), 0, group) != 0 ||
+          ::chmod(path.c_str(), security.fs_group ? 02777 : 0777) != 0)
         problem = "cannot set its owner";
     }
     if (volume.config_map) problem = write_keyed(folder, *volume.config_map, false);
@@ -281,14 +281,12 @@ std::string Pod::write_tokens() {
                       {"serviceaccount", account},
                       {"pod", meta.name},
                       {"pod_uid", meta.uid}};
-      const std::string path =
-          sandbox_->inside(concat("volumes/", volume.name, "/", part.token->path));
-      make_folders(path.substr(0, path.rfind('/')));
+      const net::Fd folder = open_folder(sandbox_->inside(concat("volumes/", volume.name)));
       const bool single = users.size() == 1;
-      if (!replace_file(path, tls::sign_token(token, host_.token_key), single ? 0400 : 0444))
+      if (!folder ||
+          !write_below(folder.get(), part.token->path, tls::sign_token(token, host_.token_key),
+                       single ? 0400 : 0444, single ? std::int64_t{*users.begin()} : -1))
         return concat("cannot write the token of volume ", volume.name);
-      if (single && ::chown(path.c_str(), *users.begin(), *users.begin()) != 0)
-        return concat("cannot give away the token of volume ", volume.name);
       token_period_ = std::min<Duration>(token_period_, lifetime * 4 / 5);
     }
   }
@@ -351,17 +349,18 @@ Launch Pod::prepare(Container& container) {
     for (const auto& [name, program] : kPrograms) {
       const std::string source = concat(host_.bin_dir, "/", program);
       if (::access(source.c_str(), X_OK) != 0) continue;
-      out.binds.push_back({source, concat(kProgramFolder, name), true});
+      out.binds.push_back({source, "", concat(kProgramFolder, name), true});
     }
   }
   for (const VolumeMount& mount : spec.mounts) {
     // Seen from within the pod, where the scratch folder is a tmpfs.
-    std::string source = concat(sandbox_->scratch(), "/volumes/", mount.name);
-    if (!mount.sub_path.empty()) source += concat("/", expand(mount.sub_path, environment));
+    const std::string source = concat(sandbox_->scratch(), "/volumes/", mount.name);
+    const std::string below =
+        mount.sub_path.empty() ? "" : std::string(expand(mount.sub_path, environment));
     const auto volume = std::find_if(pod.volumes.begin(), pod.volumes.end(),
                                      [&](const Volume& v) { return v.name == mount.name; });
     const bool written_by_us = volume != pod.volumes.end() && !volume->empty_dir;
-    out.binds.push_back({source, mount.path, mount.read_only || written_by_us});
+    out.binds.push_back({source, below, mount.path, mount.read_only || written_by_us});
   }
   out.binds.insert(out.binds.end(), extra_.begin(), extra_.end());
   return out;

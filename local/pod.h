@@ -74,8 +74,8 @@ class Pod {
   std::string set_up();
   std::string make_volumes();
   std::string write_tokens();
-  std::string write_keyed(const std::string& folder, const KeyedFiles& files, bool secret);
-  std::string write_fields(const std::string& folder, const FieldFiles& files);
+  std::string write_keyed(int folder, const KeyedFiles& files, bool secret);
+  std::string write_fields(int folder, const FieldFiles& files);
   Launch prepare(Container& container);
   Privileges privileges_of(const ContainerSpec& spec) const;
   std::string key() const { return input_.object.meta.ns + "_" + input_.object.meta.name; }

@@ -22,6 +22,7 @@
 #include <cstring>
 
 #include "lib/base/text.h"
+#include "local/below.h"
 #include "local/process.h"
 
 namespace tulle::local {
@@ -130,15 +131,16 @@ std::string escaped(std::string_view path) {
   return out;
 }
 
-// Creates what a bind mount is put on: a folder or an empty file, like its source.
-bool make_target(const std::string& source, const std::string& target) {
+// Puts one thing of the machine or of a volume into the container, whatever links are on the way.
+bool put_in(int root, const Bind& bind) {
+  net::Fd source(::open(bind.source.c_str(), O_PATH | O_CLOEXEC));
+  if (source && !bind.below.empty()) source = anything_below(source.get(), bind.below);
   struct stat info {};
-  if (::stat(source.c_str(), &info) != 0) return false;
-  if (S_ISDIR(info.st_mode)) return make_folders(target);
-  make_folders(target.substr(0, target.rfind('/')));
-  const int fd = ::open(target.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd >= 0) ::close(fd);
-  return fd >= 0;
+  if (!source || ::fstat(source.get(), &info) != 0) return false;
+  // It is put on a folder or an empty file, like itself.
+  const net::Fd target =
+      S_ISDIR(info.st_mode) ? folder_below(root, bind.target) : file_below(root, bind.target);
+  return target && bind_to(source.get(), target.get(), bind.read_only);
 }
 
 bool bind_read_only(const std::string& path) {
@@ -148,7 +150,6 @@ bool bind_read_only(const std::string& path) {
 
 bool make_devices(const std::string& root) {
   const std::string dev = root + "/dev";
-  make_folders(dev);
   if (::mount("tulle", dev.c_str(), "tmpfs", MS_NOSUID, "mode=0755,size=64k") != 0) return false;
   struct Device {
     const char* name;
@@ -186,7 +187,6 @@ bool make_devices(const std::string& root) {
 // What of /proc concerns the machine cannot be changed, and its secrets cannot be read.
 bool make_proc(const std::string& root) {
   const std::string proc = root + "/proc";
-  make_folders(proc);
   if (::mount("proc", proc.c_str(), "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     return false;
   for (const char* const name : {"/sys", "/sysrq-trigger", "/irq", "/bus", "/fs"}) {
@@ -200,7 +200,6 @@ bool make_proc(const std::string& root) {
       return false;
   }
   const std::string sys = root + "/sys";
-  make_folders(sys);
   ::mount("sysfs", sys.c_str(), "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
   return true;
 }
@@ -218,20 +217,22 @@ void build_root(const std::string& scratch, const Launch& what, int report) {
   options += concat(",upperdir=", escaped(home), "/upper,workdir=", escaped(home), "/work");
   if (::mount("tulle", root.c_str(), "overlay", MS_NODEV, options.c_str()) != 0)
     give_up(report, "mount the image");
+  const net::Fd root_fd = open_folder(root);
+  if (!root_fd) give_up(report, "open the root");
+  // An image whose /dev is a link would have its devices made elsewhere.
+  for (const std::string name : {"dev", "proc", "sys"}) {
+    if (!plain_folder(root_fd.get(), name)) give_up(report, concat("make /", name));
+  }
   if (!make_devices(root)) give_up(report, "mount /dev");
   if (!make_proc(root)) give_up(report, "mount /proc");
   for (const auto& [path, text] : what.files) {
-    make_folders((root + path).substr(0, (root + path).rfind('/')));
-    if (!replace_file(root + path, text)) give_up(report, concat("write ", path));
+    if (!write_below(root_fd.get(), path, text)) give_up(report, concat("write ", path));
   }
   for (const Bind& bind : what.binds) {
-    const std::string target = root + bind.target;
-    if (!make_target(bind.source, target) ||
-        ::mount(bind.source.c_str(), target.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
-      give_up(report, concat("mount ", bind.source, " on ", bind.target));
-    if (bind.read_only && ::mount(nullptr, target.c_str(), nullptr,
-                                  MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID, nullptr) != 0)
-      give_up(report, concat("make ", bind.target, " read-only"));
+    if (!put_in(root_fd.get(), bind)) {
+      const std::string_view slash = bind.below.empty() ? "" : "/";
+      give_up(report, concat("mount ", bind.source, slash, bind.below, " on ", bind.target));
+    }
   }
   if (what.read_only_root && ::mount(nullptr, root.c_str(), nullptr,
                                      MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV, nullptr) != 0)

@@ -49,7 +49,8 @@ class Sandbox {
 };
 
 struct Bind {
-  std::string source;  // a path of the machine or in the pod's scratch folder
+  std::string source;  // a path of the machine or in the pod's scratch folder, of our own making
+  std::string below;   // a path below the source that a manifest names; "" means the source itself
   std::string target;  // in the container
   bool read_only = false;
 };

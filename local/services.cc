@@ -64,18 +64,20 @@ bool selects(const ServiceInput& service, const PodView& pod) {
   });
 }
 
-std::uint16_t target_port(const k8s::ServicePort& port, const PodView& pod) {
+std::vector<std::uint16_t> target_ports(const k8s::ServicePort& port, const PodView& pod) {
   if (!port.target_port || (!port.target_port->is_name() && port.target_port->number == 0)) {
-    return static_cast<std::uint16_t>(port.port);
+    return {static_cast<std::uint16_t>(port.port)};
   }
-  if (!port.target_port->is_name()) return static_cast<std::uint16_t>(port.target_port->number);
+  if (!port.target_port->is_name()) {
+    return {static_cast<std::uint16_t>(port.target_port->number)};
+  }
+  std::vector<std::uint16_t> out;
   for (const k8s::ContainerPort& candidate : pod.ports) {
     const std::string protocol = candidate.protocol.empty() ? "TCP" : candidate.protocol;
-    if (candidate.name == port.target_port->name && protocol == protocol_of(port)) {
-      return static_cast<std::uint16_t>(candidate.container_port);
-    }
+    if (candidate.name != port.target_port->name || protocol != protocol_of(port)) continue;
+    out.push_back(static_cast<std::uint16_t>(candidate.container_port));
   }
-  return 0;
+  return out;
 }
 
 std::vector<Backend> backends(const ServiceInput& service, const k8s::ServicePort& port,
@@ -84,7 +86,7 @@ std::vector<Backend> backends(const ServiceInput& service, const k8s::ServicePor
   for (const PodView& pod : pods) {
     if (!pod.running || !selects(service, pod)) continue;
     if (ready_only && !pod.ready && !service.object.spec.publish_not_ready_addresses) continue;
-    if (const std::uint16_t number = target_port(port, pod)) out.push_back({&pod, number});
+    for (const std::uint16_t number : target_ports(port, pod)) out.push_back({&pod, number});
   }
   return out;
 }
@@ -100,14 +102,24 @@ std::vector<Json> endpoint_slices(const ServiceInput& service, const std::vector
     for (const net::IpAddr& ip : service.addresses) families.push_back(ip.is_v4());
   }
   // Pods that resolve the ports to the same numbers share a slice.
-  std::map<std::vector<std::uint16_t>, std::vector<const PodView*>> groups;
+  using Numbers = std::vector<std::vector<std::uint16_t>>;  // for each port of the Service
+  std::map<Numbers, std::vector<const PodView*>> groups;
   for (const PodView& pod : pods) {
     if (!pod.running || !selects(service, pod)) continue;
-    std::vector<std::uint16_t> numbers;
+    Numbers numbers;
+    std::size_t most = 1;
     for (const k8s::ServicePort& port : service.object.spec.ports) {
-      numbers.push_back(target_port(port, pod));
+      numbers.push_back(target_ports(port, pod));
+      most = std::max(most, numbers.back().size());
     }
-    groups[numbers].push_back(&pod);
+    // A slice has a name once, so that the second port of a name goes to a second slice.
+    for (std::size_t nth = 0; nth < most; ++nth) {
+      Numbers part;
+      for (const auto& ports : numbers) {
+        part.push_back(nth < ports.size() ? std::vector{ports[nth]} : std::vector<std::uint16_t>());
+      }
+      groups[part].push_back(&pod);
+    }
   }
   for (const bool v4 : families) {
     std::size_t count = 0;
@@ -125,9 +137,9 @@ std::vector<Json> endpoint_slices(const ServiceInput& service, const std::vector
       slice["addressType"] = v4 ? "IPv4" : "IPv6";
       slice["ports"] = Json::array();
       for (std::size_t i = 0; i < numbers.size(); ++i) {
-        if (numbers[i] == 0) continue;
+        if (numbers[i].empty()) continue;
         const k8s::ServicePort& port = service.object.spec.ports[i];
-        Json entry = {{"port", numbers[i]}, {"protocol", protocol_of(port)}};
+        Json entry = {{"port", numbers[i].front()}, {"protocol", protocol_of(port)}};
         entry["name"] = port.name;
         if (!port.app_protocol.empty()) entry["appProtocol"] = port.app_protocol;
         slice["ports"].push_back(std::move(entry));
@@ -254,11 +266,11 @@ dns::Message Zone::answer(const dns::Message& query, const std::vector<ServiceIn
     const auto srv_of = [&](const k8s::ServicePort& port) {
       if (!headless) return add_srv(static_cast<std::uint16_t>(port.port), host);
       for (const PodView* const pod : members) {
-        const std::uint16_t number = target_port(port, *pod);
-        if (number == 0) continue;
-        add_srv(number, concat(first_label(*pod, pod->ip4, service), ".", host));
-        if (first_label(*pod, pod->ip4, service) != first_label(*pod, pod->ip6, service))
-          add_srv(number, concat(first_label(*pod, pod->ip6, service), ".", host));
+        for (const std::uint16_t number : target_ports(port, *pod)) {
+          add_srv(number, concat(first_label(*pod, pod->ip4, service), ".", host));
+          if (first_label(*pod, pod->ip4, service) != first_label(*pod, pod->ip6, service))
+            add_srv(number, concat(first_label(*pod, pod->ip6, service), ".", host));
+        }
       }
     };
     if (labels.size() == 2) {

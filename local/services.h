@@ -32,8 +32,8 @@ struct Backend {
 };
 
 bool selects(const ServiceInput& service, const PodView& pod);
-// The pod's port behind a port of a Service; 0 if it has none of that name.
-std::uint16_t target_port(const k8s::ServicePort& port, const PodView& pod);
+// The pod's ports behind a port of a Service: a name stands for all ports that have it.
+std::vector<std::uint16_t> target_ports(const k8s::ServicePort& port, const PodView& pod);
 // Running pods of the Service, ready or not; pods without the port are left out.
 std::vector<Backend> backends(const ServiceInput& service, const k8s::ServicePort& port,
                               const std::vector<PodView>& pods, bool ready_only);

@@ -21,6 +21,13 @@ std::string at(std::string_view list, std::size_t index, std::string_view rest =
   return out;
 }
 
+// RFC 1123 label.
+bool is_label(std::string_view name) {
+  if (name.empty() || name.size() > 63 || name.front() == '-' || name.back() == '-') return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return ascii_digit(c) || (c >= 'a' && c <= 'z') || c == '-'; });
+}
+
 std::optional<Refusal> check_probe(const Probe& probe, std::string_view path) {
   if (probe.grpc) return Refusal{concat(path, ".grpc"), "gRPC probes are not run here"};
   const int kinds = (probe.exec ? 1 : 0) + (probe.tcp ? 1 : 0) + (probe.http ? 1 : 0);
@@ -65,9 +72,21 @@ std::optional<Refusal> check_env(const ContainerSpec& c, std::string_view path) 
   return std::nullopt;
 }
 
+// In /proc or /sys, however it is written; links of images are looked at when the path is used.
+bool is_the_kernels(std::string_view path) {
+  for (const std::string_view name : split(path, '/')) {
+    if (name.empty() || name == ".") continue;
+    return name == "proc" || name == "sys";
+  }
+  return true;  // the root itself
+}
+
 std::optional<Refusal> check_container(const PodObject& pod, const ContainerSpec& c,
                                        std::string_view path, bool init) {
-  if (c.name.empty()) return Refusal{concat(path, ".name"), "is required"};
+  // It is part of the names of folders and logs.
+  if (!is_label(c.name)) {
+    return Refusal{concat(path, ".name"), "must be lower-case letters, digits and '-'"};
+  }
   if (c.image.empty()) return Refusal{concat(path, ".image"), "is required"};
   if (c.lifecycle) return Refusal{concat(path, ".lifecycle"), "hooks are not run here"};
   if (c.security.privileged) {
@@ -88,6 +107,8 @@ std::optional<Refusal> check_container(const PodObject& pod, const ContainerSpec
     const std::string here = concat(path, ".", at("volumeMounts", i));
     if (!mount.path.starts_with('/') || mount.path.find("..") != std::string::npos)
       return Refusal{concat(here, ".mountPath"), "must be an absolute path without .."};
+    if (is_the_kernels(mount.path))
+      return Refusal{concat(here, ".mountPath"), "must not be in /proc or /sys"};
     if (mount.sub_path.find("..") != std::string::npos || mount.sub_path.starts_with('/'))
       return Refusal{concat(here, ".subPath"), "must be a relative path without .."};
     const auto& volumes = pod.spec.volumes;
@@ -103,8 +124,9 @@ bool safe_path(std::string_view path) {
 }
 
 std::optional<Refusal> check_volume(const Volume& v, std::string_view path) {
-  if (v.name.empty() || v.name.find('/') != std::string::npos || v.name.front() == '.')
-    return Refusal{concat(path, ".name"), "must be a name"};
+  if (!is_label(v.name)) {
+    return Refusal{concat(path, ".name"), "must be lower-case letters, digits and '-'"};
+  }
   const int kinds = (v.empty_dir ? 1 : 0) + (v.config_map ? 1 : 0) + (v.secret ? 1 : 0) +
                     (v.projected ? 1 : 0) + (v.fields ? 1 : 0);
   if (kinds != 1) {

@@ -90,9 +90,9 @@ std::string Supervisor::prepare() {
   for (const PodInput& pod : model_.pods) {
     std::vector<Bind> extra;
     if (is_control(pod)) {
-      extra = {{dir.manifests(), "/run/tulle/manifests", true},
-               {dir.issuer(), "/run/tulle/issuer", false},
-               {dir.token_key(), "/run/tulle/token.pub", true}};
+      extra = {{dir.manifests(), "", "/run/tulle/manifests", true},
+               {dir.issuer(), "", "/run/tulle/issuer", false},
+               {dir.token_key(), "", "/run/tulle/token.pub", true}};
     }
     pods_.push_back(std::make_unique<Pod>(*host_, pod, index++, std::move(extra)));
   }
