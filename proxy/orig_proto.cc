@@ -10,7 +10,7 @@ void upgrade_request(http::Request& request) {
   const bool http10 = request.version == http::Version::Http10;
   http1::strip_hop_headers(request.headers, false);
   request.headers.remove(kOrigProto);
-  SmallText value;
+  SmallText value __attribute__((uninitialized));  // 1 KiB, of which what is appended is read
   value.append(http10 ? "HTTP/1.0" : "HTTP/1.1");
   if (request.form == http::TargetForm::Absolute) {
     value.append("; absolute-form");
@@ -57,7 +57,7 @@ Downgrade downgrade_request(http::Request& request) {
 void upgrade_response(http::Response& response, Downgrade downgrade) {
   http1::strip_hop_headers(response.headers, false);
   if (response.version != http::Version::Http2) {
-    SmallText value;
+    SmallText value __attribute__((uninitialized));  // 1 KiB, of which what is appended is read
     value.append(response.version == http::Version::Http10 ? "HTTP/1.0" : "HTTP/1.1");
     if (downgrade.tulle) {
       describe_spelling(response.headers, value);

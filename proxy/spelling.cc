@@ -91,7 +91,7 @@ class Exceptions {
 };
 
 void spell_title(http::HeaderMap& headers, std::size_t index) noexcept {
-  char title[256];
+  char title[256] __attribute__((uninitialized));
   const std::string_view name = headers[index].name;
   if (name.size() > sizeof title) return;
   char previous = '-';
@@ -167,7 +167,7 @@ void restore_spelling(std::string_view value, std::string_view host, bool chunke
   if (add_host) put("host", host, host_at);
   if (transfer_at && *transfer_at >= host_at) put("transfer-encoding", "chunked", *transfer_at);
   const bool title = names->front() == 't';
-  Exceptions exceptions(names->substr(1));
+  Exceptions exceptions __attribute__((uninitialized)) (names->substr(1));
   for (std::size_t i = 0; i < headers.size(); ++i) {
     const std::string_view listed = exceptions.take(headers[i].name);
     if (!listed.empty()) {

@@ -151,7 +151,7 @@ void Session::end_block() {
 }
 
 void Session::put_headers(const http::HeaderMap& headers, bool has_authority) {
-  char lower[256];
+  char lower[256] __attribute__((uninitialized));  // written before it is read
   std::string long_name;
   for (const auto field : headers) {
     std::string_view name = field.name;

@@ -284,7 +284,7 @@ void Loop::run_once(Duration max_wait) {
     }
     timeout = static_cast<int>((wait + kTick - 1ns) / kTick);
   }
-  std::array<epoll_event, kEventsPerTurn> events;
+  std::array<epoll_event, kEventsPerTurn> events __attribute__((uninitialized));
   const int n = ::epoll_wait(epoll_fd_, events.data(), kEventsPerTurn, timeout);
   refresh_now();
   for (int i = 0; i < n; ++i) {
