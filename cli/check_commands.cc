@@ -11,6 +11,7 @@
 #include "cli/check/checks.h"
 #include "cli/check/extensions.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "lib/base/text.h"
 
 namespace tulle::cli {
@@ -32,7 +33,8 @@ class Progress {
     std::string line =
         what.empty() ? "" : concat("… ", what, ": ", error.substr(0, error.find('\n')));
     if (line.size() > 110) line = line.substr(0, 110) + "…";
-    std::cerr << "\r\033[K" << line << std::flush;
+    write_sequence(std::cerr, "\r\033[K");
+    std::cerr << printable(line, Lines::Escape) << std::flush;
   }
 
  private:

@@ -16,6 +16,7 @@
 
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "lib/base/text.h"
 #include "local/control_plane.h"
 #include "local/images.h"
@@ -281,7 +282,7 @@ int local_status(const StatusFlags& flags) {
                        status ? " has crashed; clear it with tulle local down" : " is not up"));
   }
   if (flags.output == "json") {
-    std::cout << status->dump(1) << "\n";
+    std::cout << status->dump(1, ' ', false, Json::error_handler_t::replace) << "\n";
     return 0;
   }
   Table table({"NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "MESHED", "IP"});
@@ -364,7 +365,7 @@ int local_logs(const ContainerFlags& flags) {
   const std::string path = dir.log(key, found.container.value("name", ""));
   if (!local::read_file(path, text))
     return fail(concat("cannot read ", path, ": ", std::strerror(errno)));
-  std::cout << text;
+  write_exact(std::cout, text);
   return 0;
 }
 

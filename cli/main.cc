@@ -17,6 +17,7 @@
 #include "cli/inject_commands.h"
 #include "cli/install_commands.h"
 #include "cli/introspect_commands.h"
+#include "cli/terminal.h"
 
 namespace {
 
@@ -93,6 +94,7 @@ void add_stat_commands(CLI::App* parent, int& status) {
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
+  guard_output();
   const bool linkerd = std::filesystem::path(argv[0]).filename() ==
                        "linkerd";  // the same program under a known name
   CLI::App app("tulle: an ultra-light service mesh", linkerd ? "linkerd" : "tulle");

@@ -177,7 +177,7 @@ int stat(StatFlags flags) {
     table.add(std::move(cells));
   }
   if (flags.output == "json") {
-    std::cout << json.dump(2) << "\n";
+    std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   } else if (any) {
     std::cout << table.text();
   } else {
@@ -214,7 +214,7 @@ int edges_of(StatFlags flags) {
     table.add(std::move(cells));
   }
   if (flags.output == "json") {
-    std::cout << json.dump(2) << "\n";
+    std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   } else if (!json.empty()) {
     std::cout << table.text();
   } else {

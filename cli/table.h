@@ -12,7 +12,8 @@ namespace tulle::cli {
 class Table {
  public:
   explicit Table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  // Cells are made printable (terminal.h): what a cell says stays in its cell.
+  void add(std::vector<std::string> cells);
   // Columns from this one on are to the right; 1 by default, a large number for none.
   void right_from(std::size_t column) { right_from_ = column; }
   std::string text() const;

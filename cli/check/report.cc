@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/terminal.h"
 #include "lib/base/text.h"
 #include "lib/inject/value.h"
 
@@ -48,15 +49,18 @@ void Reporter::write(const CheckResult& result) {
     title_written_ = any_written_ = true;
   }
   if (colors_) {
-    out_ << color(result.kind) << sign(result.kind) << "\033[0m";
+    write_sequence(out_, color(result.kind));
+    out_ << sign(result.kind);
+    write_sequence(out_, "\033[0m");
   } else {
     out_ << sign(result.kind);
   }
-  out_ << " " << result.description << "\n";
+  out_ << " " << printable(result.description) << "\n";
   if (!result.error.empty()) {
-    for (const std::string_view line : split(result.error, '\n')) out_ << "    " << line << "\n";
+    const std::string error = printable(result.error);
+    for (const std::string_view line : split(error, '\n')) out_ << "    " << line << "\n";
   }
-  if (!result.hint.empty()) out_ << "    see " << result.hint << " for hints\n";
+  if (!result.hint.empty()) out_ << "    see " << printable(result.hint) << " for hints\n";
   out_.flush();
 }
 
