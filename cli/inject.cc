@@ -101,9 +101,9 @@ class Transform {
       return out;
     }
     if (options_.uninject) return uninjected(value);
-    if (kind == "Namespace") return annotated(value, true);
-    if (kind == "Service") return annotated(value, false);
-    if (!inject::template_prefix(kind)) {
+    if (inject::is_kind(value, "", "Namespace")) return annotated(value, true);
+    if (inject::is_kind(value, "", "Service")) return annotated(value, false);
+    if (!inject::template_prefix(value)) {
       tell(value, "skipped");
       return value;
     }
@@ -158,7 +158,7 @@ class Transform {
 
   Value workload(const Value& value) {
     const std::string name = short_name(value);
-    const auto prefix = *inject::template_prefix(value["kind"].string());
+    const auto prefix = *inject::template_prefix(value);
     const Value* const given = inject::at_pointer(value, prefix);
     if (given != nullptr && !options_.manual &&
         (*given)["metadata"]["labels"].find(inject::kComponent) != nullptr) {
@@ -201,9 +201,24 @@ class Transform {
     }
     tell(value, "injected");
     report_.any = true;
-    if (options_.manual) return outcome.object;
+    if (options_.manual) return recorded(outcome.object, inject::uninject(value), prefix);
     set_annotation(*pod, inject::kInject, options_.ingress ? "ingress" : "enabled");
     return base;
+  }
+
+  // The template as it was injected by hand, with what the cluster's injector and uninject have to
+  // know of that: the mode, and which annotations were not there before.
+  Value recorded(Value injected, const Value& before, std::string_view prefix) const {
+    auto* const pod = const_cast<Value*>(inject::at_pointer(std::as_const(injected), prefix));
+    const Value& old = (*inject::at_pointer(before, prefix))["metadata"]["annotations"];
+    std::string added;
+    for (const std::string& key : (*pod)["metadata"]["annotations"].keys()) {
+      if (!key.starts_with("config.") || old.find(key) != nullptr) continue;
+      added += concat(added.empty() ? "" : ",", key);
+    }
+    if (!added.empty()) set_annotation(*pod, inject::kInjectedConfig, added);
+    if (options_.ingress) set_annotation(*pod, inject::kInject, "ingress");
+    return injected;
   }
 
   void note(const Outcome& outcome, const std::string& name) {

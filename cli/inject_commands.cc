@@ -9,8 +9,10 @@
 #include <iterator>
 #include <memory>
 
+#include "cli/check_commands.h"
 #include "cli/cluster_values.h"
 #include "cli/inject.h"
+#include "cli/terminal.h"
 #include "lib/base/text.h"
 
 namespace tulle::cli {
@@ -79,7 +81,8 @@ struct Flags {
   bool manual = false;
   bool ignore_cluster = false;
   bool ingress = false;
-  bool verbose = false;
+  std::string registry;
+  bool uninject = false;
   bool disable_identity = false;
 };
 
@@ -195,22 +198,39 @@ std::string read_configuration(const Flags& flags, InjectOptions& options) {
   return "";
 }
 
+// Where the images are: the names that the values have, in this registry.
+void add_registry(std::string registry, InjectOptions& options) {
+  while (registry.ends_with('/')) registry.pop_back();
+  if (registry.empty()) return;
+  const std::pair<std::string_view, std::string_view> images[] = {
+      {"config.linkerd.io/proxy-image", options.config.proxy.image.name},
+      {"config.linkerd.io/debug-image", options.config.debug_image.name}};
+  for (const auto& [key, image] : images) {
+    const auto same = [&, name = key](const auto& entry) { return entry.first == name; };
+    if (std::any_of(options.annotations.begin(), options.annotations.end(), same)) continue;
+    const std::string_view name = image.substr(image.rfind('/') + 1);  // npos + 1 is 0
+    options.annotations.emplace_back(key, concat(registry, "/", name));
+  }
+}
+
 int run(const Flags& flags, InjectOptions options) {
   if (flags.disable_identity)
     return complain("--disable-identity: the mesh has no mode without identities");
   options.manual = flags.manual;
   options.ingress = flags.ingress;
-  options.verbose = flags.verbose;
+  options.verbose = flags.cluster.verbose;
   options.json = flags.output == "json";
   if (std::string problem = read_configuration(flags, options); !problem.empty())
     return complain(problem);
+  if (!flags.uninject) add_registry(flags.registry, options);
   if (std::string problem = annotations_problem(options); !problem.empty())
     return complain(problem);
   std::vector<InputText> inputs;
   if (std::string problem = read_inputs(flags.files, inputs); !problem.empty())
     return complain(problem);
   const InjectResult result = transform(inputs, options);
-  std::cout << result.out << std::flush;
+  write_exact(std::cout, result.out);
+  std::cout << std::flush;
   std::cerr << result.report << std::flush;
   if (!std::cout) return complain("cannot write to standard output");
   return result.status;
@@ -223,7 +243,6 @@ void add_common(CLI::App* command, const std::shared_ptr<Flags>& flags) {
       ->add_option("-o,--output", flags->output, "yaml (only what changes is written anew) or json")
       ->check(CLI::IsMember({"yaml", "json"}))
       ->capture_default_str();
-  command->add_flag("--verbose", flags->verbose, "also what is well");
 }
 
 }  // namespace
@@ -245,12 +264,11 @@ void add_inject_commands(CLI::App& app, const char* version, int& status) {
       ->allow_extra_args(false);
   inject->add_flag("--ignore-cluster", flags->ignore_cluster,
                    "with --manual: does not ask the cluster for its values");
-  inject->add_option("--kubeconfig", flags->cluster.kubeconfig,
-                     "how to reach the cluster; by default $KUBECONFIG, then ~/.kube/config");
-  inject->add_option("--context", flags->cluster.context, "of the kubeconfig");
-  inject->add_option("-L,--linkerd-namespace", flags->cluster.ns, "where the control plane is")
-      ->envname("LINKERD_NAMESPACE")
-      ->capture_default_str();
+  add_cluster_flags(inject, flags->cluster);
+  inject
+      ->add_option("--registry", flags->registry,
+                   "where the images of proxy and debug container are, such as example.org/mesh")
+      ->envname("LINKERD_DOCKER_REGISTRY");
   inject->add_flag("--ingress", flags->ingress, "in ingress mode");
   inject->add_flag("--disable-identity", flags->disable_identity)->group("");
   for (std::size_t i = 0; i < std::size(kFlags); ++i)
@@ -279,6 +297,8 @@ void add_inject_commands(CLI::App& app, const char* version, int& status) {
   CLI::App* const uninject =
       app.add_subcommand("uninject", "takes out of manifests what inject has put in");
   add_common(uninject, undo);
+  add_cluster_flags(uninject, undo->cluster);
+  undo->uninject = true;
   uninject->callback([undo, version, &status] {
     InjectOptions options;
     options.uninject = true;

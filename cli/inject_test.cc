@@ -239,5 +239,94 @@ TEST(Inject, RefusesFlagsThatMeanNothing) {
               HasSubstr("expected a port"));
 }
 
+// Kinds are told apart by their group: those of others pass through as they are.
+TEST(Inject, LooksAtGroupAndKind) {
+  const auto of = [](std::string_view version, std::string_view kind) {
+    return concat(
+        "apiVersion: ", version, "\nkind: ", kind,
+        "\nmetadata: {name: x}\nspec:\n  template:\n    spec:\n      containers: [{name: a, "
+        "image: b}]\n");
+  };
+  const std::pair<std::string_view, std::string_view> others[] = {
+      {"batch.volcano.sh/v1alpha1", "Job"},
+      {"serving.knative.dev/v1", "Service"},
+      {"argoproj.io/v1alpha1", "Deployment"},
+      {"v1", "Deployment"},
+      {"apps/v1", "Job"},
+      {"example.org/v1", "Namespace"},
+      {"example.org/v1", "Pod"}};
+  InjectOptions options;
+  options.annotations = {{"config.linkerd.io/opaque-ports", "25"}};
+  for (const auto& [version, kind] : others) {
+    const std::string text = of(version, kind);
+    const InjectResult result = run(text, options);
+    EXPECT_EQ(result.out, text);
+    EXPECT_THAT(result.report, HasSubstr("skipped")) << version;
+    EXPECT_EQ(run(text, {.uninject = true}).out, text);
+  }
+  for (const auto& [version, kind] : {std::pair{"apps/v1", "Deployment"},
+                                      {"extensions/v1beta1", "Deployment"},
+                                      {"batch/v1", "Job"},
+                                      {"batch/v1beta1", "Job"},
+                                      {"v1", "ReplicationController"}}) {
+    EXPECT_THAT(run(of(version, kind)).out, HasSubstr("linkerd.io/inject: enabled")) << version;
+  }
+}
+
+TEST(Inject, AliasesAndMergeKeysAreWrittenOutInPlace) {
+  const InjectResult result = run(
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, labels: &l {app: x}}\nspec:\n  "
+      "template:\n    metadata:\n      labels: *l\n      annotations: {<<: {a: b}}\n    spec:\n    "
+      "  "
+      "containers: [{name: a, image: b}] # one\n");
+  EXPECT_EQ(result.status, 0) << result.report;
+  EXPECT_EQ(
+      result.out,
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, labels: &l {app: x}}\nspec:\n  "
+      "template:\n    metadata:\n      labels:\n        app: x\n      annotations: "
+      "{\"linkerd.io/inject\": \"enabled\", \"a\": \"b\"}\n    spec:\n      containers: "
+      "[{name: a, image: b}] # one\n");
+}
+
+TEST(Inject, ByHandInIngressModeSaysSo) {
+  InjectOptions options = by_hand();
+  options.ingress = true;
+  const InjectResult result = run(kDeployment, options);
+  EXPECT_THAT(result.out, HasSubstr("linkerd.io/inject: ingress\n"));
+  EXPECT_EQ(run(result.out, {.uninject = true}).out, kDeployment);
+}
+
+// All that inject --manual has put in, also the annotations that it has made of flags and defaults.
+TEST(Inject, UninjectTakesOutAllThatWasPutInByHand) {
+  const std::string_view pods[] = {
+      kDeployment,
+      "apiVersion: v1\nkind: Pod\nmetadata:\n  name: db\n  annotations:\n    mine: kept\nspec:\n  "
+      "containers:\n  - name: db\n    image: x\n    ports:\n    - containerPort: 3306\n",
+      "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: c\nspec:\n  jobTemplate:\n    "
+      "spec:\n      "
+      "template:\n        metadata:\n          annotations:\n            "
+      "config.linkerd.io/proxy-log-level: debug\n        spec:\n          volumes:\n          - "
+      "name: v\n  "
+      "          emptyDir: {}\n          containers:\n          - name: c\n            image: x\n  "
+      "        "
+      "  ports:\n            - containerPort: 25\n"};
+  InjectOptions plain = by_hand();
+  plain.config.proxy.opaque_ports = "25,3306";
+  InjectOptions full = plain;
+  full.ingress = true;
+  full.annotations = {{"config.linkerd.io/enable-debug-sidecar", "true"},
+                      {"config.linkerd.io/proxy-cpu-request", "10m"},
+                      {"config.alpha.linkerd.io/proxy-wait-before-exit-seconds", "3"},
+                      {"config.linkerd.io/proxy-enable-native-sidecar", "false"}};
+  for (const std::string_view pod : pods) {
+    for (const InjectOptions& options : {plain, full}) {
+      const InjectResult result = run(pod, options);
+      EXPECT_EQ(result.status, 0) << result.report;
+      EXPECT_NE(result.out, pod);
+      EXPECT_EQ(run(result.out, {.uninject = true}).out, pod) << result.out;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tulle::cli

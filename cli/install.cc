@@ -11,6 +11,7 @@
 #include "lib/base/check.h"
 #include "lib/base/nearest.h"
 #include "lib/base/text.h"
+#include "lib/inject/known_values.h"
 
 namespace tulle::cli {
 
@@ -91,7 +92,10 @@ class Unknown {
       const std::string path = prefix + key;
       const Value* const known = defaults.find(key);
       if (known == nullptr) {
-        if (path != "global")
+        const auto rendered = inject::known_values();
+        const bool known_anyway =
+            std::find(rendered.begin(), rendered.end(), path) != rendered.end();
+        if (path != "global" && !known_anyway)
           found.push_back(concat("the value ", path, " is not known and has no effect",
                                  hint(defaults, prefix, key)));
       } else if (known->is_map() && !known->members().empty() &&

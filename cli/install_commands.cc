@@ -14,7 +14,9 @@
 #include "cli/cluster.h"
 #include "cli/install.h"
 #include "cli/mesh_objects.h"
+#include "cli/terminal.h"
 #include "lib/base/text.h"
+#include "lib/inject/value.h"
 
 namespace tulle::cli {
 
@@ -214,6 +216,11 @@ std::string read_values(const CLI::App& command, const Flags& flags, Setting& in
     const auto values = chart::parse_yaml(*text, problem);
     if (!values) return concat(path, ": ", problem);
     if (!values->is_map() && !values->is_null()) return concat(path, ": values are a map");
+    // Which of two was meant is not guessed.
+    std::string twice;
+    if (!inject::parse_yaml(*text, twice) && twice.find("occurs twice") != std::string::npos) {
+      return concat(path, ": ", twice);
+    }
     into = chart::merge_values(into, *values);
     origins.note(into, concat("--values ", path));
   }
@@ -284,7 +291,8 @@ std::string check_cluster(Cluster& cluster, const Flags& flags) {
 }
 
 int print(const std::vector<chart::Manifest>& manifests, const Flags& flags) {
-  std::cout << print_manifests(manifests, flags.output) << std::flush;
+  write_exact(std::cout, print_manifests(manifests, flags.output));
+  std::cout << std::flush;
   return std::cout ? 0 : complain("cannot write to standard output");
 }
 

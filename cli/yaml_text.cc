@@ -4,6 +4,7 @@
 #include <yaml.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/text.h"
 #include "lib/k8s/yaml_source.h"
@@ -75,7 +76,6 @@ class Parser {
   }
   bool failed() const { return !problem_.empty(); }
   const std::string& problem() const { return problem_; }
-  const std::map<std::string, std::size_t>& aliases() const { return aliases_; }
   // Where the "-" of block lists are: known once everything was read.
   static std::vector<std::size_t> dashes(const std::string& text) {
     std::vector<std::size_t> out;
@@ -120,7 +120,6 @@ class Parser {
       case YAML_ALIAS_EVENT:
         out.kind = YamlNode::Kind::Alias;
         out.anchor = view(event_.data.alias.anchor);
-        ++aliases_[out.anchor];
         break;
       case YAML_SCALAR_EVENT: scalar(out); break;
       case YAML_SEQUENCE_START_EVENT:
@@ -146,8 +145,7 @@ class Parser {
     out.block_scalar =
         data.style == YAML_LITERAL_SCALAR_STYLE || data.style == YAML_FOLDED_SCALAR_STYLE;
     out.scalar = data.plain_implicit != 0 && !reading_key_ ? typed(text) : Value(text);
-    if (reading_key_ && data.plain_implicit != 0 && text == "<<")
-      fail("merge keys (<<) are not supported", event_.start_mark);
+    out.merge = reading_key_ && data.plain_implicit != 0 && text == "<<";
   }
   // The type that the reader shared by all parts gives to it.
   Value typed(std::string_view text) {
@@ -203,6 +201,7 @@ class Parser {
       case YamlNode::Kind::Map:
         out = Value::map();
         for (std::size_t i = 0; i < from.items.size(); ++i) {
+          if (from.keys[i].merge) continue;
           const std::string key(key_text(from.keys[i]));
           if (out.find(key) != nullptr) {
             const auto line =
@@ -215,10 +214,35 @@ class Parser {
           Value value = to_value(from.items[i], depth + 1);
           out.set_unchecked(key, std::move(value));
         }
+        for (std::size_t i = 0; i < from.items.size(); ++i) {
+          if (from.keys[i].merge) merge(from.items[i], out, depth);
+        }
         break;
     }
     if (!from.anchor.empty()) anchors_[from.anchor] = out;
     return out;
+  }
+
+  // Members of what << refers to; those that the map has itself, or of an earlier one, stay.
+  void merge(const YamlNode& from, Value& into, std::size_t depth) {
+    const Value value = to_value(from, depth + 1);
+    const auto add = [&](const Value& map) {
+      if (!map.is_map() && !map.is_null()) return false;
+      for (std::size_t i = 0; i < map.size(); ++i) {
+        if (into.find(map.keys()[i]) == nullptr) into.set(map.keys()[i], map.items()[i]);
+      }
+      return true;
+    };
+    bool good = true;
+    if (value.is_list()) {
+      for (const Value& item : value.items()) good = add(item) && good;
+    } else {
+      good = add(value);
+    }
+    if (good || failed()) return;
+    const auto line = 1 + std::count(text_.begin(),
+                                     text_.begin() + static_cast<std::ptrdiff_t>(from.start), '\n');
+    problem_ = concat("line ", std::to_string(line), ": << must refer to maps");
   }
 
  public:
@@ -235,7 +259,6 @@ class Parser {
   std::size_t copied_ = 0;
   std::string problem_;
   std::map<std::string, Value> anchors_;
-  std::map<std::string, std::size_t> aliases_;
 };
 
 void set_dashes(YamlNode& node, const std::vector<std::size_t>& dashes) {
@@ -251,10 +274,8 @@ void set_dashes(YamlNode& node, const std::vector<std::size_t>& dashes) {
 // Turns differences into edits of the text.
 class Editor {
  public:
-  Editor(const std::string& text, const std::map<std::string, std::size_t>& aliases)
-      : text_(text),
-        aliases_(aliases),
-        newline_(text.find("\r\n") != std::string::npos ? "\r\n" : "\n") {}
+  explicit Editor(const std::string& text)
+      : text_(text), newline_(text.find("\r\n") != std::string::npos ? "\r\n" : "\n") {}
 
   // `is` is the node's value now. `column`: of the key whose value it is; `in_flow`: inside of {}
   // or [].
@@ -265,10 +286,6 @@ class Editor {
       return fail(node,
                   concat("stands as the alias *", node.anchor, ", which cannot be changed alone"));
     }
-    if (!node.anchor.empty() && aliases_.contains(node.anchor)) {
-      return fail(node, concat("carries the anchor &", node.anchor,
-                               ", and what refers to it would change, too"));
-    }
     const bool map = node.kind == YamlNode::Kind::Map && wanted.is_map() && !node.items.empty() &&
                      !wanted.empty();
     const bool list = node.kind == YamlNode::Kind::List && wanted.is_list() &&
@@ -276,6 +293,25 @@ class Editor {
     if (map) return edit_map(node, is, wanted, in_flow);
     if (list) return edit_list(node, is, wanted, in_flow);
     replace(node, wanted, column, in_flow);
+  }
+
+  // Writes aliases and merge keys below this node out, where they stand.
+  void expand(const YamlNode& node, const Value& is, std::size_t column_of_key, bool in_flow) {
+    const bool flow = node.flow || in_flow;
+    if (node.kind == YamlNode::Kind::Alias) return replace(node, is, column_of_key, in_flow);
+    if (node.kind == YamlNode::Kind::List) {
+      for (std::size_t i = 0; i < node.items.size(); ++i) {
+        expand(node.items[i], is.items()[i], flow ? 0 : column(node.items[i].start), flow);
+      }
+    }
+    if (node.kind != YamlNode::Kind::Map) return;
+    const bool merges =
+        std::any_of(node.keys.begin(), node.keys.end(), [](const YamlNode& k) { return k.merge; });
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      if (node.keys[i].merge) continue;
+      expand(node.items[i], *is.find(key(node, i)), flow ? 0 : column(node.keys[i].start), flow);
+    }
+    if (merges) expand_merges(node, is, flow);
   }
 
   const std::string& problem() const { return problem_; }
@@ -420,6 +456,45 @@ class Editor {
     if (!added.empty()) insert(at, std::move(added));
   }
 
+  // All that << brings stands where the first << is; any other goes.
+  void expand_merges(const YamlNode& node, const Value& is, bool flow) {
+    const auto own = [&](std::string_view name) {
+      for (std::size_t i = 0; i < node.keys.size(); ++i) {
+        if (!node.keys[i].merge && key(node, i) == name) return true;
+      }
+      return false;
+    };
+    std::vector<std::size_t> kept;
+    bool written = false;
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      if (!node.keys[i].merge) {
+        kept.push_back(i);
+        continue;
+      }
+      if (std::exchange(written, true)) continue;
+      const std::size_t at = node.keys[i].start;
+      std::string text;
+      for (std::size_t k = 0; k < is.size(); ++k) {
+        if (own(is.keys()[k])) continue;
+        if (flow) {
+          if (!text.empty()) text += ", ";
+          inject::append_json_string(text, is.keys()[k]);
+          text += concat(": ", is.items()[k].to_json());
+        } else {
+          if (!text.empty()) text += concat(newline_, std::string(column(at), ' '));
+          text +=
+              concat(inject::yaml_scalar(is.keys()[k]), ":", behind_key(is.items()[k], column(at)));
+        }
+      }
+      if (text.empty()) continue;
+      change(at, node.items[i].end, std::move(text));
+      kept.push_back(i);
+    }
+    if (kept.empty()) return fail(node, "has nothing but <<, which brings nothing");
+    if (kept.size() == node.items.size()) return;
+    remove_others(node, kept, flow, [&](std::size_t i) { return node.keys[i].start; });
+  }
+
   // Behind "&anchor !tag" of a block map.
   std::size_t skip_properties(const YamlNode& node) const {
     return node.anchor.empty() ? node.start : node.keys.front().start;
@@ -527,7 +602,6 @@ class Editor {
   }
 
   const std::string& text_;
-  const std::map<std::string, std::size_t>& aliases_;
   const std::string newline_;
   std::vector<Edit> edits_;
   std::string problem_;
@@ -550,16 +624,47 @@ std::optional<YamlText> YamlText::parse(std::string text, std::string& problem) 
     problem = parser.problem();
     return std::nullopt;
   }
-  out.aliases_ = parser.aliases();
   const std::vector<std::size_t> dashes = Parser::dashes(out.text_);
   for (YamlNode& document : out.roots_) set_dashes(document, dashes);
   return out;
 }
 
+namespace {
+bool has_references(const YamlNode& node) {
+  const auto in = [](const std::vector<YamlNode>& nodes) {
+    return std::any_of(nodes.begin(), nodes.end(), has_references);
+  };
+  return node.kind == YamlNode::Kind::Alias || node.merge || in(node.keys) || in(node.items);
+}
+}  // namespace
+
+std::string YamlText::expanded(const std::vector<Value>& wanted, std::string& problem) const {
+  Editor editor(text_);
+  for (std::size_t i = 0; i < roots_.size(); ++i) {
+    if (values_[i] != wanted[i]) editor.expand(roots_[i], values_[i], 0, false);
+  }
+  problem = editor.problem();
+  return problem.empty() ? editor.apply() : "";
+}
+
 std::optional<std::string> YamlText::with(const std::vector<Value>& wanted,
                                           std::string& problem) const {
   TULLE_CHECK(wanted.size() == roots_.size());
-  Editor editor(text_, aliases_);
+  for (std::size_t i = 0; i < roots_.size(); ++i) {
+    if (values_[i] == wanted[i] || !has_references(roots_[i])) continue;
+    std::string out = expanded(wanted, problem);
+    if (!problem.empty()) return std::nullopt;
+    const auto plain = parse(std::move(out), problem);
+    bool same = plain && plain->size() == values_.size();
+    for (std::size_t k = 0; same && k < values_.size(); ++k) {
+      same = plain->values_[k] == values_[k] &&
+             (values_[k] == wanted[k] || !has_references(plain->roots_[k]));
+    }
+    if (same) return plain->with(wanted, problem);
+    problem = "has aliases or merge keys in a way that cannot be written out here";
+    return std::nullopt;
+  }
+  Editor editor(text_);
   for (std::size_t i = 0; i < roots_.size(); ++i)
     editor.edit(roots_[i], values_[i], wanted[i], 0, false);
   if (!editor.problem().empty()) {

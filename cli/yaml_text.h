@@ -4,7 +4,6 @@
 // quotes, order and line ends of everything else stay byte for byte.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +24,7 @@ struct YamlNode {
   std::string anchor;    // or what an alias refers to
   inject::Value scalar;
   std::vector<YamlNode> keys;  // of a Map; Scalars
+  bool merge = false;          // of a key: it is <<, whose value's members belong to the map
   std::vector<YamlNode> items;
 };
 
@@ -37,16 +37,19 @@ class YamlText {
   std::size_t size() const noexcept { return roots_.size(); }
   // The value of a document.
   const inject::Value& value(std::size_t document) const { return values_[document]; }
-  // The text with the documents' values become `wanted` (one for each). Nullopt, with a reason,
-  // where that cannot be done without touching more (aliases, merge keys, odd notations).
+  // The text with the documents' values become `wanted` (one for each). In a document that changes,
+  // aliases and merge keys are written out in place. Nullopt, with a reason, where it cannot be
+  // done without touching more (odd notations).
   std::optional<std::string> with(const std::vector<inject::Value>& wanted,
                                   std::string& problem) const;
 
  private:
+  // The text in which the documents that change have neither aliases nor merge keys.
+  std::string expanded(const std::vector<inject::Value>& wanted, std::string& problem) const;
+
   std::string text_;
   std::vector<YamlNode> roots_;
   std::vector<inject::Value> values_;
-  std::map<std::string, std::size_t> aliases_;  // anchor → how often it is used
 };
 
 }  // namespace tulle::cli

@@ -257,12 +257,24 @@ std::string Outcome::reasons_text() const {
   return out;
 }
 
-std::optional<std::string_view> template_prefix(std::string_view kind) noexcept {
-  if (kind == "Pod") return "";
-  if (kind == "CronJob") return "/spec/jobTemplate/spec/template";
-  if (one_of(kind, {"Deployment", "ReplicationController", "ReplicaSet", "Job", "DaemonSet",
-                    "StatefulSet"})) {
-    return "/spec/template";
+bool is_kind(const Value& object, std::string_view group, std::string_view kind) noexcept {
+  if (object["kind"].string() != kind) return false;
+  const std::string_view version = object["apiVersion"].string();
+  if (version.empty()) return true;
+  const std::size_t slash = version.find('/');
+  return (slash == std::string_view::npos ? "" : version.substr(0, slash)) == group;
+}
+
+std::optional<std::string_view> template_prefix(const Value& object) noexcept {
+  if (is_kind(object, "", "Pod")) return "";
+  if (is_kind(object, "batch", "CronJob")) return "/spec/jobTemplate/spec/template";
+  constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+      {"apps", "Deployment"},       {"apps", "ReplicaSet"},     {"apps", "DaemonSet"},
+      {"apps", "StatefulSet"},      {"batch", "Job"},           {"", "ReplicationController"},
+      {"extensions", "Deployment"},  // as manifests from before 1.16 have it
+      {"extensions", "ReplicaSet"}, {"extensions", "DaemonSet"}};
+  for (const auto& [group, kind] : kKinds) {
+    if (is_kind(object, group, kind)) return "/spec/template";
   }
   return std::nullopt;
 }
@@ -298,7 +310,7 @@ bool has_sidecar(const Value& spec, const Config& config) {
 Outcome inject(const Value& object, const Context& context, const Config& config) {
   Outcome outcome;
   outcome.object = object;
-  const auto prefix = template_prefix(object["kind"].string());
+  const auto prefix = template_prefix(object);
   const Value* const pod = prefix ? at_pointer(object, *prefix) : nullptr;
   if (pod == nullptr || !(*pod)["spec"]["containers"].is_list()) {
     outcome.reasons.push_back(Reason::UnsupportedResource);

@@ -89,15 +89,20 @@ Outcome inject(const Value& object, const Context& context, const Config& config
 Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotations,
                          const Config& config);
 
-// Takes out what inject() has put in. Annotations config.linkerd.io/* stay: they are the user's.
+// Takes out what inject() has put in. Annotations config.linkerd.io/* stay: they are the user's,
+// but for those that linkerd.io/injected-config lists.
 Value uninject(const Value& object);
 // What uninject() removes, by name.
 bool is_injected_container(std::string_view name) noexcept;
 bool is_injected_volume(std::string_view name) noexcept;
 bool is_injected_key(std::string_view key, std::string_view value) noexcept;
 
-// Where the pod template of this kind is ("", "/spec/template", …); nullopt if it has none.
-std::optional<std::string_view> template_prefix(std::string_view kind) noexcept;
+// Where the pod template of this object is ("", "/spec/template", …); nullopt if it has none. Kinds
+// are told apart by their group: a Job of batch.volcano.sh is none of Kubernetes'. Items of a
+// PodList do not say their group.
+std::optional<std::string_view> template_prefix(const Value& object) noexcept;
+// Is it of this kind of this group ("" is the core group)?
+bool is_kind(const Value& object, std::string_view group, std::string_view kind) noexcept;
 // Does the pod have a proxy, or one of another mesh?
 bool has_sidecar(const Value& spec, const Config& config);
 // The annotations (or labels) of an object's or template's metadata; what is no text is left out.

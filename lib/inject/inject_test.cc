@@ -7,7 +7,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "lib/base/text.h"
 #include "lib/inject/names.h"
+#include "lib/inject/overrides.h"
 
 namespace tulle::inject {
 namespace {
@@ -354,17 +356,69 @@ TEST(Config, NamesWhatIsWrong) {
   EXPECT_EQ(problems.size(), 1U);
 }
 
+TEST(Config, AKeyTwiceIsNamedWithItsLine) {
+  std::string problem;
+  EXPECT_FALSE(parse_yaml("a: 1\nproxy:\n  uid: 1\n  image:\n    name: x\n  uid: 2\n", problem));
+  EXPECT_NE(problem.find("6"), std::string::npos) << problem;
+  EXPECT_NE(problem.find("proxy.uid: occurs twice"), std::string::npos) << problem;
+  EXPECT_FALSE(parse_yaml("proxy:\n  uid: 1\na: 1\nproxy:\n  gid: 2\n", problem));
+  EXPECT_NE(problem.find("4"), std::string::npos) << problem;
+}
+
+// A word that is no policy is not more open than what the namespace says.
+TEST(Overrides, AMisspeltPolicyFallsBackToTheNamespaces) {
+  const std::string key = "config.linkerd.io/default-inbound-policy";
+  const auto policy = [&](std::string_view pod, std::string_view ns) {
+    k8s::StringMap of_pod, of_ns;
+    if (!pod.empty()) of_pod.insert(key, std::string(pod));
+    if (!ns.empty()) of_ns.insert(key, std::string(ns));
+    return apply_annotations(Config(), of_pod, of_ns, {}, Value())
+        .config.proxy.default_inbound_policy;
+  };
+  EXPECT_EQ(policy("dney", "deny"), "deny");
+  EXPECT_EQ(policy("audit", "deny"), "audit");
+  EXPECT_EQ(policy("dney", "dney"), Config().proxy.default_inbound_policy);
+  EXPECT_EQ(policy("dney", ""), Config().proxy.default_inbound_policy);
+}
+
+// A name stands for all ports that have it, in every list of ports.
+TEST(Overrides, NamesOfPortsAreSets) {
+  std::string problem;
+  const Value spec = *parse_yaml(
+      "{containers: [{name: a, ports: [{name: p, containerPort: 1}]}, {name: b, ports: [{name: p, "
+      "containerPort: 2}, {name: p, containerPort: 3, protocol: UDP}]}], initContainers: [{name: "
+      "s, "
+      "ports: [{name: p, containerPort: 4}]}]}",
+      problem);
+  k8s::StringMap annotations;
+  for (const std::string_view name : {"opaque-ports", "skip-inbound-ports", "skip-outbound-ports",
+                                      "proxy-require-identity-inbound-ports"}) {
+    annotations.insert(concat("config.linkerd.io/", name), "p,9-10");
+  }
+  const Config config = apply_annotations(Config(), annotations, {}, {}, spec).config;
+  EXPECT_EQ(config.proxy.opaque_ports, "1,2,4,9-10");
+  EXPECT_EQ(config.init.ignore_inbound_ports, "1,2,4,9-10");
+  EXPECT_EQ(config.init.ignore_outbound_ports, "1,2,4,9-10");
+  EXPECT_EQ(config.proxy.require_identity_ports, "1,2,4,9-10");
+}
+
 TEST(Config, NamesValuesThatNobodyKnows) {
   std::vector<ConfigProblem> problems;
   read_config_yaml(
-      "global: {x: 1}\npodLabels: {team: a}\nproxy: {ressources: {cpu: {}}, resources: {cpu: "
+      "global: {x: 1, clusterDomain: a, proxy: {uid: 1}}\npodLabels: {team: a}\nproxy: "
+      "{ressources: {cpu: {}}, resources: {cpu: "
       "{requests: 1}}}\n"
-      "proxyInnit: {}\nsomethingElse: 1\n",
+      "proxyInnit: {}\nsomethingElse: 1\nproxyInit: {saMountPath: {name: a, mountPath: b, "
+      "readOnly: true}, "
+      "xtMountPath: {readOnly: false}, capabilities: null}\ncliVersion: linkerd/cli x\n",
       problems);
   std::vector<std::string> told;
   for (const ConfigProblem& problem : problems)
     told.push_back(problem.path + ": " + problem.reason);
   EXPECT_EQ(told, (std::vector<std::string>{
+                      "global.x: there is no such value",
+                      "global.clusterDomain: there is no such value; did you mean clusterDomain?",
+                      "global.proxy: there is no such value; did you mean proxy?",
                       "proxy.ressources: there is no such value; did you mean proxy.resources?",
                       "proxy.resources.cpu.requests: there is no such value; did you mean "
                       "proxy.resources.cpu.request?",

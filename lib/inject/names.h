@@ -18,6 +18,8 @@ inline constexpr std::string_view kTracingPrefix = "resource.opentelemetry.io/";
 
 inline constexpr std::string_view kCreatedBy = "linkerd.io/created-by";
 inline constexpr std::string_view kProxyVersion = "linkerd.io/proxy-version";
+// Of an injection by hand: the annotations config.… that it has added, a list with commas.
+inline constexpr std::string_view kInjectedConfig = "linkerd.io/injected-config";
 inline constexpr std::string_view kTrustRoot = "linkerd.io/trust-root-sha256";
 inline constexpr std::string_view kControlPlaneNs = "linkerd.io/control-plane-ns";
 inline constexpr std::string_view kWorkloadNs = "linkerd.io/workload-ns";

@@ -19,6 +19,31 @@ constexpr std::string_view kPolicies[] = {"all-unauthenticated",
                                           "deny",
                                           "audit"};
 
+// Adds what an item of a list of ports stands for: a port, a range, or all TCP ports of the pod
+// that have this name. False if it is none of these.
+bool add_ports(const Value& spec, std::string_view item, std::vector<Ports>& to) {
+  if (const auto ports = parse_ports_item(item)) {
+    to.push_back(*ports);
+    return true;
+  }
+  bool found = false;
+  for (const std::string_view kind : {"containers", "initContainers"}) {
+    for (const Value& container : spec[kind].items()) {
+      for (const Value& port : container["ports"].items()) {
+        const std::string_view protocol = port["protocol"].string();
+        const auto number = port["containerPort"].integer();
+        if (item.empty() || port["name"].string() != item) continue;
+        if (!protocol.empty() && protocol != "TCP") continue;
+        if (!number || *number < 1 || *number > 65535) continue;
+        const auto one = static_cast<std::uint16_t>(*number);
+        to.push_back({one, one});
+        found = true;
+      }
+    }
+  }
+  return found;
+}
+
 class Overrides {
  public:
   Overrides(const k8s::StringMap& annotations, Settings& settings)
@@ -81,12 +106,20 @@ class Overrides {
     if (!parsed || *parsed < least) return expected(name, *value, what);
     into = *parsed;
   }
-  void ports(std::string_view name, std::string& into) {
+  // Ports, ranges and names of ports of this pod (its `spec`); one wrong item makes all of it
+  // wrong.
+  void ports(std::string_view name, std::string& into, const Value& spec) {
     const std::string* const value = find(name);
     if (value == nullptr) return;
-    const auto parsed = parse_ports_list(*value);
-    if (!parsed) return expected(name, *value, "ports such as 25,4567-4568");
-    into = to_string(*parsed);
+    std::vector<Ports> list;
+    std::string_view text = trim(*value);
+    if (text.ends_with(',')) text.remove_suffix(1);
+    for (const std::string_view item : split(text, ',')) {
+      if (!trim(text).empty() && !add_ports(spec, trim(item), list)) {
+        return expected(name, *value, "ports such as 25,4567-4568 or names of ports of this pod");
+      }
+    }
+    into = to_string(list);
   }
   // Rendered again in whole units of the given size.
   void duration(std::string_view name, std::string& into, std::chrono::nanoseconds unit,
@@ -157,42 +190,26 @@ void opaque_ports(Overrides& in, ProxyConfig& proxy, const Value& spec) {
   if (value == nullptr) return;
   std::vector<Ports> list;
   for (const std::string_view item : list_items(*value)) {
-    auto ports = parse_ports_item(item);
-    for (const std::string_view kind : {"containers", "initContainers"}) {
-      for (const Value& container : spec[kind].items()) {
-        for (const Value& port : container["ports"].items()) {
-          const auto number = port["containerPort"].integer();
-          if (ports || port["name"].string() != item || !number || *number < 1 || *number > 65535)
-            continue;
-          ports = Ports{static_cast<std::uint16_t>(*number), static_cast<std::uint16_t>(*number)};
-        }
-      }
-    }
-    if (ports) {
-      list.push_back(*ports);
-    } else {
-      in.warn(
-          "opaque-ports",
-          concat(
-              "\"", item,
-              "\" is neither a port, a range nor the name of a port of this pod; it is left out"));
-    }
+    if (add_ports(spec, item, list)) continue;
+    in.warn("opaque-ports", concat("\"", item,
+                                   "\" is neither a port, a range nor the name of a port of this "
+                                   "pod; it is left out"));
   }
   proxy.opaque_ports = to_string(list);
 }
 
-void networks(Overrides& in, Settings& settings) {
+void networks(Overrides& in, Settings& settings, const Value& spec) {
   Config& config = settings.config;
   in.port("control-port", config.proxy.control_port);
   in.port("admin-port", config.proxy.admin_port);
   in.port("inbound-port", config.proxy.inbound_port);
   in.port("outbound-port", config.proxy.outbound_port);
-  in.ports("skip-inbound-ports", config.init.ignore_inbound_ports);
-  in.ports("skip-outbound-ports", config.init.ignore_outbound_ports);
-  in.ports("proxy-require-identity-inbound-ports", config.proxy.require_identity_ports);
+  in.ports("skip-inbound-ports", config.init.ignore_inbound_ports, spec);
+  in.ports("skip-outbound-ports", config.init.ignore_outbound_ports, spec);
+  in.ports("proxy-require-identity-inbound-ports", config.proxy.require_identity_ports, spec);
   if (in.find("pod-inbound-ports") != nullptr) {
     std::string ports = "?";
-    in.ports("pod-inbound-ports", ports);
+    in.ports("pod-inbound-ports", ports, spec);
     if (ports != "?") settings.inbound_ports = ports;
   }
   if (const std::string* const subnets = in.find("skip-subnets")) {
@@ -383,6 +400,21 @@ bool are_networks(std::string_view text) {
   return true;
 }
 
+namespace {
+// A pod whose word is misspelt is not more open than its namespace.
+void policy_of_namespace(Settings& settings, const k8s::StringMap& of_pod,
+                         const k8s::StringMap& of_namespace) {
+  const std::string key = concat(kConfigPrefix, "default-inbound-policy");
+  const auto is_policy = [](const std::string* word) {
+    return word != nullptr &&
+           std::find(std::begin(kPolicies), std::end(kPolicies), *word) != std::end(kPolicies);
+  };
+  const std::string* const inherited = of_namespace.find(key);
+  if (is_policy(of_pod.find(key)) || !is_policy(inherited)) return;
+  settings.config.proxy.default_inbound_policy = *inherited;
+}
+}  // namespace
+
 Settings apply_annotations(const Config& config, const k8s::StringMap& annotations,
                            const k8s::StringMap& of_namespace, const k8s::StringMap& labels,
                            const Value& spec) {
@@ -391,11 +423,12 @@ Settings apply_annotations(const Config& config, const k8s::StringMap& annotatio
   Overrides in(annotations, settings);
   images(in, settings.config);
   resources(in, settings.config.proxy);
-  networks(in, settings);
+  networks(in, settings, spec);
   opaque_ports(in, settings.config.proxy, spec);
   timeouts(in, settings.config.proxy);
   logging(in, settings);
   lifecycle(in, settings, annotations);
+  policy_of_namespace(settings, annotations, of_namespace);
   const std::string env = concat(kConfigPrefix, "proxy-additional-env");
   const std::string* const outer = of_namespace.find(env);
   const std::string* const inner = annotations.find(env);

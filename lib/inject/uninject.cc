@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "lib/base/text.h"
 #include "lib/inject/inject.h"
 #include "lib/inject/names.h"
 
@@ -36,10 +37,21 @@ void remove_members(Value& parent, std::string_view field) {
   if (removed && map->empty()) parent.erase(field);
 }
 
+// Annotations of the user's realm that an injection by hand has written, and says so.
+void remove_recorded(Value& metadata) {
+  Value* const annotations = metadata.find("annotations");
+  if (annotations == nullptr || !annotations->is_map()) return;
+  const std::string names((*annotations)[kInjectedConfig].string());
+  for (const std::string_view name : split(names, ',')) {
+    if (name.starts_with("config.")) annotations->erase(name);
+  }
+}
+
 void clean_metadata(Value& parent) {
   Value* const metadata = parent.find("metadata");
   if (metadata == nullptr || (*metadata)["labels"].find(kComponent) != nullptr) return;
   const bool was_empty = metadata->empty();
+  remove_recorded(*metadata);
   remove_members(*metadata, "annotations");
   remove_members(*metadata, "labels");
   if (!was_empty && metadata->empty()) parent.erase("metadata");
@@ -61,7 +73,7 @@ bool is_injected_key(std::string_view key, std::string_view value) noexcept {
 
 Value uninject(const Value& object) {
   Value out = object;
-  const auto prefix = template_prefix(object["kind"].string());
+  const auto prefix = template_prefix(object);
   clean_metadata(out);
   if (!prefix) return out;
   auto* const pod = const_cast<Value*>(at_pointer(std::as_const(out), *prefix));

@@ -72,11 +72,17 @@ Value scalar(const Token& token) {
   return {};
 }
 
-// Large maps are sorted, so that a hostile one costs no more than reading it.
-bool has_twice(const std::vector<std::string>& keys) {
-  std::vector<std::string_view> sorted(keys.begin(), keys.end());
-  std::sort(sorted.begin(), sorted.end());
-  return std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+// The second place of a key that is there twice; nullopt if none is. Large maps are sorted, so that
+// a hostile one costs no more than reading it.
+std::optional<std::size_t> twice(const std::vector<std::string>& keys) {
+  std::vector<std::size_t> order(keys.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return keys[a] != keys[b] ? keys[a] < keys[b] : a < b;
+  });
+  const auto at = std::adjacent_find(
+      order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return keys[a] == keys[b]; });
+  return at != order.end() ? std::optional(*(at + 1)) : std::nullopt;
 }
 
 class Reader {
@@ -104,14 +110,17 @@ class Reader {
   Value read_map() {
     Value out = Value::map();
     std::string key;
+    std::vector<std::uint32_t> lines;  // of the keys
     in_.advance();
-    while (in_.next_key(key)) {
+    for (std::uint32_t line = in_.peek().line; in_.next_key(key); line = in_.peek().line) {
       in_.push(key);
+      lines.push_back(line);
       Value& place = out.set_unchecked(key, Value());
       place = read();
       in_.pop();
     }
-    if (!in_.failed() && has_twice(out.keys())) in_.fail("has a member twice");
+    if (in_.failed()) return out;
+    if (const auto at = twice(out.keys())) in_.fail_at(out.keys()[*at], lines[*at], "occurs twice");
     return out;
   }
   Value read_list() {

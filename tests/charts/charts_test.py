@@ -368,6 +368,8 @@ def unknown_values_are_warned_of_at_every_depth(w):
                                              "proxyInit": {"xtMountPath": {"path": "x"}}})
     unknown = re.findall(r"WARNING: the value (\S+) is not known", told)
     assert sorted(unknown) == ["proxy.resources.cpu.requests", "proxy.ressources", "proxyInit.xtMountPath.path", "proxyInnit"], told
+    told = w.notes("linkerd-control-plane", {"global": {"proxy": {"uid": 1}, "nothing": 1}, "proxyInit": {"saMountPath": {"name": "x"}}, "cliVersion": "x"})
+    assert re.findall(r"WARNING: the value (.*)", told) == ["global.nothing has no effect.", "global.proxy has no effect: it is proxy now."], told
     told = w.notes("linkerd2", {"stage": "config", "proxy": {"ressources": {}}, "global": {"proxyInnit": {}}, "proxyInit": {"image": {"version": "v1"}}})
     assert re.findall(r"WARNING: the value (\S+) is not known", told) == ["proxy.ressources", "proxyInnit"], told
     assert re.findall(r"WARNING: the value (\S+) has no effect", told) == ["proxyInit.image.version", "stage"], told

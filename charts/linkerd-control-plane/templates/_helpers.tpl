@@ -198,6 +198,9 @@ true
 {{- range $key, $value := index . 1 }}
 {{- $path := printf "%s%s" $prefix $key }}
 {{- if eq $path "global" }}
+{{- range $old, $_ := default dict $value }}
+WARNING: the value global.{{ $old }} has no effect{{ if has $old $known }}: it is {{ $old }} now{{ end }}.
+{{- end }}
 {{- else if not (has $path $known) }}
 WARNING: the value {{ $path }} is not known and has no effect.
 {{- else if and (kindIs "map" $value) (not (has (printf "%s.*" $path) $known)) }}
