@@ -166,11 +166,13 @@ std::optional<RouteMatch> match(const pb::http_route::HttpRouteMatch& from) {
 }
 
 std::optional<RouteMatch> match(const pb::grpc_route::GrpcRouteMatch& from) {
-  if (!from.rpc) return std::nullopt;
   RouteMatch to;
   to.grpc = true;
-  to.grpc_service = from.rpc->service;
-  to.grpc_method = from.rpc->method;
+  // Without one, as without a path of HTTP: every call.
+  if (from.rpc) {
+    to.grpc_service = from.rpc->service;
+    to.grpc_method = from.rpc->method;
+  }
   auto headers = header_matches(from.headers);
   if (!headers) return std::nullopt;
   to.headers = std::move(*headers);

@@ -192,6 +192,26 @@ TEST(ClientPolicy, WhatOnlyAddsComfortIsCounted) {
                                                       "per-request overrides"}));
 }
 
+// As a foreign control plane may send it: a match that names no method, and timeouts that are
+// empty.
+TEST(ClientPolicy, WhatAsksForNothingIsTaken) {
+  Noted noted;
+  pbo::OutboundPolicy policy;
+  policy.metadata = service("web");
+  pbo::GrpcRoute route;
+  route.metadata = implicit("g");
+  auto& rule = route.rules.emplace_back();
+  rule.matches.emplace_back();
+  rule.timeouts.make();
+  rule.backends.make().set_empty();
+  policy.protocol.make().set_grpc().routes.push_back(route);
+  const ClientPolicyPtr made = convert(policy, noted);
+  EXPECT_EQ(made->invalid, "");
+  EXPECT_TRUE(made->http2[0].rules[0].matches[0].grpc);
+  EXPECT_EQ(made->http2[0].rules[0].matches[0].grpc_service, "");
+  EXPECT_TRUE(noted.features.empty());
+}
+
 TEST(ClientPolicy, WhatIsMalformedMakesAllOfItInvalid) {
   const auto broken = [](const std::function<void(pbo::OutboundPolicy&)>& change) {
     Noted noted;
