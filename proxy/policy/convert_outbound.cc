@@ -211,8 +211,8 @@ bool http_routes(const std::vector<PbRoute>& from, const Unsupported& unsupporte
       if (!distribution(rule.backends, unsupported, compiled.distribution, problem)) return false;
       compiled.allow_l5d_headers = rule.allow_l5d_request_headers;
       if (rule.retry) unsupported("retries");
-      const bool timeouts =
-          rule.timeouts && (rule.timeouts->request || rule.timeouts->response || rule.timeouts->idle);
+      const bool timeouts = rule.timeouts && (rule.timeouts->request || rule.timeouts->response ||
+                                              rule.timeouts->idle);
       if (timeouts || rule.requestTimeout) unsupported("timeouts");
       if (rule.allow_l5d_request_headers) unsupported("per-request overrides");
       made.rules.push_back(std::move(compiled));
