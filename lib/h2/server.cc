@@ -14,6 +14,7 @@ SessionOptions session_options(const ServerOptions& options) {
   if (options.max_concurrent_streams != 0)
     out.max_concurrent_streams = options.max_concurrent_streams;
   out.max_pending_resets = options.max_pending_resets;
+  out.carries_http1 = options.carries_http1;
   return out;
 }
 

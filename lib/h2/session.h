@@ -46,6 +46,9 @@ struct SessionOptions {
   // server: a fifth of the streams that a client may reset at once as soon as they have begun,
   // before that is taken for an attack
   std::uint32_t max_pending_resets = 20;
+  // server: a request with this field is one of HTTP/1 that a proxy carries in HTTP/2; which host
+  // it names, with Host beside :authority, is for the handler to judge. Empty: none is.
+  std::string_view carries_http1;
 };
 
 // A stream as the session knows it. The user hangs its own object on it.

@@ -6,6 +6,7 @@
 #include "lib/base/text.h"
 #include "lib/h2/session.h"
 #include "lib/h2/wire.h"
+#include "lib/http/host.h"
 
 namespace tulle::h2 {
 namespace {
@@ -135,19 +136,24 @@ Result<void> Session::finish_request() {
                                        http::is_scheme(parsing.scheme);
   const auto length = body_length(parsing.headers);
   const auto host = parsing.headers.get("host");
+  const bool carried =
+      !options_.carries_http1.empty() && parsing.headers.contains(options_.carries_http1);
   const bool host_ok =
       http::is_authority(parsing.authority) &&
-      (!host || (http::is_authority(*host) && count_of(parsing.headers, "host") == 1 &&
-                 (parsing.authority.empty() || iequals(*host, parsing.authority))));
-  if (!parsing.too_large &&
+      (!host || carried ||
+       (http::is_authority(*host) && count_of(parsing.headers, "host") == 1 &&
+        (parsing.authority.empty() || http::same_host(*host, parsing.authority, parsing.scheme))));
+  // Told in words, as over HTTP/1: people do send those.
+  const bool fragment = parsing.path.find('#') != std::string::npos;
+  if (!parsing.too_large && !fragment &&
       (parsing.bad || !pseudo_ok || !http::is_token(parsing.method) || !length || !host_ok)) {
     reset(stream, Code::ProtocolError);
     if (count_abuse(10)) return fail(Code::EnhanceYourCalm, "too many malformed requests");
     return {};
   }
   stream.got_head = true;
-  if (parsing.too_large) {
-    http::Response response = http::make_response(431);
+  if (parsing.too_large || fragment) {
+    http::Response response = http::make_response(parsing.too_large ? 431 : 400);
     send_response(stream, response, true);
     if (StreamState* const still = find(id)) reset(*still, Code::NoError);
     return {};
@@ -220,6 +226,7 @@ Result<void> Session::finish_trailers(StreamState& stream) {
   }
   const std::uint32_t id = stream.id;
   stream.remote_closed = true;
+  http::strip_trailers(parsing.headers);
   events_.on_trailers(stream, std::move(parsing.headers));
   if (StreamState* const still = find(id); still != nullptr && still->local_closed) close(*still);
   return {};

@@ -6,6 +6,7 @@
 #include "lib/base/text.h"
 #include "lib/http/body.h"
 #include "lib/http/header_map.h"
+#include "lib/http/host.h"
 #include "lib/http/message.h"
 #include "lib/testing/sim.h"
 
@@ -116,6 +117,36 @@ TEST(Message, ChecksNamesAndValues) {
       }
     }
   }
+}
+
+TEST(Host, SpellingsOfOneHostAreOne) {
+  EXPECT_TRUE(same_host("Web.Shop", "web.shop.", ""));
+  EXPECT_TRUE(same_host("web:80", "web", "http"));
+  EXPECT_TRUE(same_host("web.:80", "WEB:", ""));
+  EXPECT_TRUE(same_host("web:443", "web", "https"));
+  EXPECT_TRUE(same_host("[::1]:80", "[::1]", ""));
+  EXPECT_TRUE(same_host("", "", ""));
+  for (const auto& [a, b] : {std::pair("web", "web2"),
+                             {"web:80", "web:81"},
+                             {"web", ""},
+                             {"", "web"},
+                             {"web:443", "web"},
+                             {"web..", "web"},
+                             {"[::1]", "[::2]"}})
+    EXPECT_FALSE(same_host(a, b, "http")) << a << ' ' << b;
+  EXPECT_FALSE(same_host("web:80", "web", "https"));
+}
+
+TEST(HeaderMap, LookAlikesAreTakenOut) {
+  HeaderMap headers;
+  for (const char* name : {"l5d-client-id", "L5D_Client_Id", "l5d.client-id", "x", "L5D-CLIENT~ID",
+                           "l5d-client-ids", "l5dxclient-id"})
+    headers.add(name, "1");
+  remove_look_alikes(headers, "l5d-client-id");
+  ASSERT_EQ(headers.size(), 3U);
+  EXPECT_EQ(headers[0].name, "x");
+  EXPECT_EQ(headers[1].name, "l5d-client-ids");
+  EXPECT_EQ(headers[2].name, "l5dxclient-id");
 }
 
 TEST(HeaderMap, NamesAreSpelledAnewAndFieldsMoved) {

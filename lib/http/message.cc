@@ -115,13 +115,30 @@ bool is_token(std::string_view text) noexcept {
 bool is_target(std::string_view text) noexcept {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     const auto byte = static_cast<std::uint8_t>(c);
-    return byte > 0x20 && byte != 0x7F;
+    // Some servers cut a fragment off, others take it for a part of the path.
+    return byte > 0x20 && byte != 0x7F && byte != '#';
   });
 }
 
 bool is_authority(std::string_view text) noexcept {
-  return text.empty() ||
-         (is_target(text) && text.find_first_of("/?#,@\\") == std::string_view::npos);
+  if (text.empty()) return true;
+  if (!is_target(text) || text.find_first_of("/?,@%\\") != std::string_view::npos) return false;
+  std::string_view port = text;
+  if (text.front() == '[') {
+    const auto end = text.find(']');
+    if (end == std::string_view::npos || end < 2 || text.find('[', 1) < end) return false;
+    port.remove_prefix(end + 1);
+    if (!port.empty() && port.front() != ':') return false;
+  } else {
+    const auto end = std::min(text.find(':'), text.size());
+    const std::string_view host = text.substr(0, end);
+    if (host.empty() || host.find_first_of("[]") != std::string_view::npos) return false;
+    // No name has an empty part; some servers take any number of final dots off.
+    if (host.find("..") != std::string_view::npos) return false;
+    port.remove_prefix(end);
+  }
+  if (!port.empty()) port.remove_prefix(1);
+  return std::all_of(port.begin(), port.end(), ascii_digit);
 }
 
 bool is_scheme(std::string_view text) noexcept {

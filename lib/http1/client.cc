@@ -10,6 +10,17 @@ namespace {
 constexpr std::size_t kWindow = std::size_t{64} * 1024;
 constexpr unsigned kMaxInformational = 1000;  // 1xx in front of one answer
 
+// Could the server see the end of this answer elsewhere than we do? Then bytes may follow that
+// would answer the next request, perhaps another client's: CONNECT that became no tunnel; a method
+// that some servers take for HEAD or CONNECT and others do not; an answer that speaks of a body
+// which it must not have.
+bool end_is_uncertain(std::string_view method, const http::Response& response) {
+  const bool head = iequals(method, "HEAD");
+  if (iequals(method, "CONNECT") || (head && method != "HEAD")) return true;
+  if (!head && response.status != 204) return false;
+  return response.headers.contains("transfer-encoding") || response.body_length.value_or(0) != 0;
+}
+
 }  // namespace
 
 class ClientConnection::Impl final : public SlabAllocated, public http::BodyProducer {
@@ -226,6 +237,7 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(
         co_return std::move(response);
       }
       keep_alive_ = (*parsed)->keep_alive;
+      if (end_is_uncertain(method, response)) broken_ = true;
       decoder_ = BodyDecoder((*parsed)->framing, response.body_length.value_or(0), limits_);
       if ((*parsed)->framing == Framing::None) {
         if (!rest.empty()) broken_ = true;
@@ -251,6 +263,11 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
                                                                    Deadline by) {
   TULLE_ASSERT(!busy_);
   if (broken_) co_return Error{Errc::Refused, "use a closed connection"};
+  const Result<void> sendable = check_request(request);
+  if (!sendable) {
+    if (owner_ != nullptr) owner_->on_exchange_done(*self);  // as good as it was
+    co_return sendable.error();
+  }
   busy_ = true;
   got_bytes_ = trailing_ = sending_body_ = false;
   send_error_.reset();

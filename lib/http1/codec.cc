@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "lib/base/text.h"
+#include "lib/http/host.h"
 
 namespace tulle::http1 {
 namespace {
@@ -81,10 +83,29 @@ struct Length {
   bool chunked = false;
 };
 
+// The codings of a message, field by field.
+struct Codings {
+  bool chunked = false;
+  bool unknown = false;
+  // "chunked" said twice or not at the end has more than one reading.
+  Result<void> add(std::string_view value) {
+    for (;;) {
+      const auto comma = value.find(',');
+      const std::string_view item = trim_blanks(value.substr(0, comma));
+      const std::string_view name = trim_blanks(item.substr(0, item.find(';')));
+      if (chunked || !http::is_token(name)) return invalid("an unusable transfer-encoding");
+      chunked = iequals(item, "chunked");
+      unknown |= !chunked;
+      if (comma == std::string_view::npos) return {};
+      value.remove_prefix(comma + 1);
+    }
+  }
+};
+
 // RFC 9112 §6: one meaning or none.
 Result<Length> parse_framing(const http::HeaderMap& headers, http::Version version) {
   Length length;
-  bool has_transfer = false;
+  Codings codings;
   for (const auto field : headers) {
     if (iequals(field.name, "content-length")) {
       std::string_view rest = field.value;
@@ -102,16 +123,17 @@ Result<Length> parse_framing(const http::HeaderMap& headers, http::Version versi
         rest.remove_prefix(comma + 1);
       }
     } else if (iequals(field.name, "transfer-encoding")) {
-      // Anything but exactly one "chunked" has more than one reading.
-      if (has_transfer || !iequals(field.value, "chunked"))
-        return invalid("an unusable transfer-encoding");
-      has_transfer = length.chunked = true;
+      const Result<void> usable = codings.add(field.value);
+      if (!usable) return usable.error();
     }
   }
+  length.chunked = codings.chunked;
   if (length.chunked && length.content_length)
     return invalid("content-length with transfer-encoding");
-  if (length.chunked && version == http::Version::Http10)
+  if ((length.chunked || codings.unknown) && version == http::Version::Http10)
     return invalid("transfer-encoding in HTTP/1.0");
+  // RFC 9112 §6.1.
+  if (codings.unknown) return Error{Errc::Unsupported, "an unknown transfer-encoding"};
   return length;
 }
 
@@ -283,6 +305,8 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
     host = field.value;
   }
   if (hosts > 1) return invalid("more than one Host");
+  if (hosts == 0 && request.version == http::Version::Http11 && request.authority.empty())
+    return invalid("HTTP/1.1 without Host");
   if (!http::is_authority(host)) return invalid("a malformed Host");
   if (request.form == http::TargetForm::Origin || request.form == http::TargetForm::Asterisk)
     request.authority = host;
@@ -304,6 +328,65 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
   }
   parsed.keep_alive = keeps_alive(request.headers, request.version);
   return std::optional<ParsedRequest>{std::move(parsed)};
+}
+
+Result<void> check_request(const http::Request& request) {
+  if (!http::is_token(request.method)) return invalid("a malformed method");
+  const bool connect = request.method == "CONNECT";
+  const std::string_view path = request.path;
+  const bool path_ok = http::is_target(path) && path.front() == '/';
+  switch (request.form) {
+    case http::TargetForm::Authority:
+      // Without the tunnel nobody could say where its answer ends.
+      if (!connect || !request.wants_upgrade || request.version != http::Version::Http11)
+        return invalid("an authority needs CONNECT");
+      if (!is_host_and_port(request.authority)) return invalid("CONNECT needs an authority");
+      if (request.body.has_value()) return invalid("CONNECT with a body");
+      break;
+    case http::TargetForm::Absolute:
+      if (!path_ok || request.authority.empty() || !http::is_authority(request.authority) ||
+          !(request.scheme.empty() || http::is_scheme(request.scheme)))
+        return invalid("a malformed request target");
+      break;
+    case http::TargetForm::Origin:
+      if (!path_ok) return invalid("a malformed request target");
+      break;
+    case http::TargetForm::Asterisk:
+      if (path != "*" || request.method != "OPTIONS") return invalid("an asterisk needs OPTIONS");
+      break;
+  }
+  if (connect && request.form != http::TargetForm::Authority)
+    return invalid("CONNECT needs an authority");
+  bool host = false;
+  for (const auto field : request.headers) {
+    if (!iequals(field.name, "host")) continue;
+    if (std::exchange(host, true)) return invalid("more than one Host");
+    if (!http::is_authority(field.value)) return invalid("a malformed Host");
+  }
+  if (!host && !http::is_authority(request.authority)) return invalid("a malformed Host");
+  return {};
+}
+
+Result<void> settle_host(http::Request& request) {
+  std::optional<std::string_view> host;
+  for (const auto field : request.headers) {
+    if (!iequals(field.name, "host")) continue;
+    if (host) return invalid("more than one Host");
+    host = field.value;
+  }
+  if (!host) {
+    if (request.version == http::Version::Http11 && request.authority.empty())
+      return invalid("HTTP/1.1 without Host");
+    return {};
+  }
+  if (!http::is_authority(*host)) return invalid("a malformed Host");
+  if (request.authority.empty()) {
+    request.authority = *host;
+  } else if (!http::same_host(*host, request.authority, request.scheme)) {
+    if (request.version == http::Version::Http2) return invalid("two hosts");
+    request.headers.set("host", request.authority);
+  }
+  return {};
 }
 
 Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& limits,
@@ -337,7 +420,7 @@ Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& 
   if (const Result<void> fields = parse_fields(text, limits, response.headers); !fields)
     return fields.error();
   const Result<Length> length = parse_framing(response.headers, response.version);
-  if (!length) return length.error();
+  if (!length) return invalid(length.error().where);
   parsed.keep_alive = keeps_alive(response.headers, response.version);
   const bool tunnel = method == "CONNECT" && *code >= 200 && *code < 300;
   if (method == "HEAD" || *code < 200 || *code == 204 || *code == 304 || tunnel) {
@@ -448,8 +531,9 @@ void encode_request(const http::Request& request, Framing framing, ByteQueue& ou
     case http::TargetForm::Asterisk: out.append(request.path.view()); break;
   }
   out.append(request.version == http::Version::Http10 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
-  // RFC 9112 §3.2.2: an absolute-form request gets a Host if it has none.
-  if (request.form == http::TargetForm::Absolute && !request.headers.contains("host")) {
+  // RFC 9112 §3.2: HTTP/1.1 has a Host, and so has what names its host in the target.
+  if ((request.form == http::TargetForm::Absolute || request.version != http::Version::Http10) &&
+      !request.headers.contains("host")) {
     put_field("host", request.authority, out);
   }
   put_fields(request.headers, framing, request.body_length, out);
@@ -485,11 +569,7 @@ void encode_chunk(Bytes data, ByteQueue& out) {
 void encode_last_chunk(const http::HeaderMap& trailers, ByteQueue& out) {
   out.append("0\r\n");
   for (const auto field : trailers) {
-    // Whoever merges trailers into the headers must not find framing or routing there (RFC 9110
-    // §6.5.1).
-    if (iequals(field.name, "content-length") || iequals(field.name, "transfer-encoding") ||
-        iequals(field.name, "host"))
-      continue;
+    if (!http::may_be_trailer(field.name)) continue;
     put_field(field.name, field.value, out);
   }
   out.append("\r\n");

@@ -40,6 +40,14 @@ struct ParsedResponse {
 // buffer not search again what was searched; start at 0.
 Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& limits,
                                                    std::size_t& searched, std::size_t& consumed);
+// Would this head, once written, be read as the same request? What parse_request asks of method,
+// target and Host, for requests that came another way (HTTP/2, policy). Error: Invalid.
+Result<void> check_request(const http::Request& request);
+// The request names one host, and its Host field says that one: where the target names the host
+// (absolute-form, authority-form, HTTP/2), Host is made from it (RFC 9112 §3.2.2). Errors, Invalid:
+// more than one Host, a Host that could be read two ways, none at all in HTTP/1.1 (an empty one is
+// one); what stays HTTP/2 must not name two hosts (RFC 9113 §8.3.1).
+Result<void> settle_host(http::Request& request);
 // `method` is that of the request it answers.
 Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& limits,
                                                      std::string_view method, std::size_t& searched,
@@ -88,8 +96,7 @@ void encode_response(const http::ResponseHead& response, Framing framing,
                      std::optional<std::uint64_t> length, bool close, bool keep_alive_10,
                      ByteQueue& out);
 void encode_chunk(Bytes data, ByteQueue& out);
-// Trailers that would frame or route a message (content-length, transfer-encoding, host) are left
-// out.
+// Without what may stand in no trailer (http::may_be_trailer).
 void encode_last_chunk(const http::HeaderMap& trailers, ByteQueue& out);
 
 }  // namespace tulle::http1

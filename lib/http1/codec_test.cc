@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "lib/base/text.h"
 #include "lib/http1/detect.h"
 #include "lib/http1/hop.h"
 
@@ -66,18 +67,36 @@ TEST(Request, RefusesWhatCouldBeReadTwoWays) {
         "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 0x1\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
-        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\n\r\n",
+        "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /# HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a/#b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a#b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: :80\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a..\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a%62\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a]\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: fd00::1\r\n\r\n",
         "CONNECT / HTTP/1.1\r\n\r\n",
         "CONNECT http://a/ HTTP/1.1\r\n\r\n",
         "CONNECT * HTTP/1.1\r\n\r\n",
@@ -92,10 +111,95 @@ TEST(Request, RefusesWhatCouldBeReadTwoWays) {
       EXPECT_EQ(parsed.error().code, Errc::Invalid) << head;
     }
   }
-  std::string many = "GET / HTTP/1.1\r\n";
+  std::string many = "GET / HTTP/1.1\r\nHost: a\r\n";
   for (int i = 0; i < 101; ++i) many += "x: y\r\n";
   EXPECT_EQ(parse(many + "\r\n").error().code, Errc::TooLarge);
   EXPECT_EQ(parse("GET /" + std::string(70'000, 'a')).error().code, Errc::TooLarge);
+}
+
+// RFC 9112 §6.1.
+TEST(Request, CodingsThatNobodyKnowsHereAreNotImplemented) {
+  for (const char* coding :
+       {"gzip, chunked", "xchunked", "identity", "gzip", "gzip;a=b, chunked"}) {
+    const auto parsed =
+        parse(concat("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ", coding, "\r\n\r\n"));
+    ASSERT_FALSE(parsed) << coding;
+    EXPECT_EQ(parsed.error().code, Errc::Unsupported) << coding;
+  }
+}
+
+TEST(Request, AHostIsNeededUnlessTheTargetHasOne) {
+  EXPECT_TRUE(parse("GET / HTTP/1.0\r\n\r\n"));
+  EXPECT_TRUE(parse("GET / HTTP/1.1\r\nHost:\r\n\r\n"));
+  EXPECT_TRUE(parse("GET http://a/ HTTP/1.1\r\n\r\n"));
+  for (const char* host :
+       {"a", "a.", "a:", "a:80", "[::1]", "[::1]:80", "A_b-c", "\xC3\xA4.example"})
+    EXPECT_TRUE(parse(concat("GET / HTTP/1.1\r\nHost: ", host, "\r\n\r\n"))) << host;
+}
+
+http::Request head(std::string_view method, http::TargetForm form, std::string_view path,
+                   std::string_view authority = "a") {
+  http::Request request;
+  request.method = method;
+  request.form = form;
+  request.path = path;
+  request.authority = authority;
+  return request;
+}
+
+// What comes another way than by the parser must not be able to say more than what it takes.
+TEST(Request, WhatIsWrittenMustReadBackAsTheSame) {
+  using Form = http::TargetForm;
+  EXPECT_TRUE(check_request(head("GET", Form::Origin, "/a?b")));
+  EXPECT_TRUE(check_request(head("get", Form::Origin, "/")));
+  EXPECT_TRUE(check_request(head("OPTIONS", Form::Asterisk, "*")));
+  EXPECT_TRUE(check_request(head("GET", Form::Absolute, "/x", "a:80")));
+  http::Request connect = head("CONNECT", Form::Authority, "", "a:80");
+  EXPECT_FALSE(check_request(connect));
+  connect.wants_upgrade = true;
+  EXPECT_TRUE(check_request(connect));
+  for (const http::Request& request :
+       {head("CONNECT", Form::Origin, "/"), head("CONNECT", Form::Origin, ""),
+        head("CONNECT", Form::Absolute, "/"), head("GET", Form::Authority, "", "a:80")})
+    EXPECT_FALSE(check_request(request));
+  for (const char* method : {"", "G T", "GET\r\nX:"})
+    EXPECT_FALSE(check_request(head(method, Form::Origin, "/"))) << method;
+  for (const char* path : {"", "a", "*", "http://a/", "/a b", "/\r\n", "/#", "#"}) {
+    EXPECT_FALSE(check_request(head("GET", Form::Origin, path))) << path;
+    EXPECT_FALSE(check_request(head("GET", Form::Absolute, path))) << path;
+  }
+  for (const char* host : {"a/b", "a b", "a:b", "a@b", "a,b"})
+    EXPECT_FALSE(check_request(head("GET", Form::Origin, "/", host))) << host;
+  EXPECT_FALSE(check_request(head("GET", Form::Absolute, "/", "")));
+  http::Request two = head("GET", Form::Origin, "/");
+  two.headers.add("host", "a");
+  EXPECT_TRUE(check_request(two));
+  two.headers.add("Host", "a");
+  EXPECT_FALSE(check_request(two));
+}
+
+// RFC 9112 §3.2.2.
+TEST(Request, HostIsMadeFromTheTarget) {
+  const auto settled = [](std::string_view target, std::string_view host) {
+    auto parsed = parse(concat("GET ", target, " HTTP/1.1\r\nX: 1\r\nHost: ", host, "\r\n\r\n"));
+    EXPECT_TRUE(parsed && *parsed) << target;
+    if (!parsed || !*parsed) return std::string();
+    EXPECT_TRUE(settle_host((*parsed)->request));
+    return std::string(*(*parsed)->request.headers.get("host"));
+  };
+  EXPECT_EQ(settled("http://public.example/", "admin.example"), "public.example");
+  EXPECT_EQ(settled("http://public.example:81/", "public.example"), "public.example:81");
+  EXPECT_EQ(settled("http://public.example/", ""), "public.example");
+  EXPECT_EQ(settled("http://public.example:80/", "Public.Example."), "Public.Example.");
+  EXPECT_EQ(settled("/", "admin.example"), "admin.example");
+  http::Request nameless = head("GET", http::TargetForm::Origin, "/", "");
+  EXPECT_FALSE(settle_host(nameless));
+  nameless.version = http::Version::Http10;
+  EXPECT_TRUE(settle_host(nameless));
+  http::Request two = head("GET", http::TargetForm::Origin, "/");
+  two.headers.add("host", "a");
+  two.headers.add("host", "a");
+  EXPECT_FALSE(settle_host(two));
 }
 
 TEST(Request, KnowsTheFormsOfATarget) {
@@ -107,18 +211,20 @@ TEST(Request, KnowsTheFormsOfATarget) {
   const auto connect = parse("CONNECT a:80 HTTP/1.1\r\n\r\n");
   ASSERT_TRUE(connect && *connect);
   EXPECT_TRUE((*connect)->request.wants_upgrade);
-  const auto options = parse("OPTIONS * HTTP/1.1\r\n\r\n");
+  const auto options = parse("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
   ASSERT_TRUE(options && *options);
-  const auto upgrade = parse("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  const auto upgrade =
+      parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
   EXPECT_TRUE((*upgrade)->request.wants_upgrade);
   const auto h2c = parse(
-      "GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "
+      "h2c\r\nHTTP2-Settings: "
       "x\r\n\r\n");
   EXPECT_FALSE((*h2c)->request.wants_upgrade);
   http::HeaderMap headers = (*h2c)->request.headers;
   strip_hop_headers(headers, false);
-  EXPECT_TRUE(headers.empty());
-  EXPECT_TRUE(parse("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n"));
+  EXPECT_EQ(headers.size(), 1U);  // Host
+  EXPECT_TRUE(parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\n"));
 }
 
 std::string decode_all(std::string_view wire, std::size_t slice, Result<void>* outcome,
@@ -206,7 +312,8 @@ TEST(Chunked, RefusesSizesThatCouldBeReadTwoWays) {
 // fooled by them.
 TEST(Chunked, TrailersCarryNoFraming) {
   http::HeaderMap trailers;
-  for (const char* name : {"Content-Length", "transfer-encoding", "Host", "X-Kept"})
+  for (const char* name :
+       {"Content-Length", "transfer-encoding", "Host", "X-Kept", "L5D_client-id"})
     trailers.add(name, "1");
   ByteQueue out;
   encode_last_chunk(trailers, out);

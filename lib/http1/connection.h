@@ -22,8 +22,8 @@ struct ServerOptions {
 
 // Serves the connection until either side ends it. A client that is reset while its request is
 // handled cancels the handler; one that only ends its own side still gets its answer. Malformed
-// requests are answered with 400 or 431, then the connection closes. Draining: an idle connection
-// closes at once, a busy one after the exchange under way.
+// requests are answered with 400, 431 or 501, then the connection closes. Draining: an idle
+// connection closes at once, a busy one after the exchange under way.
 net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options,
                       net::Drain& drain);
 

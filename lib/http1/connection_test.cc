@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/text.h"
 #include "lib/testing/endless.h"
 #include "lib/testing/sim.h"
 
@@ -125,6 +126,13 @@ TEST_F(Fixture, ReadsBodiesInAnySlices) {
 TEST_F(Fixture, AnswersMalformedRequestsAndCloses) {
   send("GET / HTTP/1.1\r\nHost : a\r\n\r\n");
   EXPECT_EQ(received().find("HTTP/1.1 400 Bad Request\r\n"), 0U);
+  EXPECT_TRUE(client->peer_closed());
+  EXPECT_EQ(handler.calls, 0);
+}
+
+TEST_F(Fixture, CodingsThatItDoesNotKnowAreNotImplemented) {
+  send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n");
+  EXPECT_EQ(received().find("HTTP/1.1 501 Not Implemented\r\n"), 0U);
   EXPECT_TRUE(client->peer_closed());
   EXPECT_EQ(handler.calls, 0);
 }
@@ -257,7 +265,8 @@ TEST_F(Fixture, AnEarlyAnswerDoesNotWaitForTheUpload) {
 }
 
 struct ClientFixture : ::testing::Test {
-  ClientFixture() {
+  ClientFixture() { open(); }
+  void open() {
     auto [a, b] = loop.pipe();
     server = std::move(b);
     connection = ClientConnection::make(std::move(a));
@@ -432,6 +441,47 @@ TEST_F(ClientFixture, UpgradesGiveTheStreamAway) {
   ASSERT_TRUE(n);
   EXPECT_EQ(as_text(Bytes(buffer, *n)), "first");
   EXPECT_FALSE(connection->reusable());
+}
+
+// Where a server could see the end of its answer elsewhere, nothing may follow on that connection.
+TEST_F(ClientFixture, AnAnswerWhoseEndIsUncertainEndsTheConnection) {
+  struct Case {
+    const char* method;
+    const char* answer;
+    bool kept;
+  };
+  for (const Case& each : {
+           Case{"GET", "200 OK\r\nContent-Length: 0", true},
+           Case{"HEAD", "200 OK", true},
+           Case{"HEAD", "200 OK\r\nContent-Length: 0", true},
+           Case{"HEAD", "200 OK\r\nContent-Length: 5", false},
+           Case{"HEAD", "200 OK\r\nTransfer-Encoding: chunked", false},
+           Case{"head", "200 OK\r\nContent-Length: 0", false},
+           Case{"connect", "200 OK\r\nContent-Length: 0", false},
+           Case{"GET", "204 No Content", true},
+           Case{"GET", "204 No Content\r\nContent-Length: 5", false},
+           Case{"GET", "304 Not Modified\r\nContent-Length: 5", true},
+       }) {
+    open();
+    http::Request request = get();
+    request.method = each.method;
+    start(std::move(request));
+    answer(concat("HTTP/1.1 ", each.answer, "\r\n\r\n"));
+    ASSERT_TRUE(response && *response) << each.method << each.answer;
+    EXPECT_EQ(connection->reusable(), each.kept) << each.method << each.answer;
+  }
+}
+
+// One refusal of ours, not one byte to the server.
+TEST_F(ClientFixture, WhatWouldBeReadAnotherWayIsNotSent) {
+  http::Request connect = get();
+  connect.method = "CONNECT";
+  connect.path = "";
+  start(std::move(connect));
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->error().code, Errc::Invalid);
+  EXPECT_EQ(asked(), "");
+  EXPECT_TRUE(connection->reusable());
 }
 
 TEST_F(ClientFixture, UnaskedBytesEndTheConnection) {

@@ -139,6 +139,7 @@ void Server::refuse(const Error& error) {
   std::uint16_t status = 400;
   if (error.code == Errc::Timeout) status = 408;
   if (error.code == Errc::TooLarge) status = error.detail == 414 ? 414 : 431;
+  if (error.code == Errc::Unsupported) status = 501;
   http::Response response = http::make_response(status);
   encode_response(response, Framing::Length, 0, true, false, out_);
 }

@@ -144,7 +144,6 @@ class OurHttp1Server(unittest.TestCase):
             "CL beyond 2^63": post + "Content-Length: 9223372036854775808\r\n\r\n",
             "TE twice": post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + hidden,
             "TE list": post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + hidden,
-            "TE gzip": post + "Transfer-Encoding: gzip\r\n\r\n" + hidden,
             "TE quoted": post + "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
             "TE with VT": post + "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
             "TE in 1.0": "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
@@ -160,6 +159,9 @@ class OurHttp1Server(unittest.TestCase):
             "no name": "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
             "no colon": "GET / HTTP/1.1\r\nHost: a\r\nnothing\r\n\r\n",
             "two Hosts": "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "no Host": "GET / HTTP/1.1\r\n\r\n" + hidden,
+            "fragment": "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n" + hidden,
+            "Host with two ports": "GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n" + hidden,
             "Host with path": "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
             "Host list": "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
             "userinfo": "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -180,6 +182,12 @@ class OurHttp1Server(unittest.TestCase):
             with self.subTest(name):
                 got = self.talk().send(request.encode("latin-1")).rest()
                 self.assertEqual(got, b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    def test_codings_that_it_does_not_know(self):
+        for coding in ("gzip", "gzip, chunked", "identity"):
+            with self.subTest(coding):
+                got = self.talk().send(get("/", f"Transfer-Encoding: {coding}", method="POST"), "0\r\n\r\n").rest()
+                self.assertEqual(got, b"HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
 
     def test_limits(self):
         refused = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
