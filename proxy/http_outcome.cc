@@ -7,6 +7,7 @@ namespace tulle::proxy {
 
 CauseInfo info_of(Cause cause) noexcept {
   switch (cause) {
+    case Cause::BadRequest: return {400, 3, false, "unexpected"};
     case Cause::NoRoute: return {404, 5, false, ""};
     case Cause::Unauthorized: return {403, 7, false, ""};
     case Cause::RateLimited: return {429, 8, false, ""};

@@ -12,6 +12,7 @@
 namespace tulle::proxy {
 
 enum class Cause : std::uint8_t {
+  BadRequest,  // it could be read two ways
   NoRoute,
   Unauthorized,
   RateLimited,

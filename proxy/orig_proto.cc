@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/orig_proto.h"
 
+#include "lib/http/host.h"
 #include "lib/http1/hop.h"
 #include "proxy/spelling.h"
 
@@ -45,11 +46,13 @@ Downgrade downgrade_request(http::Request& request) {
   if (!absolute) request.scheme.clear();
   if (request.path == "*") request.form = http::TargetForm::Asterisk;
   if (downgrade.tulle) {
-    const std::string_view host =
-        orig_proto_parameter(text, "hostname").value_or(request.authority.view());
+    // How Host spelled the target's host; never another one.
+    std::string_view host = request.authority;
+    const auto spelled = orig_proto_parameter(text, "hostname");
+    if (spelled && http::is_authority(*spelled) && http::same_host(*spelled, host, request.scheme))
+      host = *spelled;
     const bool chunked = request.body.has_value() && !request.body_length;
-    restore_spelling(text, http::is_field_value(host) ? host : std::string_view{}, chunked,
-                     request.headers);
+    restore_spelling(text, host, chunked, request.headers);
   }
   return downgrade;
 }

@@ -135,17 +135,23 @@ TEST(Spelling, OthersSeeWhatTheyKnow) {
   EXPECT_EQ(fields_of(request.headers), (Fields{{"x-a", "1"}}));
 }
 
-TEST(Spelling, AbsoluteFormKeepsAnotherHost) {
-  http::Request request = http1_request({{"Host", "other:81"}, {"Accept", "a"}});
-  request.form = http::TargetForm::Absolute;
-  request.scheme = "http";
-  request.authority = "web";
-  upgrade_request(request);
-  over_http2(request.headers, true);
-  ASSERT_TRUE(downgrade_request(request).done);
-  EXPECT_EQ(request.form, http::TargetForm::Absolute);
-  EXPECT_EQ(request.authority.view(), "web");
-  EXPECT_EQ(*request.headers.get("host"), "other:81");
+// Host as it was spelled, if it is the target's; never another one.
+TEST(Spelling, AbsoluteFormKeepsAnotherSpellingOfItsHost) {
+  const auto arrives = [](const char* host) {
+    http::Request request = http1_request({{"Host", host}, {"Accept", "a"}});
+    request.form = http::TargetForm::Absolute;
+    request.scheme = "http";
+    request.authority = "web";
+    upgrade_request(request);
+    over_http2(request.headers, true);
+    EXPECT_TRUE(downgrade_request(request).done);
+    EXPECT_EQ(request.form, http::TargetForm::Absolute);
+    EXPECT_EQ(request.authority.view(), "web");
+    return std::string(*request.headers.get("host"));
+  };
+  EXPECT_EQ(arrives("Web.:80"), "Web.:80");
+  EXPECT_EQ(arrives("other:81"), "web");
+  EXPECT_EQ(arrives("web:81"), "web");
 }
 
 // Whatever stands in the header, nothing but the case of names and two known fields can change.

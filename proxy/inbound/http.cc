@@ -8,10 +8,13 @@
 #include "lib/http1/hop.h"
 #include "proxy/http_outcome.h"
 #include "proxy/inbound/session.h"
+#include "proxy/inbound/settle.h"
 #include "proxy/inbound/tunnel.h"
+#include "proxy/limits.h"
 #include "proxy/observe/access_log.h"
 #include "proxy/observe/response.h"
 #include "proxy/orig_proto.h"
+#include "proxy/policy/readings.h"
 
 namespace tulle::proxy {
 namespace {
@@ -37,7 +40,8 @@ struct Outcome {
 
 class InboundHttp final : public http::Handler {
  public:
-  explicit InboundHttp(InboundSession& session) : session_(session) {}
+  explicit InboundHttp(InboundSession& session)
+      : session_(session), pool_(session.local->pool_for(session.peer)) {}
   net::Task<Result<http::Response>> handle(http::Request request) override;
 
  private:
@@ -60,6 +64,7 @@ class InboundHttp final : public http::Handler {
                                               const RuleBase& rule, const RouteMatch* match);
 
   InboundSession& session_;
+  const std::shared_ptr<HttpPool> pool_;  // this client's connections to the application
   std::vector<RouteCounters> counters_;
 };
 
@@ -173,6 +178,10 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
 
   const ServerPolicyPtr policy =
       session_.port.get();  // for this request, whatever changes meanwhile
+  const Result<void> settled = settle_request(request, downgrade);
+  if (!settled) {
+    co_return finish(refuse(request, *policy, Cause::BadRequest, settled.error().where));
+  }
   if (!policy->invalid.empty()) {
     co_return finish(
         refuse(request, *policy, Cause::InvalidPolicy, "invalid server configuration"));
@@ -182,6 +191,10 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     metrics::Labels labels = base_labels(*policy);
     worker().metrics().route_not_found.get(labels.append(peer_labels(session_.peer)))->add();
     co_return finish(refuse(request, *policy, Cause::NoRoute, "no route found for request"));
+  }
+  if (!readings_agree(policy->routes, request, *found)) {
+    co_return finish(refuse(request, *policy, Cause::BadRequest,
+                            "a path that could be served as that of another route"));
   }
   const InboundRoute& route = policy->routes[found->route];
   const Authorization* const permit = find_permit(route.authorizations, session_.peer);
@@ -235,18 +248,8 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   std::optional<http::RequestHead> routed;  // what a tunnel goes on being held to
   if (request.wants_upgrade) routed = request;
 
-  // What a client says of its identity is never believed.
-  request.headers.remove("l5d-client-id");
-  if (meshed && !session_.peer.identity.empty()) {
-    request.headers.add("l5d-client-id", session_.peer.identity);
-  }
+  add_ours(request, downgrade, meshed ? std::string_view(session_.peer.identity) : "");
   const bool http1 = request.version != http::Version::Http2;
-  if (http1) {
-    http1::strip_hop_headers(request.headers, request.wants_upgrade);
-    if (downgrade.done && !request.authority.empty() && !request.headers.contains("host")) {
-      request.headers.add("host", request.authority);
-    }
-  }
   const bool keep = request.version != http::Version::Http10 && !request.authority.empty() &&
                     !request.wants_upgrade;
   const http::Version version = request.version;
@@ -256,15 +259,14 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   std::shared_ptr<EndpointMetrics> endpoint = count.endpoint;
   endpoint->requests->add();
   RouteSpan span = begin_span(worker().loop(), count.routes, request);
-  HttpPool& pool = session_.local->pool();
   Result<http::Response> response = Error{Errc::Internal, ""};
   const TimePoint asked_at = worker().loop().now();
   {
     const InFlight in_flight(wide.in_flight_inbound);
     if (http1) {
-      response = co_await pool.send_http1(request, keep, Deadline::never());
+      response = co_await pool_->send_http1(request, keep, Deadline::never());
     } else {
-      response = co_await pool.send_http2(request, Deadline::never());
+      response = co_await pool_->send_http2(request, Deadline::never());
     }
   }
   const Duration waited = worker().loop().now() - asked_at;
@@ -315,13 +317,15 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     options.max_frame_size = config.h2_max_frame;
     options.max_header_list = config.h2_max_header_list;
     options.max_pending_resets = config.h2_max_pending_reset;
+    options.carries_http1 = kOrigProto;
     options.send_buffer = config.h2_send_buffer;
     options.ping_interval = config.h2_ping_interval;
     if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
     co_await h2::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   } else {
-    const http1::ServerOptions options;
+    http1::ServerOptions options;
+    options.limits = http1_limits(config);
     co_await http1::serve(std::move(session.stream), handler, options,
                           session.worker.inbound_drain());
   }

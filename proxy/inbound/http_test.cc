@@ -6,8 +6,11 @@
 
 #include "lib/base/text.h"
 #include "lib/h2/connection.h"
+#include "lib/h2/hpack.h"
+#include "lib/h2/wire.h"
 #include "lib/http1/connection.h"
 #include "proxy/inbound/session.h"
+#include "proxy/limits.h"
 #include "proxy/orig_proto.h"
 #include "proxy/outbound/session.h"
 #include "proxy/testing/support.h"
@@ -33,15 +36,24 @@ struct RawApp {
   void attach(TestWorker& world) {
     world.on_dial([this](Session, std::unique_ptr<PipeEnd> stream) {
       connections.push_back(std::move(stream));
+      last = connections.back().get();
     });
   }
   std::string received() {
     std::string all;
-    for (const auto& connection : connections) all += text_of(*connection);
+    for (const auto& connection : connections) {
+      const std::string text = text_of(*connection);
+      if (!text.empty()) last = connection.get();
+      all += text;
+    }
     return all;
   }
-  void send(std::string_view text) { EXPECT_TRUE(connections.back()->try_write(as_bytes(text))); }
+  // Where something came last.
+  void send(std::string_view text) {
+    EXPECT_TRUE((last != nullptr ? last : connections.back().get())->try_write(as_bytes(text)));
+  }
   std::vector<std::unique_ptr<PipeEnd>> connections;
+  PipeEnd* last = nullptr;
 };
 
 constexpr std::string_view kPlainAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -335,6 +347,238 @@ TEST_F(OverHttp2, ARefusingApplicationIsToldWithAMark) {
   EXPECT_EQ(take_refused_mark(**answer), RefusedMark::Refused);
 }
 
+// A proxy of another kind, or somebody who plays one: any fields, as they stand.
+struct ForeignPeer : Inbound, h2::HpackSink {
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  void connect(const Peer& peer = test::peer("10.0.0.9"), ServerPolicyPtr policy = open_policy()) {
+    serve(true, peer, std::move(policy));
+    app.attach(world);
+    send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + framed(h2::frame::kSettings, 0, 0, ""));
+    received();
+  }
+  static std::string framed(std::uint8_t type, std::uint8_t flags, std::uint32_t stream,
+                            std::string_view payload) {
+    std::uint8_t head[9];
+    h2::write_header(head, static_cast<std::uint32_t>(payload.size()), type, flags, stream);
+    return concat(as_text(Bytes(head, 9)), payload);
+  }
+  // Sends a request; what the application saw of it.
+  std::string ask(const Fields& fields, std::string_view body = {}) {
+    std::string block;
+    for (const auto& [name, value] : fields) {  // literals without indexing, RFC 7541 §6.2.2
+      block += '\0';
+      for (const std::string& text : {name, value})
+        block += concat(std::string(1, static_cast<char>(text.size())), text);
+    }
+    const std::uint8_t end = body.empty() ? h2::flag::kEndStream : 0;
+    std::string bytes = framed(h2::frame::kHeaders, end | h2::flag::kEndHeaders, stream, block);
+    if (!body.empty()) bytes += framed(h2::frame::kData, h2::flag::kEndStream, stream, body);
+    stream += 2;
+    send(bytes);
+    return app.received();
+  }
+  // As a request of HTTP/1 that a proxy carries.
+  std::string carried(std::string_view target_host, Fields more, std::string method = "GET",
+                      std::string path = "/a") {
+    Fields fields{{":method", std::move(method)}, {":scheme", "http"}, {":path", std::move(path)}};
+    if (!target_host.empty()) fields.emplace_back(":authority", target_host);
+    fields.insert(fields.end(), more.begin(), more.end());
+    return ask(fields);
+  }
+  // The status of the last answer; "reset" if the stream was.
+  std::string status() {
+    std::string all = received();
+    std::string last = "none";
+    while (all.size() >= 9) {
+      const auto* const head = reinterpret_cast<const std::uint8_t*>(all.data());
+      const std::size_t size = std::size_t{head[1]} << 8 | head[2];
+      if (head[3] == h2::frame::kRstStream && last == "none") last = "reset";
+      if (head[3] == h2::frame::kHeaders) {
+        status_.clear();
+        EXPECT_TRUE(decoder.decode(as_bytes(std::string_view(all).substr(9, size)), *this));
+        last = status_;
+      }
+      all.erase(0, 9 + size);
+    }
+    return last;
+  }
+  void on_field(std::string_view name, std::string_view value) override {
+    if (name == ":status") status_ = value;
+  }
+  std::uint32_t stream = 1;
+  h2::HpackDecoder decoder;
+  std::string status_;
+};
+
+// Nobody could say where the answer ends: what follows it would answer another client.
+TEST_F(ForeignPeer, AConnectCarriedInHttp2IsRefused) {
+  connect();
+  for (const ForeignPeer::Fields& fields : {
+           ForeignPeer::Fields{{":method", "CONNECT"}, {":authority", "web"}},
+           ForeignPeer::Fields{{":method", "CONNECT"}, {":authority", "web:80"}},
+       }) {
+    for (const char* orig : {"HTTP/1.1", "HTTP/1.0", "HTTP/1.1; absolute-form",
+                             "HTTP/1.1; names=l; hostname=web:80"}) {
+      ForeignPeer::Fields all = fields;
+      all.emplace_back("content-length", "4");
+      all.emplace_back("l5d-orig-proto", orig);
+      EXPECT_EQ(ask(all, "GET "), "") << orig;
+      EXPECT_EQ(status(), "400") << orig;
+    }
+  }
+  EXPECT_TRUE(app.connections.empty());
+}
+
+TEST_F(ForeignPeer, WhatTheApplicationIsToldToServeIsWhatWasMatched) {
+  connect();
+  struct Case {
+    const char* authority;
+    ForeignPeer::Fields fields;
+    const char* line_and_host;  // what the application sees; "": refused with 400
+  };
+  const auto orig = [](const char* value) {
+    return std::pair<std::string, std::string>("l5d-orig-proto", value);
+  };
+  for (const Case& each : {
+           Case{"web", {orig("HTTP/1.1")}, "GET /a HTTP/1.1\r\nhost: web\r\n"},
+           Case{"web", {{"host", "web"}, orig("HTTP/1.1")}, "GET /a HTTP/1.1\r\nhost: web\r\n"},
+           Case{
+               "web:80", {{"host", "Web."}, orig("HTTP/1.1")}, "GET /a HTTP/1.1\r\nhost: Web.\r\n"},
+           Case{"web", {{"host", "admin"}, orig("HTTP/1.1")}, "GET /a HTTP/1.1\r\nhost: web\r\n"},
+           Case{"web", {{"host", ""}, orig("HTTP/1.1")}, "GET /a HTTP/1.1\r\nhost: web\r\n"},
+           Case{"web", {{"host", "admin"}, orig("HTTP/1.0")}, "GET /a HTTP/1.0\r\nhost: web\r\n"},
+           Case{"", {{"host", "admin"}, orig("HTTP/1.1")}, "GET /a HTTP/1.1\r\nhost: admin\r\n"},
+           Case{"", {orig("HTTP/1.0")}, "GET /a HTTP/1.0\r\n"},
+           Case{"web",
+                {{"host", "admin"}, orig("HTTP/1.1; absolute-form")},
+                "GET http://web/a HTTP/1.1\r\nhost: web\r\n"},
+           Case{"web",
+                {orig("HTTP/1.1; absolute-form; names=l; hostname=admin")},
+                "GET http://web/a HTTP/1.1\r\nhost: web\r\n"},
+           Case{"web",
+                {orig("HTTP/1.1; names=l; hostname=WEB:80")},
+                "GET /a HTTP/1.1\r\nhost: WEB:80\r\n"},
+           Case{"", {orig("HTTP/1.1")}, ""},
+           Case{"", {orig("HTTP/1.1; absolute-form")}, ""},
+           Case{"", {orig("HTTP/1.0; absolute-form")}, ""},
+           Case{"web", {{"host", "web"}, {"host", "web"}, orig("HTTP/1.1")}, ""},
+           Case{"web", {{"host", "a b"}, orig("HTTP/1.1")}, ""},
+           Case{"web", {{"host", "web"}, {"host", "admin"}, orig("HTTP/2.0")}, ""},
+           Case{"web", {{"host", "admin"}, orig("nonsense")}, ""},
+       }) {
+    const std::string seen = carried(each.authority, each.fields);
+    const std::string about = concat(each.authority, " ", each.fields.front().second);
+    EXPECT_EQ(seen, *each.line_and_host == '\0' ? "" : concat(each.line_and_host, "\r\n")) << about;
+    if (!seen.empty()) app.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    EXPECT_EQ(status(), seen.empty() ? "400" : "200") << about;
+  }
+}
+
+TEST_F(ForeignPeer, WithoutTheMarkTwoHostsAreMalformed) {
+  connect();
+  const auto with_host = [this](const char* authority, const char* host) {
+    return carried(authority, {{"host", host}});
+  };
+  EXPECT_EQ(with_host("web", "admin"), "");
+  EXPECT_EQ(status(), "reset");
+  EXPECT_EQ(with_host("greeter:80", "greeter").substr(0, 3), "PRI");  // on, as HTTP/2
+}
+
+TEST_F(ForeignPeer, AFragmentIsToldToBeWrong) {
+  connect();
+  for (const char* path : {"/secret#x", "/admin#", "#", "/?a#b"}) {
+    EXPECT_EQ(carried("web", {}, "GET", path), "") << path;
+    EXPECT_EQ(status(), "400") << path;
+    EXPECT_EQ(carried("web", {{"l5d-orig-proto", "HTTP/1.1"}}, "GET", path), "") << path;
+    EXPECT_EQ(status(), "400") << path;
+  }
+}
+
+TEST_F(ForeignPeer, WhatLooksLikeAnIdentityIsTakenOut) {
+  connect(test::peer("10.0.0.9", "client.shop.id"));
+  EXPECT_EQ(carried("web", {{"l5d_client_id", "forged"},
+                            {"l5d-client-id", "forged"},
+                            {"l5d.client~id", "forged"},
+                            {"x-l5d-client-id", "stays"},
+                            {"l5d-orig-proto", "HTTP/1.1; names=t"}}),
+            "GET /a HTTP/1.1\r\nHost: web\r\nX-L5d-Client-Id: stays\r\nl5d-client-id: "
+            "client.shop.id\r\n\r\n");
+}
+
+// Whatever an application sends after an answer stays with the client that asked.
+TEST_F(Inbound, ClientsDoNotShareConnectionsToTheApplication) {
+  app.attach(world);
+  std::vector<std::unique_ptr<PipeEnd>> clients;
+  const auto ask = [&](const Peer& peer) {
+    serve(false, peer);
+    EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 200"));
+    clients.push_back(std::move(client));
+    return app.connections.size();
+  };
+  EXPECT_EQ(ask(test::peer("10.0.0.9", "a.shop.id")), 1U);
+  EXPECT_EQ(ask(test::peer("10.0.0.8", "a.shop.id")), 1U);  // the same identity elsewhere
+  EXPECT_EQ(ask(test::peer("10.0.0.9", "b.shop.id")), 2U);
+  EXPECT_EQ(ask(test::peer("10.0.0.9")), 3U);
+  EXPECT_EQ(ask(test::peer("10.0.0.9")), 3U);
+  EXPECT_EQ(ask(test::peer("10.0.0.8")), 4U);
+  EXPECT_EQ(ask(test::peer("fd00::8")), 5U);
+}
+
+// Nothing is kept of clients that are gone but their idle connections, and those for a while.
+TEST_F(Inbound, WhatIsKeptForClientsIsBounded) {
+  app.attach(world);
+  const auto local = world.worker().inbound_targets().at(kTarget);
+  for (int i = 0; i < 50; ++i) {
+    serve(false, test::peer("10.0.0.9", concat("c", std::to_string(i), ".shop.id")));
+    exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+    client.reset();
+    world.loop().drain();
+  }
+  EXPECT_EQ(local->pools(), 50U);
+  world.loop().advance(10s);
+  local->sweep();
+  EXPECT_EQ(local->pools(), 0U);
+}
+
+// Connection can name nothing that we or policy add, nor what is matched.
+TEST_F(Inbound, HopFieldsGoBeforeAnythingIsAdded) {
+  app.attach(world);
+  serve(false, test::peer("10.0.0.9", "client.shop.id"), open_policy([](ServerPolicy& policy) {
+          Filter filter;
+          filter.kind = Filter::Kind::RequestHeaders;
+          filter.edit.add.emplace_back("x-zone", "a");
+          policy.routes[0].rules[0].filters.push_back(filter);
+        }));
+  exchange(
+      "GET / HTTP/1.1\r\nHost: web\r\nConnection: l5d-client-id, x-zone, x-gone\r\nX-Gone: "
+      "1\r\nL5D_Client_Id: forged\r\nX-Zone: forged\r\n\r\n");
+  EXPECT_EQ(seen,
+            "GET / HTTP/1.1\r\nHost: web\r\nx-zone: a\r\nl5d-client-id: client.shop.id\r\n\r\n");
+}
+
+TEST_F(Inbound, AbsoluteTargetsNameTheHost) {
+  app.attach(world);
+  serve();
+  exchange("GET http://public.example/ HTTP/1.1\r\nHost: admin.example\r\n\r\n");
+  EXPECT_EQ(seen, "GET http://public.example/ HTTP/1.1\r\nHost: public.example\r\n\r\n");
+  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400"));
+  EXPECT_EQ(seen, "");
+}
+
+// One variable bounds heads of both versions.
+TEST(HeadLimit, IsThatOfTheVariable) {
+  const auto most = [](const char* value) {
+    const Config config =
+        test::small_config({{"INBOUND_SERVER_HTTP2_MAX_HEADER_LIST_SIZE", value}});
+    return http1_limits(config.inbound).max_head;
+  };
+  EXPECT_EQ(most(""), 65'536U);
+  EXPECT_EQ(most("200000"), 200'000U);
+  EXPECT_EQ(most("1048576"), 1'048'576U);
+  EXPECT_EQ(most("2000000"), 1'048'576U);
+  EXPECT_EQ(most("8000"), 8'000U);
+}
+
 // ---- outbound, alone and before an inbound ----
 
 struct Outbound : ::testing::Test {
@@ -625,7 +869,7 @@ TEST_F(Outbound, APairIsTransparent) {
                 "HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\nX-A: "
                 "b\r\n\r\n2\r\nhi\r\n0\r\n\r\n"},
            Case{"GET http://web/abs HTTP/1.1\r\nHost: web\r\n\r\n", std::string(kPlainAnswer)},
-           Case{"GET http://web/abs HTTP/1.1\r\nHost: other\r\nX-A: 1\r\n\r\n",
+           Case{"GET http://web/abs HTTP/1.1\r\nHost: WEB:80\r\nX-A: 1\r\n\r\n",
                 std::string(kPlainAnswer)},
        }) {
     exchange(each.request);
@@ -639,6 +883,23 @@ TEST_F(Outbound, APairIsTransparent) {
     world.loop().drain();
     EXPECT_EQ(text_of(*client), each.answer) << each.request;
   }
+}
+
+TEST_F(Outbound, HopFieldsGoBeforePolicyAddsAnything) {
+  RawApp app;
+  app.attach(world);
+  EndpointSet set;
+  set.endpoints = {test::endpoint("10.0.0.5:8080")};
+  world.publish(kPath, std::move(set));
+  serve(balanced_policy([](ClientPolicy& policy) {
+    Filter filter;
+    filter.kind = Filter::Kind::RequestHeaders;
+    filter.edit.set.emplace_back("x-zone", "a");
+    policy.http1[0].rules[0].filters.push_back(filter);
+  }));
+  exchange(
+      "GET http://web/ HTTP/1.1\r\nHost: other\r\nConnection: x-zone, x-gone\r\nX-Gone: 1\r\n\r\n");
+  EXPECT_EQ(app.received(), "GET http://web/ HTTP/1.1\r\nHost: web\r\nx-zone: a\r\n\r\n");
 }
 
 TEST_F(Outbound, UpgradesGoOverHttp1) {

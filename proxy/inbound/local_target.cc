@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/inbound/local_target.h"
 
+#include "proxy/limits.h"
 #include "proxy/worker.h"
 
 namespace tulle::proxy {
 namespace {
 
-PoolOptions pool_options(const Config& config) {
+PoolOptions pool_options(const Config& config, std::size_t& idle) {
   PoolOptions options;
   options.http1_idle = config.inbound.pool_idle;
   options.max_idle = config.inbound.max_idle_per_endpoint;
+  options.shared_idle = &idle;
+  options.http1 = http1_limits(config.inbound);
+  options.h2.max_header_list =
+      std::max(options.h2.max_header_list, config.inbound.h2_max_header_list);
   options.h2.stream_window = config.h2_client_stream_window;
   options.h2.connection_window = config.h2_client_connection_window;
   return options;
+}
+
+// A name of a client that none of another kind can have: identities hold no NUL.
+std::string client_of(const Peer& peer) {
+  if (!peer.identity.empty()) return peer.identity;
+  std::string key(peer.tls == Peer::Tls::Terminated ? 2 : 1, '\0');
+  key += as_text(peer.addr.ip.octets());
+  return key;
 }
 
 }  // namespace
@@ -21,8 +34,23 @@ LocalTarget::LocalTarget(Worker& worker, net::SocketAddr addr)
     : worker_(worker),
       addr_(addr),
       transport_(worker.metrics().transport(
-          Direction::Inbound, false, {{"tls", "no_identity"}, {"no_tls_reason", "loopback"}})),
-      pool_(worker.loop(), *this, pool_options(worker.config()), worker.random().next()) {}
+          Direction::Inbound, false, {{"tls", "no_identity"}, {"no_tls_reason", "loopback"}})) {}
+
+std::shared_ptr<HttpPool> LocalTarget::pool_for(const Peer& peer) {
+  std::shared_ptr<HttpPool>& slot = pools_[client_of(peer)];
+  if (!slot) {
+    slot = std::make_shared<HttpPool>(worker_.loop(), *this,
+                                      pool_options(worker_.config(), idle_http1_),
+                                      worker_.random().next());
+  }
+  return slot;
+}
+
+void LocalTarget::sweep() {
+  std::erase_if(pools_, [](const auto& entry) {
+    return entry.second.use_count() == 1 && entry.second->idle();
+  });
+}
 
 net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session session) {
   // A connection to the inbound port itself would come back to us.
@@ -46,7 +74,8 @@ std::shared_ptr<LocalTarget> InboundTargets::at(const net::SocketAddr& addr) {
 
 void InboundTargets::sweep() {
   std::erase_if(targets_, [](const auto& entry) {
-    return entry.second.use_count() == 1 && entry.second->pool().idle();
+    entry.second->sweep();
+    return entry.second.use_count() == 1 && entry.second->idle();
   });
 }
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The local application at one address: how it is dialled, and the connections to it that are kept
-// (pooled by authority, form and version across clients; design rule 3.4).
+// The local application at one address: how it is dialled, and the connections to it that are kept.
+// Clients do not share them: whatever an application and we may one day read differently, what
+// comes of it stays with the client that caused it. A client is an identity, or, without one, an
+// address: that is what policy tells apart.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <unordered_map>
 
 #include "lib/net/address.h"
 #include "proxy/observe/metrics.h"
+#include "proxy/policy/authorization.h"
 #include "proxy/pool/dialer.h"
 #include "proxy/pool/http_pool.h"
 
@@ -19,14 +23,22 @@ class LocalTarget final : public Dialer {
  public:
   LocalTarget(Worker& worker, net::SocketAddr addr);
   const net::SocketAddr& addr() const noexcept { return addr_; }
-  HttpPool& pool() noexcept { return pool_; }
+  // The connections for this client; looked up once for each of its own. Does not outlive the
+  // target.
+  std::shared_ptr<HttpPool> pool_for(const Peer& peer);
   net::Task<Result<net::StreamPtr>> dial(Session session) override;
+
+  // Forgets pools that no client holds and that keep no connection.
+  void sweep();
+  bool idle() const noexcept { return pools_.empty(); }
+  std::size_t pools() const noexcept { return pools_.size(); }
 
  private:
   Worker& worker_;
   net::SocketAddr addr_;
   std::shared_ptr<TransportMetrics> transport_;
-  HttpPool pool_;
+  std::size_t idle_http1_ = 0;  // in all pools
+  std::unordered_map<std::string, std::shared_ptr<HttpPool>> pools_;
 };
 
 class InboundTargets {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/outbound/endpoint.h"
 
+#include "proxy/limits.h"
 #include "proxy/mesh_tls.h"
 #include "proxy/orig_proto.h"
 #include "proxy/transport_header.h"
@@ -12,6 +13,9 @@ namespace {
 PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
   PoolOptions options;
   options.http1_idle = config.outbound.pool_idle;
+  options.http1 = http1_limits(config.outbound);
+  options.h2.max_header_list =
+      std::max(options.h2.max_header_list, config.outbound.h2_max_header_list);
   options.max_idle = config.outbound.max_idle_per_endpoint;
   options.h2.stream_window =
       info.stream_window != 0 ? info.stream_window : config.h2_client_stream_window;

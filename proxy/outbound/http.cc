@@ -6,6 +6,7 @@
 #include "lib/http1/connection.h"
 #include "lib/http1/hop.h"
 #include "proxy/http_outcome.h"
+#include "proxy/limits.h"
 #include "proxy/observe/response.h"
 #include "proxy/orig_proto.h"
 #include "proxy/outbound/session.h"
@@ -173,6 +174,10 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
 
 net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
   const bool http2 = request.version == http::Version::Http2;
+  // Hop-by-hop fields go first, so that Connection can name nothing that policy adds.
+  if (!http2) http1::strip_hop_headers(request.headers, request.wants_upgrade);
+  const Result<void> settled = http1::settle_host(request);
+  if (!settled) co_return refuse(request, Cause::BadRequest, settled.error().where);
   Plan& plan = session_.current();
   const std::shared_ptr<Plan> keep = session_.plan;  // for this request, whatever changes meanwhile
   const ClientPolicy& policy = *plan.policy;
@@ -227,7 +232,6 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
     if (config::is_dns_name(*id) || id->find("://") != std::string_view::npos) required = *id;
     request.headers.remove("l5d-require-id");
   }
-  if (!http2) http1::strip_hop_headers(request.headers, request.wants_upgrade);
   http::RequestHead asked;
   asked.version = request.version;
   const bool grpc = is_grpc(request);
@@ -303,7 +307,8 @@ net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
     co_await h2::serve(std::move(session.stream), handler, options,
                        session.worker.outbound_drain());
   } else {
-    const http1::ServerOptions options;
+    http1::ServerOptions options;
+    options.limits = http1_limits(config);
     co_await http1::serve(std::move(session.stream), handler, options,
                           session.worker.outbound_drain());
   }

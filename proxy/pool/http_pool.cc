@@ -31,7 +31,19 @@ HttpPool::HttpPool(net::Loop& loop, Dialer& dialer, PoolOptions options, std::ui
       dialed_(loop),
       sweep_(std::make_unique<Sweep>(*this)) {}
 
-HttpPool::~HttpPool() = default;
+HttpPool::~HttpPool() {
+  while (http1_idle_ > 0) one_less_idle();
+}
+
+void HttpPool::one_more_idle() noexcept {
+  ++http1_idle_;
+  if (options_.shared_idle != nullptr) ++*options_.shared_idle;
+}
+
+void HttpPool::one_less_idle() noexcept {
+  --http1_idle_;
+  if (options_.shared_idle != nullptr) --*options_.shared_idle;
+}
 
 bool HttpPool::idle() const noexcept {
   return http2_.empty() && http1_idle_ == 0 && busy_.empty() && dead_.empty() && !dialing_ &&
@@ -46,7 +58,7 @@ void HttpPool::drain() {
   draining_ = true;
   for (auto& slot : http2_) slot->retire_at = loop_.now();
   http1_.clear();
-  http1_idle_ = 0;
+  while (http1_idle_ > 0) one_less_idle();
   loop_.arm(*sweep_, loop_.now() + 1ms);
 }
 
@@ -158,7 +170,7 @@ http1::ClientConnection* HttpPool::take_idle(const std::string& key) {
   if (at == http1_.end()) return nullptr;
   Http1List& idle = at->second;
   while (!idle.empty()) {
-    --http1_idle_;
+    one_less_idle();
     Http1Slot& youngest = idle.back();  // the least likely to be closed
     if (youngest.connection->reusable()) {
       busy_.splice(busy_.end(), idle, youngest.self);
@@ -175,7 +187,7 @@ bool HttpPool::http1_ready(const http::Request& request, bool keep) {
   while (!at->second.empty()) {
     if (at->second.back().connection->reusable()) return true;
     at->second.pop_back();
-    --http1_idle_;
+    one_less_idle();
   }
   return false;
 }
@@ -184,10 +196,10 @@ net::Task<Result<void>> HttpPool::prepare_http1(const http::Request& request, bo
   std::string key = http1_key(request, keep);
   Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
   if (!stream) co_return stream.error();
-  auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
+  auto made = http1::ClientConnection::make(std::move(*stream), options_.http1, this);
   Http1List& idle = http1_[key];
   add(idle, std::move(made), std::move(key)).until = loop_.now() + options_.http1_idle;
-  ++http1_idle_;
+  one_more_idle();
   schedule_sweep();
   co_return Result<void>{};
 }
@@ -201,7 +213,7 @@ net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, b
       again = false;  // a new connection: its end means something
       Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
       if (!stream) co_return stream.error();
-      auto made = http1::ClientConnection::make(std::move(*stream), {}, this);
+      auto made = http1::ClientConnection::make(std::move(*stream), options_.http1, this);
       connection = add(busy_, std::move(made), http1_key(request, keep)).connection.get();
     }
     Result<http::Response> response = co_await connection->exchange(request, by);
@@ -215,11 +227,12 @@ net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, b
 void HttpPool::on_exchange_done(http1::ClientConnection& connection) {
   if (connection.tag == 0) return;
   Http1Slot& slot = *reinterpret_cast<Http1Slot*>(static_cast<std::uintptr_t>(connection.tag));
-  if (!slot.key.empty() && http1_idle_ < options_.max_idle && !draining_ && connection.reusable()) {
+  const std::size_t kept = options_.shared_idle != nullptr ? *options_.shared_idle : http1_idle_;
+  if (!slot.key.empty() && kept < options_.max_idle && !draining_ && connection.reusable()) {
     slot.until = loop_.now() + options_.http1_idle;
     Http1List& idle = http1_[slot.key];
     idle.splice(idle.end(), busy_, slot.self);
-    ++http1_idle_;
+    one_more_idle();
     schedule_sweep();
     return;
   }
@@ -258,7 +271,7 @@ void HttpPool::sweep() {
     auto& idle = at->second;
     while (!idle.empty() && (idle.front().until <= now || !idle.front().connection->reusable())) {
       idle.pop_front();
-      --http1_idle_;
+      one_less_idle();
     }
     at = idle.empty() ? http1_.erase(at) : std::next(at);
   }

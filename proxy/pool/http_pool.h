@@ -23,10 +23,14 @@ namespace tulle::proxy {
 struct PoolOptions {
   Duration http1_idle = 3s;
   std::uint32_t max_idle = 10'000;
+  // Where several pools to one place count their idle connections of HTTP/1: max_idle is then what
+  // they keep together. Null: this pool alone. Must outlive the pool.
+  std::size_t* shared_idle = nullptr;
   std::uint32_t max_http2 = 8;  // connections that may be opened because others are stalled
   Duration http2_idle = 60s;    // design rule 3.4
   Duration http2_max_age = 1h;
   h2::ClientOptions h2;
+  http1::Limits http1;  // of answers
 };
 
 class HttpPool final : http1::ClientOwner {
@@ -80,6 +84,8 @@ class HttpPool final : http1::ClientOwner {
   net::Task<void> dial_http2();
   void sweep();
   void schedule_sweep();
+  void one_more_idle() noexcept;
+  void one_less_idle() noexcept;
   // Empty: not to be kept. Valid until the next call.
   const std::string& http1_key(const http::Request& request, bool keep);
 
