@@ -49,6 +49,8 @@ struct ControlService {
   std::string name;  // its TLS identity; empty: loopback, plain text
   std::string authority;
   bool configured() const noexcept { return !host.empty(); }
+  // It runs behind this proxy: the injector writes so in the control plane's own pods.
+  bool in_this_pod() const noexcept { return host == "localhost."; }
 };
 
 // Timeouts and limits of one direction.

@@ -12,6 +12,7 @@ CauseInfo info_of(Cause cause) noexcept {
     case Cause::Unauthorized: return {403, 7, false, ""};
     case Cause::RateLimited: return {429, 8, false, ""};
     case Cause::InvalidPolicy: return {500, 13, true, "unexpected"};
+    case Cause::PolicyUnknown: return {503, 14, true, "policy unknown"};
     case Cause::UnsupportedPolicy: return {500, 13, true, "unexpected"};
     case Cause::InvalidRedirect: return {500, 13, true, "unexpected"};
     case Cause::FilterFailure: return {500, 13, true, "unexpected"};

@@ -17,6 +17,7 @@ enum class Cause : std::uint8_t {
   Unauthorized,
   RateLimited,
   InvalidPolicy,
+  PolicyUnknown,
   UnsupportedPolicy,
   InvalidRedirect,
   FilterFailure,

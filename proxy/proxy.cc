@@ -196,7 +196,7 @@ net::Task<std::vector<net::SocketAddr>> Proxy::resolve(std::string_view client, 
 
 ServerPolicyPtr Proxy::server_policy(std::uint16_t port) const {
   ServerPolicyPtr policy = server_policies_.current(port);
-  return policy ? policy : default_server_policy(config_, port);
+  return policy ? policy : server_policy_until_known(config_, port);
 }
 
 Result<void> Proxy::bind_worker(WorkerThread& worker, bool shared_ports) {
@@ -283,7 +283,7 @@ Result<void> Proxy::start() {
       server_policies_.pin(static_cast<std::uint16_t>(port));
   }
   scope_.spawn(identity_->run());
-  scope_.spawn(warn_while_uncertified());
+  scope_.spawn(warn_while_waiting());
   return {};
 }
 
@@ -298,11 +298,25 @@ CredentialsPtr Proxy::control_credentials() {
   return bare ? *bare : credentials_;
 }
 
-net::Task<void> Proxy::warn_while_uncertified() {
+// In the pods of the control plane whoever tells certificates or policies starts, or is reached,
+// only once their own proxy is ready.
+bool Proxy::waits_for_policies() const noexcept {
+  return server_policies_.awaited() != 0 && !config_.policy.in_this_pod() &&
+         !config_.identity.in_this_pod();
+}
+
+bool Proxy::ready() const noexcept { return certified_ && !waits_for_policies(); }
+
+net::Task<void> Proxy::warn_while_waiting() {
   for (;;) {
     co_await net::sleep_for(control_, 15s);
-    if (certified_) co_return;
-    log_.warn("Waiting for identity to be initialized...");
+    if (ready()) co_return;
+    if (!certified_) {
+      log_.warn("Waiting for identity to be initialized...");
+    } else {
+      log_.warn("Waiting for the policy of declared ports...",
+                {{"ports", static_cast<int>(server_policies_.awaited())}});
+    }
   }
 }
 

@@ -43,7 +43,7 @@ class Proxy final : public AdminHost {
   net::SocketFactory& sockets() noexcept { return sockets_; }
   const CredentialsPtr& credentials() const noexcept { return credentials_; }
   ServerPolicyPtr server_policy(std::uint16_t port) const override;
-  bool ready() const noexcept override { return certified_; }
+  bool ready() const noexcept override;
   // Everything that can be scraped, with the bytes of live connections counted in.
   net::Task<std::string> scrape() override;
 
@@ -57,7 +57,8 @@ class Proxy final : public AdminHost {
   void on_certified(CredentialsPtr credentials);
   void count_unsupported(std::string_view feature);
   Result<void> bind_worker(WorkerThread& worker, bool shared_ports);
-  net::Task<void> warn_while_uncertified();
+  net::Task<void> warn_while_waiting();
+  bool waits_for_policies() const noexcept;
   void told_life(PodLife life);
   void drain(Departure::State state);
   net::Task<void> leave_when_drained();

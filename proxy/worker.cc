@@ -121,7 +121,7 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
       learned_(parts.wide.learned),
       server_policies_(loop, parts.server_policies, parts.config.inbound.discovery_idle, kWeigh,
                        [&config = parts.config](const std::uint16_t& port) {
-                         return default_server_policy(config, port);
+                         return server_policy_until_known(config, port);
                        }),
       client_policies_(loop, parts.client_policies, parts.config.outbound.discovery_idle, kWeigh),
       endpoint_sets_(loop, parts.endpoints, parts.config.outbound.discovery_idle, kWeigh),
@@ -137,6 +137,13 @@ bool Worker::owns(const net::IpAddr& ip) const noexcept {
 bool Worker::is_own(const net::IpAddr& ip) const noexcept {
   const auto& ips = parts_.config.inbound_ips;
   return std::find(ips.begin(), ips.end(), ip) != ips.end();
+}
+
+net::SocketAddr Worker::named(const net::SocketAddr& target) const {
+  if (declares(target.port)) return target;
+  const ServerPolicyPtr policy = server_policies_.peek(target.port);
+  const bool selected = policy && !policy->meta.group.empty();
+  return selected ? target : net::SocketAddr{target.ip, 0};
 }
 
 std::shared_ptr<BalancedBackend> Worker::balanced(const Meta& parent, const Backend& backend) {
@@ -179,6 +186,10 @@ std::shared_ptr<Plan> Worker::plan(const ClientPolicyPtr& policy) {
 }
 
 Worker::InboundPort& Worker::inbound_port(const ServerPolicyPtr& policy, std::uint16_t port) {
+  if (inbound_ports_.size() >= sweep_ports_at_) {
+    sweep_inbound_ports();
+    sweep_ports_at_ = std::max<std::size_t>(256, 2 * inbound_ports_.size());
+  }
   InboundPort& known = inbound_ports_[policy.get()];
   if (!known.policy) {
     known.policy = policy;
@@ -196,12 +207,10 @@ RouteMetricsPtr Worker::inbound_route(const ServerPolicyPtr& policy, const Inbou
                                       std::uint16_t port) {
   RouteMetricsPtr& metrics = inbound_port(policy, port).routes[&route];
   if (!metrics) {
-    std::string port_text;
-    append_number(port_text, port);
     metrics::Labels labels{{"parent_group", policy->meta.group},
                            {"parent_kind", policy->meta.kind},
                            {"parent_name", policy->meta.name},
-                           {"parent_port", port_text}};
+                           {"parent_port", port_label(port)}};
     labels.append(route_labels(route.meta));
     metrics =
         parts_.metrics.inbound_route(policy->protocol == ServerPolicy::Protocol::Grpc, labels);
@@ -225,6 +234,11 @@ void Worker::fold_accounts() {
   for (auto& [key, kept] : balanced_) kept.value->balancer().fold();
 }
 
+void Worker::sweep_inbound_ports() {
+  std::erase_if(inbound_ports_,
+                [](const auto& entry) { return entry.second.policy.use_count() == 1; });
+}
+
 void Worker::sweep() {
   const TimePoint now = loop_.now();
   const Duration idle = parts_.config.outbound.discovery_idle;
@@ -237,8 +251,7 @@ void Worker::sweep() {
   forget_stale(plans_);  // first: they hold balancers and endpoints
   forget_stale(balanced_);
   forget_stale(forwards_);
-  std::erase_if(inbound_ports_,
-                [](const auto& entry) { return entry.second.policy.use_count() == 1; });
+  sweep_inbound_ports();
   for (auto* const kept : {outbound_routes_, outbound_backends_}) {
     for (std::size_t grpc = 0; grpc < 2; ++grpc)
       std::erase_if(kept[grpc], [](const auto& entry) { return entry.second.expired(); });

@@ -67,6 +67,14 @@ class Worker final {
   bool owns(const net::IpAddr& ip) const noexcept;
   bool is_own(const net::IpAddr& ip) const noexcept;
 
+  // Is the port one that the pod says it serves?
+  bool declares(std::uint16_t port) const noexcept {
+    return parts_.config.inbound_ports.contains(port) || port == parts_.config.admin_listen.port;
+  }
+  // How metrics name a target of ours: ports that the pod does not declare and no Server selects
+  // share one name, port 0, which is printed as "other".
+  net::SocketAddr named(const net::SocketAddr& target) const;
+
   WatchCache<std::uint16_t, ServerPolicy>& server_policies() noexcept { return server_policies_; }
   WatchCache<net::SocketAddr, ClientPolicy>& client_policies() noexcept { return client_policies_; }
   WatchCache<std::string, EndpointSet>& endpoint_sets() noexcept { return endpoint_sets_; }
@@ -130,6 +138,8 @@ class Worker final {
   };
   InboundPort& inbound_port(const ServerPolicyPtr& policy, std::uint16_t port);
   std::unordered_map<const ServerPolicy*, InboundPort> inbound_ports_;
+  std::size_t sweep_ports_at_ = 256;
+  void sweep_inbound_ports();
   using RouteMetricsByLabels = std::unordered_map<std::string, std::weak_ptr<RouteMetrics>>;
   RouteMetricsByLabels outbound_routes_[2];  // [0] HTTP, [1] gRPC
   RouteMetricsByLabels outbound_backends_[2];

@@ -14,11 +14,32 @@
 extern char** environ;
 
 namespace tulle::proxy {
+namespace {
+
+std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
+
+}  // namespace
+
+// Before the port's policy is known the kubelet is answered nevertheless, and who is local.
+std::optional<http::Response> AdminHandler::refused_unknown(
+    const http::RequestHead& request, const ServerPolicy& policy,
+    std::shared_ptr<EndpointMetrics>& metrics) {
+  const std::string_view path = path_of(request.path.view());
+  if (path != "/live" && path != "/ready" && !peer_.addr.ip.is_loopback())
+    return text(503, "the policy of this port is not known yet\n");
+  metrics::Labels endpoint{{"direction", "inbound"}};
+  endpoint.append(target_labels(host_.config().admin_listen)).append(peer_labels(peer_));
+  endpoint.append(server_labels(policy.meta, host_.config().admin_listen.port));
+  metrics = host_.metrics().endpoint(endpoint);
+  return std::nullopt;
+}
+
 // The admin port has a policy like any other.
 std::optional<http::Response> AdminHandler::refused(const http::RequestHead& request,
                                                     std::shared_ptr<EndpointMetrics>& metrics) {
   const std::uint16_t port = host_.config().admin_listen.port;
   const ServerPolicyPtr policy = host_.server_policy(port);
+  if (!policy->known) return refused_unknown(request, *policy, metrics);
   if (!policy->invalid.empty()) return http::make_response(500);
   const std::optional<Found> found = find_route(policy->routes, request);
   metrics::Labels labels = target_labels(host_.config().admin_listen);
@@ -130,7 +151,7 @@ net::Task<Result<http::Response>> AdminHandler::handle(http::Request request) {
 
 net::Task<http::Response> AdminHandler::answer(http::Request request) {
   const std::string target(request.path.view());
-  const std::string_view path = std::string_view(target).substr(0, target.find('?'));
+  const std::string_view path = path_of(target);
   const std::string_view query = target.find('?') == std::string::npos
                                      ? ""
                                      : std::string_view(target).substr(target.find('?') + 1);

@@ -22,7 +22,7 @@ class AdminHost {
   virtual log::Sink& sink() noexcept = 0;
   virtual net::Loop& loop() noexcept = 0;
   virtual ServerPolicyPtr server_policy(std::uint16_t port) const = 0;
-  // The first certificate is there.
+  // The first certificate is there, and the policy of every declared port.
   virtual bool ready() const noexcept = 0;
   virtual net::Task<std::string> scrape() = 0;
   virtual void shut_down() = 0;
@@ -44,6 +44,9 @@ class AdminHandler final : public http::Handler {
   // What answers instead when policy does not admit the request; otherwise `metrics` is set.
   std::optional<http::Response> refused(const http::RequestHead& request,
                                         std::shared_ptr<EndpointMetrics>& metrics);
+  std::optional<http::Response> refused_unknown(const http::RequestHead& request,
+                                                const ServerPolicy& policy,
+                                                std::shared_ptr<EndpointMetrics>& metrics);
   net::Task<http::Response> answer(http::Request request);
   http::Response environment(const http::RequestHead& request, std::string_view query);
   net::Task<http::Response> log_level(http::Request& request);

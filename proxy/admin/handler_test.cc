@@ -152,5 +152,17 @@ TEST(Admin, PolicyApplies) {
   EXPECT_EQ(ask(host, "GET", "/metrics").status, 500);
 }
 
+// A pod whose policy is not known yet lives, and tells that it is not ready.
+TEST(Admin, BeforeThePolicyIsKnownTheKubeletIsAnswered) {
+  TestHost host;
+  host.policy = server_policy_until_known(host.config(), 4191);
+  ASSERT_FALSE(host.policy->known);
+  EXPECT_EQ(ask(host, "GET", "/live", "", "10.0.0.7").status, 200);
+  EXPECT_EQ(ask(host, "GET", "/ready?x", "", "10.0.0.7").body, "not ready\n");
+  EXPECT_EQ(ask(host, "GET", "/metrics", "", "10.0.0.7").status, 503);
+  EXPECT_EQ(ask(host, "GET", "/ready/../metrics", "", "10.0.0.7").status, 503);
+  EXPECT_EQ(ask(host, "GET", "/metrics", "", "127.0.0.1").status, 200);
+}
+
 }  // namespace
 }  // namespace tulle::proxy

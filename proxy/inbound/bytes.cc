@@ -8,8 +8,9 @@ namespace tulle::proxy {
 namespace {
 
 metrics::Labels byte_labels(const InboundSession& session, const ServerPolicy& policy) {
-  metrics::Labels labels = target_labels(session.target);
-  labels.append(server_labels(policy.meta, session.target.port));
+  const net::SocketAddr target = session.worker.named(session.target);
+  metrics::Labels labels = target_labels(target);
+  labels.append(server_labels(policy.meta, target.port));
   return labels;
 }
 
@@ -25,6 +26,13 @@ net::Task<void> copy_until_done(net::Stream& client, net::Stream& server, net::S
 
 const Authorization* authorize_bytes(InboundSession& session) {
   const ServerPolicyPtr& policy = session.port.get();
+  if (!policy->known) {
+    metrics::Labels labels{{"error", "policy unknown"}};
+    session.worker.metrics()
+        .inbound_tcp_errors.get(labels.append(target_labels(session.worker.named(session.target))))
+        ->add();
+    return nullptr;
+  }
   const Authorization* const permit = find_bytes_permit(*policy, session.peer);
   metrics::Labels labels = byte_labels(session, *policy);
   Metrics& metrics = session.worker.metrics();
@@ -76,7 +84,8 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
       if (!connected) {
         session.worker.metrics()
             .inbound_tcp_errors
-            .get(metrics::Labels{{"error", "i/o"}}.append(target_labels(session.target)))
+            .get(metrics::Labels{{"error", "i/o"}}.append(
+                target_labels(session.worker.named(session.target))))
             ->add();
         session.worker.log().debug(
             "connect to the application failed",

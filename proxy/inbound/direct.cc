@@ -2,6 +2,7 @@
 #include "proxy/inbound/direct.h"
 
 #include "lib/base/text.h"
+#include "proxy/inbound/known.h"
 #include "proxy/mesh_tls.h"
 #include "proxy/transport_header.h"
 
@@ -73,18 +74,22 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
     refuse("unexpected", "inbound loop");
     co_return;
   }
-  InboundSession session{worker, local,   worker.server_policies().acquire(local.port),
+  PortHandle watched = watch_port(worker, local.port);
+  if (!watched) {
+    refuse("loadshed", "too many ports");
+    co_return;
+  }
+  InboundSession session{worker, local,   std::move(watched),
                          Peer{}, nullptr, worker.inbound_targets().at(local)};
   session.peer.addr = client;
   session.peer.tls = Peer::Tls::Terminated;
   session.peer.identity = std::move(mesh->identity);
+  co_await policy_known(session);
   static constexpr std::string_view kProtocols[] = {"", "http/1", "http/2"};
-  std::string port;
-  append_number(port, local.port);
   worker.metrics()
       .transport_header
       .get({{"session_protocol", kProtocols[static_cast<std::size_t>(parsed->header.session)]},
-            {"target_port", port},
+            {"target_port", port_label(worker.named(local).port)},
             {"target_name", ""},
             {"client_id", session.peer.identity}})
       ->add();

@@ -47,8 +47,9 @@ class InboundHttp final : public http::Handler {
  private:
   Worker& worker() { return session_.worker; }
   metrics::Labels base_labels(const ServerPolicy& policy) const {
-    metrics::Labels labels = target_labels(session_.target);
-    labels.append(server_labels(policy.meta, session_.target.port));
+    const net::SocketAddr target = session_.worker.named(session_.target);
+    metrics::Labels labels = target_labels(target);
+    labels.append(server_labels(policy.meta, target.port));
     return labels;
   }
   net::Task<Outcome> answer(http::Request request);
@@ -85,16 +86,16 @@ RouteCounters& InboundHttp::counters(const ServerPolicyPtr& policy, const Inboun
   metrics::Labels tls = peer_labels(session_.peer);
   metrics::Labels endpoint{{"direction", "inbound"}};
   if (!authority.empty()) endpoint.add("authority", authority);
-  endpoint.append(target_labels(session_.target)).append(tls);
-  endpoint.append(server_labels(policy->meta, session_.target.port));
+  const net::SocketAddr target = worker().named(session_.target);
+  endpoint.append(target_labels(target)).append(tls);
+  endpoint.append(server_labels(policy->meta, target.port));
   endpoint.append(route_labels(route.meta)).append(authz_labels(permit.meta));
   metrics::Labels allow = base_labels(*policy);
   allow.append(route_labels(route.meta)).append(authz_labels(permit.meta)).append(tls);
   Metrics& metrics = worker().metrics();
   counters_.push_back({policy.get(), &route, &permit, policy, metrics.endpoint(endpoint),
                        metrics.authz_allow.get(allow),
-                       worker().inbound_route(policy, route, session_.target.port),
-                       std::string(authority)});
+                       worker().inbound_route(policy, route, target.port), std::string(authority)});
   return counters_.back();
 }
 
@@ -181,6 +182,10 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   const Result<void> settled = settle_request(request, downgrade);
   if (!settled) {
     co_return finish(refuse(request, *policy, Cause::BadRequest, settled.error().where));
+  }
+  if (!policy->known) {
+    co_return finish(
+        refuse(request, *policy, Cause::PolicyUnknown, "the policy of this port is not known yet"));
   }
   if (!policy->invalid.empty()) {
     co_return finish(
@@ -301,9 +306,10 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
 }  // namespace
 
 metrics::Labels source_labels(const InboundSession& session) {
-  metrics::Labels labels = target_labels(session.target);
+  const net::SocketAddr target = session.worker.named(session.target);
+  metrics::Labels labels = target_labels(target);
   labels.append(peer_labels(session.peer));
-  labels.append(server_labels(session.port.get()->meta, session.target.port));
+  labels.append(server_labels(session.port.get()->meta, target.port));
   return labels;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/inbound/local_target.h"
 
+#include <algorithm>
+
 #include "proxy/limits.h"
 #include "proxy/worker.h"
 
@@ -63,10 +65,15 @@ net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session session) {
   if (!tcp) co_return tcp.error();
   auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
   counted->set_metrics(transport_);
+  worker_.server_policies().prefer(addr_.port);
   co_return net::StreamPtr(std::move(counted));
 }
 
 std::shared_ptr<LocalTarget> InboundTargets::at(const net::SocketAddr& addr) {
+  if (targets_.size() >= sweep_at_) {
+    sweep();
+    sweep_at_ = std::max<std::size_t>(256, 2 * targets_.size());
+  }
   auto& slot = targets_[addr];
   if (!slot) slot = std::make_shared<LocalTarget>(worker_, addr);
   return slot;

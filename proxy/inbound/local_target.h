@@ -51,6 +51,7 @@ class InboundTargets {
  private:
   Worker& worker_;
   std::unordered_map<net::SocketAddr, std::shared_ptr<LocalTarget>> targets_;
+  std::size_t sweep_at_ = 256;  // by many at once, between two sweeps of the worker's
 };
 
 }  // namespace tulle::proxy

@@ -5,6 +5,7 @@
 #include "proxy/detect.h"
 #include "proxy/inbound/direct.h"
 #include "proxy/inbound/early.h"
+#include "proxy/inbound/known.h"
 #include "proxy/inbound/session.h"
 #include "proxy/mesh_tls.h"
 
@@ -16,7 +17,8 @@ namespace {
 
 void refused(Worker& worker, const net::SocketAddr& target, std::string_view error) {
   worker.metrics()
-      .inbound_tcp_errors.get(metrics::Labels{{"error", error}}.append(target_labels(target)))
+      .inbound_tcp_errors
+      .get(metrics::Labels{{"error", error}}.append(target_labels(worker.named(target))))
       ->add();
 }
 
@@ -42,13 +44,19 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   }
 
   // A live handle: rules that change while the connection lives reach its later requests and bytes.
+  PortHandle port = watch_port(worker, target->port);
+  if (!port) {
+    refused(worker, *target, "loadshed");
+    co_return;
+  }
   InboundSession session{worker,
                          *target,
-                         worker.server_policies().acquire(target->port),
+                         std::move(port),
                          Peer{},
                          std::move(counted),
                          worker.inbound_targets().at(*target)};
   session.peer.addr = accepted.client;
+  co_await policy_known(session);
   using Protocol = ServerPolicy::Protocol;
   const ServerPolicyPtr first = session.port.get();
 
@@ -162,11 +170,11 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     dialled = std::move(early.dialled);
     session.trying = std::move(early.trying);
   }
-  // Where bytes would be refused there is no hurry to find that it is bytes.
-  const bool bytes = find_bytes_permit(*policy, session.peer) != nullptr;
+  // Where a policy refuses bytes there is no hurry to find that it is bytes.
+  const bool bytes = !policy->known || find_bytes_permit(*policy, session.peer) != nullptr;
   const Duration hold = bytes ? kLineHold : timeout;
   Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by, hold);
-  worker.inbound_detection(policy, session.target.port)
+  worker.inbound_detection(policy, worker.named(session.target).port)
       .count(
           detected && detected->spoken != Spoken::Ended ? static_cast<int>(detected->spoken) : -1,
           worker.loop().now() - began);

@@ -146,6 +146,10 @@ Metrics::Metrics(Duration retain_idle)
                                      Format::OpenMetrics)),
       shed(registry_.counter("tulle_shed", "Requests and connections that were refused at a bound",
                              Format::OpenMetrics)),
+      policy_holds(registry_.counter("tulle_inbound_policy_holds",
+                                     "Inbound connections that were held because the policy of "
+                                     "their port was not known",
+                                     Format::OpenMetrics)),
       cert_refreshed(registry_.gauge("control_identity_cert_refresh_timestamp_seconds",
                                      "Time when this proxy's current mTLS identity certificate was "
                                      "last refreshed (in seconds since the UNIX epoch)",
@@ -356,17 +360,21 @@ std::shared_ptr<EndpointMetrics> Metrics::control(const metrics::Labels& labels)
   return made;
 }
 
+std::string port_label(std::uint16_t port) { return port == 0 ? "other" : port_text(port); }
+
 metrics::Labels target_labels(const net::SocketAddr& target) {
   metrics::Labels labels;
-  labels.add("target_addr", target.to_string());
+  std::string addr = target.to_string();
+  if (target.port == 0) addr.replace(addr.size() - 1, 1, "other");
+  labels.add("target_addr", addr);
   labels.add("target_ip", target.ip.to_string());
-  labels.add("target_port", port_text(target.port));
+  labels.add("target_port", port_label(target.port));
   return labels;
 }
 
 metrics::Labels server_labels(const Meta& meta, std::uint16_t port) {
   metrics::Labels labels = meta_labels("srv", meta);
-  labels.add("srv_port", port_text(port));
+  labels.add("srv_port", port_label(port));
   return labels;
 }
 metrics::Labels route_labels(const Meta& meta) { return meta_labels("route", meta); }

@@ -109,6 +109,7 @@ class Metrics {
   metrics::Family<metrics::Counter>& early_dials;
   metrics::Family<metrics::Counter>& redispatched;
   metrics::Family<metrics::Counter>& shed;
+  metrics::Family<metrics::Counter>& policy_holds;
   metrics::Family<metrics::Gauge>& cert_refreshed;
   metrics::Family<metrics::Counter>& dns_resolutions;
   metrics::Family<metrics::Counter>& tcp_route_open;
@@ -154,6 +155,7 @@ class Metrics {
 
 // Label groups of §6.1, in their order.
 metrics::Labels target_labels(const net::SocketAddr& target);
+std::string port_label(std::uint16_t port);  // "other" for 0 (Worker::named)
 metrics::Labels server_labels(const Meta& meta, std::uint16_t port);      // srv_*
 metrics::Labels route_labels(const Meta& meta);                           // route_*
 metrics::Labels authz_labels(const Meta& meta);                           // authz_*

@@ -23,8 +23,12 @@ using Unsupported = std::function<void(std::string_view feature)>;
 // `previous` lends its rate buckets when the limits are unchanged; may be null.
 ServerPolicyPtr server_policy_from(const pb::inbound::Server& server, const ServerPolicy* previous,
                                    const Unsupported& unsupported);
-// What the environment's default says of a port until the control plane has answered.
+// What the environment's default says of a port.
 ServerPolicyPtr default_server_policy(const Config& config, std::uint16_t port);
+// What holds of a port until its policy is known: nothing comes in. But where the identity service
+// runs behind this very proxy and policies come from elsewhere, it is the environment's default:
+// who tells policies needs a certificate first.
+ServerPolicyPtr server_policy_until_known(const Config& config, std::uint16_t port);
 
 // Null, with the address missing, when the endpoint cannot be used at all.
 EndpointPtr endpoint_from(const pb::destination::WeightedAddr& addr,

@@ -309,4 +309,16 @@ ServerPolicyPtr default_server_policy(const Config& config, std::uint16_t port) 
   return policy;
 }
 
+ServerPolicyPtr server_policy_until_known(const Config& config, std::uint16_t port) {
+  if (config.identity.in_this_pod() && !config.policy.in_this_pod())
+    return default_server_policy(config, port);
+  auto policy = std::make_shared<ServerPolicy>();
+  policy->known = false;
+  policy->protocol = config.opaque_ports.contains(port) ? ServerPolicy::Protocol::Opaque
+                                                        : ServerPolicy::Protocol::Detect;
+  policy->detect_timeout = config.inbound.detect_timeout;
+  policy->meta = Meta::implicit("unknown");
+  return policy;
+}
+
 }  // namespace tulle::proxy

@@ -291,5 +291,29 @@ TEST(DefaultServerPolicy, OfTheEnvironment) {
   EXPECT_EQ(policy("deny", 3306)->protocol, ServerPolicy::Protocol::Opaque);
 }
 
+TEST(ServerPolicyUntilKnown, IsClosed) {
+  const Config config = test::small_config({{"INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION", "3306"}});
+  const ServerPolicyPtr policy = server_policy_until_known(config, 8080);
+  EXPECT_FALSE(policy->known);
+  EXPECT_EQ(policy->protocol, ServerPolicy::Protocol::Detect);
+  EXPECT_EQ(find_permit(policy->authorizations, peer("127.0.0.1")), nullptr);
+  EXPECT_TRUE(policy->routes.empty());
+  EXPECT_EQ(server_policy_until_known(config, 3306)->protocol, ServerPolicy::Protocol::Opaque);
+}
+
+// Policies are told by whom the identity service in this pod has certified.
+TEST(ServerPolicyUntilKnown, IsTheDefaultWhereCertificatesComeFrom) {
+  const auto known = [](const char* identity, const char* policy) {
+    return server_policy_until_known(test::small_config({{"IDENTITY_SVC_ADDR", identity},
+                                                         {"POLICY_SVC_ADDR", policy},
+                                                         {"POLICY_SVC_NAME", "policy.linkerd.id"}}),
+                                     8080)
+        ->known;
+  };
+  EXPECT_TRUE(known("localhost.:8080", "10.0.0.1:8090"));
+  EXPECT_FALSE(known("localhost.:8080", "localhost.:8090"));
+  EXPECT_FALSE(known("127.0.0.1:8080", "10.0.0.1:8090"));
+}
+
 }  // namespace
 }  // namespace tulle::proxy

@@ -25,6 +25,7 @@ struct InboundRoute {
 struct ServerPolicy {
   enum class Protocol : std::uint8_t { Detect, Http1, Http2, Grpc, Opaque, Tls };
   Protocol protocol = Protocol::Detect;
+  bool known = true;  // false: nobody has told it yet, and nothing may come in
   Duration detect_timeout = 10s;
   Meta meta;
   std::string invalid;  // not empty: why HTTP requests fail with 500 and bytes are refused

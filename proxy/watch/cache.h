@@ -56,7 +56,13 @@ class WatchHub {
     loop_.post([this, key, cache] { drop(key, cache); });
   }
   // Keeps a watch although no worker uses it (eager ports).
-  void pin(const Key& key) { entry(key).pinned = true; }
+  void pin(const Key& key) {
+    Entry& at = entry(key);
+    if (!at.pinned && !at.value) ++awaited_;
+    at.pinned = true;
+  }
+  // Pinned keys that nobody has told the first state of yet.
+  std::size_t awaited() const noexcept { return awaited_; }
   std::size_t size() const noexcept { return entries_.size(); }
   // The last published state, null before the first or if nobody is subscribed. From any thread.
   Value current(const Key& key) const {
@@ -94,6 +100,7 @@ class WatchHub {
       entries_.emplace(key, std::move(owned));
     }
     made.scope.spawn(watch_(key, [this, key, &made](Value value) {
+      if (made.pinned && !made.value) --awaited_;
       {
         const std::lock_guard lock(mutex_);
         made.value = value;
@@ -129,6 +136,7 @@ class WatchHub {
                               // and their values
   std::unordered_map<Key, std::unique_ptr<Entry>> entries_;
   LastKnown<Key, T> last_known_;
+  std::size_t awaited_ = 0;
 };
 
 // Worker only.
@@ -142,13 +150,16 @@ class WatchCache {
     WatchCache& cache;
     Key key;
     Value value;
+    bool known = false;  // it was told, now or before; otherwise it only stands in
     net::Signal changed;
+    bool preferred = false;
     std::uint32_t users = 0;
+    TimePoint unused_since{};
     TimePoint asked_at{};  // for a sign of life, before this is forgotten
     std::vector<std::function<void(const Value&)>*> listeners;
   };
 
-  // Keeps a key alive. `initial` of the cache stands in until the control plane has answered.
+  // Keeps a key alive. `initial` of the cache stands in until a state is known.
   class Handle {
    public:
     Handle() = default;
@@ -169,7 +180,7 @@ class WatchCache {
       if (entry_ != nullptr && --entry_->users == 0) entry_->cache.unused(*entry_);
     }
     explicit operator bool() const noexcept { return entry_ != nullptr; }
-    // Null until there is a first state.
+    // Null until there is a first state, unless the cache has an `initial`.
     const Value& get() const noexcept { return entry_->value; }
     net::Signal& changed() const noexcept { return entry_->changed; }
     // `listener` is called with each new state until removed; it must outlive its registration.
@@ -206,35 +217,70 @@ class WatchCache {
     }
     if (slot->users == 0) {
       slot->unlink();  // no longer idle
-      if (!slot->value) begin(*slot);
+      if (!slot->known) begin(*slot);
     }
     return Handle{slot.get()};
   }
   std::size_t size() const noexcept { return entries_.size(); }
   bool contains(const Key& key) const { return entries_.contains(key); }
+  // What is known or stands in for a key that is in the cache, otherwise null.
+  Value peek(const Key& key) const {
+    const auto at = entries_.find(key);
+    return at == entries_.end() ? nullptr : at->second->value;
+  }
+  // Keys that are preferred go last when room is made.
+  void prefer(const Key& key) {
+    if (const auto at = entries_.find(key); at != entries_.end()) at->second->preferred = true;
+  }
+  // Makes room for one more of the keys that `counts`: there may be up to `most` of them; beyond
+  // `few` the longest unused goes, and is remembered, but not within a second: whoever is asked
+  // would take that for an attack. False: there is no room. Looks at all keys.
+  template <typename Counts>
+  bool make_room(std::size_t few, std::size_t most, const Counts& counts) {
+    std::size_t found = 0;
+    Entry* least = nullptr;
+    const TimePoint young = loop_.now() - kYoung;
+    for (const auto& [key, entry] : entries_) {
+      if (!counts(key)) continue;
+      ++found;
+      if (entry->users != 0 || entry->unused_since > young) continue;
+      if (least == nullptr || std::pair(entry->preferred, entry->unused_since) <
+                                  std::pair(least->preferred, least->unused_since)) {
+        least = entry.get();
+      }
+    }
+    if (found < few) return true;
+    if (least == nullptr) return found < most;
+    forget(*least);
+    return true;
+  }
 
  private:
   template <typename, typename>
   friend class WatchHub;
   // So long the control plane has for a first state before the last known one stands in.
   static constexpr Duration kFreshWait = 1s;
+  static constexpr Duration kYoung = 1s;
 
-  // What another worker knows serves at once. Where there is a default, or nobody to be asked,
-  // nothing is waited for.
+  // What another worker knows serves at once; what is remembered, when nobody can be asked.
   void begin(Entry& entry) {
-    entry.value = hub_.current(entry.key);
-    if (entry.value) return;
-    Value known = hub_.last_known(entry.key);
-    if (known && !initial_ && !hub_.away()) {
-      loop_.arm(entry, loop_.now() + kFreshWait);
-    } else if (known) {
+    Value known = hub_.current(entry.key);
+    if (!known) {
+      known = hub_.last_known(entry.key);
+      if (known && !hub_.away()) {
+        loop_.arm(entry, loop_.now() + kFreshWait);
+        known = nullptr;
+      }
+    }
+    entry.known = known != nullptr;
+    if (entry.known) {
       entry.value = std::move(known);
     } else if (initial_) {
       entry.value = initial_(entry.key);
     }
   }
   void stand_in(Entry& entry) {
-    if (entry.value) return;
+    if (entry.known) return;
     if (const Value known = hub_.last_known(entry.key)) set(entry, known);
   }
   void receive(const Key& key, const Value& value) {
@@ -244,31 +290,36 @@ class WatchCache {
   }
   void set(Entry& entry, const Value& value) {
     entry.value = value;
+    entry.known = true;
     const auto listeners = entry.listeners;
     for (auto* const listener : listeners) (*listener)(value);
     entry.changed.notify_all();
   }
   void unused(Entry& entry) {
     entry.asked_at = TimePoint{};
+    entry.unused_since = loop_.now();
     loop_.arm(entry, loop_.now() + idle_);
   }
   void expire(const Key& key) {
-    const Key copy = key;
-    const auto at = entries_.find(copy);
+    const auto at = entries_.find(key);
     if (at == entries_.end() || at->second->users != 0) return;
     // What cannot be asked for again is not thrown away: the control plane may be gone for a day
     // (design rule 3.11).
     Entry& entry = *at->second;
     const bool asked = entry.asked_at != TimePoint{};
-    if (entry.value && (!asked || !hub_.heard_since(entry.asked_at))) {
+    if (entry.known && (!asked || !hub_.heard_since(entry.asked_at))) {
       loop_.arm(entry, loop_.now() + (asked ? idle_ : Duration{1s}));
       entry.asked_at = loop_.now();
       hub_.ask();
       return;
     }
-    if (entry.value) hub_.remember(copy, entry.value, weigh_(*entry.value));
-    entries_.erase(at);
-    hub_.unsubscribe(copy, this);
+    forget(entry);
+  }
+  void forget(Entry& entry) {
+    const Key key = entry.key;
+    if (entry.known) hub_.remember(key, entry.value, weigh_(*entry.value));
+    entries_.erase(key);
+    hub_.unsubscribe(key, this);
   }
 
   net::Loop& loop_;

@@ -204,19 +204,83 @@ TEST(LastKnown, IsBoundedByNumberAndBytes) {
   EXPECT_EQ(known.bytes(), 0U);
 }
 
-TEST_F(WatchTest, PortsHaveTheirDefaultAtOnce) {
-  Cache ports(loop, hub, 5s, kWeigh,
-              [](const std::string&) { return std::make_shared<const std::string>("default"); });
+// What stands in until a state is known is no state: it is not remembered, and gives way to one
+// that is.
+TEST_F(WatchTest, SomethingStandsInUntilAStateIsKnown) {
+  const auto stand_in = [](const std::string&) {
+    return std::make_shared<const std::string>("closed");
+  };
+  Cache ports(loop, hub, 5s, kWeigh, stand_in);
+  { const auto handle = ports.acquire("k"); }
+  loop.advance(10s);
+  EXPECT_EQ(ports.size(), 0U);
+  EXPECT_EQ(hub.remembered(), 0U);
   {
     const auto handle = ports.acquire("k");
-    EXPECT_EQ(text(handle), "default");
+    EXPECT_EQ(text(handle), "closed");
     publish("k", "strict");
     EXPECT_EQ(text(handle), "strict");
   }
   loop.advance(10s);
   EXPECT_EQ(ports.size(), 0U);
-  // What was denied is not opened again because nobody can be asked.
-  EXPECT_EQ(text(ports.acquire("k")), "strict");
+  // Nobody answers: the last known state, once that has been noticed.
+  const auto handle = ports.acquire("k");
+  EXPECT_EQ(text(handle), "closed");
+  loop.advance(1100ms);
+  EXPECT_EQ(text(handle), "strict");
+}
+
+TEST_F(WatchTest, PinnedKeysAreAwaitedUntilTheirFirstState) {
+  EXPECT_EQ(hub.awaited(), 0U);
+  hub.pin("a");
+  hub.pin("b");
+  hub.pin("b");
+  const auto other = cache.acquire("c");
+  loop.drain();
+  EXPECT_EQ(hub.awaited(), 2U);
+  publish("c", "1");
+  EXPECT_EQ(hub.awaited(), 2U);
+  hub.pin("c");
+  publish("a", "1");
+  publish("a", "2");
+  EXPECT_EQ(hub.awaited(), 1U);
+  publish("b", "1");
+  EXPECT_EQ(hub.awaited(), 0U);
+}
+
+TEST_F(WatchTest, RoomIsMadeByForgettingTheLongestUnused) {
+  const auto counts = [](const std::string& key) { return key != "mine"; };
+  { const auto mine = cache.acquire("mine"); }
+  for (const char* const key : {"served", "a", "b"}) {
+    ASSERT_TRUE(cache.make_room(3, 5, counts)) << key;
+    { const auto handle = cache.acquire(key); }
+    publish(key, key);
+    loop.advance(10ms);
+  }
+  cache.prefer("served");
+  // Not at once: there may be a few more meanwhile.
+  ASSERT_TRUE(cache.make_room(3, 5, counts));
+  EXPECT_TRUE(cache.contains("a"));
+  loop.advance(1s);
+  ASSERT_TRUE(cache.make_room(3, 5, counts));
+  EXPECT_FALSE(cache.contains("a"));
+  EXPECT_TRUE(cache.contains("b"));
+  EXPECT_TRUE(cache.contains("served"));
+  EXPECT_TRUE(cache.contains("mine"));
+  EXPECT_NE(hub.last_known("a"), nullptr);
+  // What is in use stays, and may be more, up to a bound.
+  std::vector<Cache::Handle> used;
+  for (const char* const key : {"b", "served", "c", "d", "e"}) {
+    if (!cache.contains(key)) ASSERT_TRUE(cache.make_room(3, 5, counts)) << key;
+    used.push_back(cache.acquire(key));
+  }
+  EXPECT_FALSE(cache.make_room(3, 5, counts));
+  used.pop_back();
+  loop.advance(1s);
+  EXPECT_TRUE(cache.make_room(3, 5, counts));
+  EXPECT_FALSE(cache.contains("e"));
+  loop.drain();
+  EXPECT_EQ(hub.size(), 5U);
 }
 
 TEST_F(WatchTest, PinnedKeysAreWatchedWithoutUsers) {

@@ -155,9 +155,10 @@ net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, Publis
                                             grpc::Code::FailedPrecondition};
   const grpc::Status ended =
       co_await watch_stream<WatchPort>(parts, limits, std::move(request), terminal, on_message);
-  parts.log.warn("the policy of a port stays as it is", {{"port", static_cast<int>(port)},
-                                                         {"code", grpc::to_string(ended.code)},
-                                                         {"message", ended.message}});
+  parts.log.warn("the control plane refuses to tell the policy of a port; it stays as it is",
+                 {{"port", static_cast<int>(port)},
+                  {"code", grpc::to_string(ended.code)},
+                  {"message", ended.message}});
 }
 
 net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles,

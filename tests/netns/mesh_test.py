@@ -4,8 +4,10 @@
 
 usage: mesh_test.py BIN_DIR [CASE...]      (root; prints TAP)
 """
+import concurrent.futures
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,10 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mesh import Mesh, wait_port  # noqa: E402
+from mesh import Mesh, run, wait_port  # noqa: E402
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from cases import Gate  # noqa: E402
 
 APP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "app.py")
 
@@ -39,6 +44,30 @@ kind: MeshTLSAuthentication
 metadata: {name: client, namespace: shop}
 spec: {identities: ["%s"]}
 """
+
+
+HIDDEN = """
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: hidden, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  port: 9191
+"""
+
+def code_of(answer):
+    return answer.rpartition("\n")[2]
+
+
+def rss(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)) * 1024
+
+
+def sanitized(w):
+    """Memory of a program with sanitizers says nothing."""
+    with open(os.path.join(w.mesh.bin, "tulle-proxy"), "rb") as f:
+        return b"__asan_init" in f.read() or b"__tsan_init" in f.read()
 
 
 class World:
@@ -322,10 +351,81 @@ def system_calls_are_limited(w):
             assert len(seen) >= 2 and set(seen) == {("2", "1")}, seen
 
 
+def a_policy_that_is_not_known_lets_nobody_in(w):
+    """The port of policies is silent when a proxy starts: it is not ready, what comes to its ports is held, then refused; probes of
+    the pod are answered. Then policies come; when they are away again, what is known goes on."""
+    gate = Gate(w.mesh.control, 18090, "127.0.0.1", 8090)
+    gate.order("stop")
+    w.web.popen("/usr/bin/python3", APP, "http", "9191", log="hidden.log")
+    wait_port(w.web, 9191)
+    w.mesh.replace("hidden.yaml", HIDDEN)
+    w.web.proxy.send_signal(signal.SIGKILL)
+    w.web.proxy.wait()
+    w.mesh.start_proxy(w.web, wait=False, POLICY_SVC_ADDR=f"{w.mesh.control.ip}:18090", ACCESS_LOG="json")
+    w.mesh.wait(lambda: w.web.metric("control_identity_cert_refreshes_total", result="ok") >= 1, "it has a certificate")
+    admin = f"http://{w.web.ip}:4191"
+    assert w.plain.curl("-w", " %{http_code}", f"{admin}/live") == "live\n 200"
+    assert w.plain.curl("-w", " %{http_code}", f"{admin}/ready") == "not ready\n 503"
+    assert w.plain.curl("-o", "/dev/null", "-w", "%{http_code}", f"{admin}/metrics") == "503"
+    began = time.monotonic()
+    asked = [(w.plain, f"{w.web.ip}:8080"), (w.client, f"{w.web.ip}:8080"), (w.plain, f"[{w.web.ip6}]:8080"), (w.plain, f"{w.web.ip}:9191")]
+    with concurrent.futures.ThreadPoolExecutor(5) as threads:
+        answers = [threads.submit(w.get, pod, host=host) for pod, host in asked]
+        raw = threads.submit(ask, w.plain, w.web.ip, 6379, b"0123\n", 8)
+    codes = [code_of(answer.result()) for answer in answers]
+    assert codes == ["503"] * 4, codes
+    assert raw.result()[0] is None or not raw.result()[1].strip(), raw.result()
+    assert time.monotonic() - began < 9
+    assert w.web.metric("tulle_inbound_policy_holds_total", outcome="refused") >= 5, w.web.metrics()
+    assert w.web.metric("inbound_http_authz_allow_total") == 0
+    gate.order("go")
+    w.mesh.wait(lambda: w.plain.curl(f"{admin}/ready") == "ready\n", "it is ready", seconds=30)
+    # The very first request to a port that the pod does not declare meets its Server.
+    assert w.get(w.plain, host=f"{w.web.ip}:9191").endswith("403")
+    assert w.get(w.plain, host=f"{w.web.ip}:8080").endswith("200")
+    gate.order("stop")
+    time.sleep(8)  # longer than what is unused is kept
+    assert w.get(w.plain, host=f"{w.web.ip}:8080").endswith("200")
+    assert w.get(w.plain, host=f"{w.web.ip}:9191").endswith("403")
+    assert w.plain.curl(f"{admin}/ready") == "ready\n"
+    gate.order("go")
+    os.unlink(os.path.join(w.mesh.manifests, "hidden.yaml"))
+    w.web.proxy.send_signal(signal.SIGKILL)
+    w.web.proxy.wait()
+    w.mesh.start_proxy(w.web, ACCESS_LOG="json")
+
+
+def a_scan_of_ports_costs_little(w):
+    """30,000 ports that nobody declares: the proxy's memory, its metrics and what it asks of the control plane stay bounded."""
+    before, control = rss(w.web.proxy.pid), rss(w.mesh.control_process.pid)
+    scan = ("import asyncio,sys\n"
+            "async def one(port, gate):\n"
+            " async with gate:\n"
+            "  try:\n"
+            "   r,w=await asyncio.wait_for(asyncio.open_connection(sys.argv[1],port),5)\n"
+            "   w.write(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');await asyncio.wait_for(r.read(100),5);w.close()\n"
+            "  except (OSError,asyncio.TimeoutError): pass\n"
+            "async def main():\n"
+            " gate=asyncio.Semaphore(200)\n"
+            " await asyncio.gather(*(one(port,gate) for port in range(20000,20000+int(sys.argv[2]))))\n"
+            "asyncio.run(main())\n")
+    w.plain.run("/usr/bin/python3", "-c", scan, w.web.ip, "30000", timeout=180)
+    assert code_of(w.get(w.plain, host=f"{w.web.ip}:8080")) == "200"
+    text = w.web.metrics()
+    assert len(text) < 400_000, len(text)
+    assert sum('target_port="2' in line for line in text.splitlines()) == 0
+    assert 'target_port="other"' in text
+    grown, grown_control = rss(w.web.proxy.pid) - before, rss(w.mesh.control_process.pid) - control
+    print(f"# the proxy holds {grown / 1e6:.1f} MB more, the control plane {grown_control / 1e6:.1f} MB, metrics {len(text)} bytes")
+    if not sanitized(w):
+        assert grown < 24e6 and grown_control < 24e6, (grown, grown_control)
+
+
 CASES = [system_calls_are_limited, http_is_mutual_tls, both_families_are_served, unmeshed_clients_come_in_as_plain_text, bodies_and_statuses_pass,
          opaque_ports_carry_bytes, servers_that_speak_first_do_not_wait, http_is_never_dialled_early_twice, many_at_once_lose_nothing,
          policy_admits_one_identity_only, applications_that_are_gone_are_told, the_control_plane_may_be_gone,
          heads_pass_as_they_were, access_log_is_written, control_and_route_families, the_control_plane_may_be_gone_for_an_idle_client,
+         a_policy_that_is_not_known_lets_nobody_in, a_scan_of_ports_costs_little,
          draining_loses_nothing, bad_settings_end_with_64]
 
 
