@@ -29,6 +29,15 @@ void keep_annotations(k8s::ObjectMeta& meta, std::string_view domain) {
       [&](std::string_view key) { return key.find(domain) == std::string_view::npos; });
 }
 void reduce(auto& object) { keep_annotations(object.meta, "linkerd.io/"); }
+void reduce(k8s::Node& node) {
+  node.meta.annotations.erase_if([](std::string_view key) {
+    return std::find(kNodeAddressAnnotations.begin(), kNodeAddressAnnotations.end(), key) ==
+           kNodeAddressAnnotations.end();
+  });
+  std::erase_if(node.status.addresses, [](const k8s::NodeAddress& address) {
+    return address.type != "InternalIP" && address.type != "ExternalIP";
+  });
+}
 // Most of them are old revisions, and finished: of those there are more than pods.
 template <typename T>
 concept Owner = std::is_same_v<T, k8s::ReplicaSet> || std::is_same_v<T, k8s::Job>;
@@ -595,9 +604,13 @@ std::vector<const k8s::Namespace*> View::namespaces() const {
   return out;
 }
 
+const k8s::Node* View::node(std::string_view name) const {
+  note(topics::node(name));
+  return find<k8s::Node>("", name);
+}
+
 std::string_view View::zone(std::string_view node) const {
-  note(topics::node(node));
-  const k8s::Node* const found = find<k8s::Node>("", node);
+  const k8s::Node* const found = this->node(node);
   return found != nullptr ? found->meta.labels.get("topology.kubernetes.io/zone")
                           : std::string_view();
 }

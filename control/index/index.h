@@ -7,6 +7,7 @@
 // One per process, on one loop; nothing here blocks or does I/O.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -208,6 +209,16 @@ void Index::keep_only(const std::set<std::pair<std::string, std::string>>& names
   end_batch();
 }
 
+// What network plug-ins, and users of those that we do not know (the first), write on a Node of the
+// addresses that it has towards its pods; each a list of addresses, with or without prefix.
+inline constexpr std::array<std::string_view, 9> kNodeAddressAnnotations = {
+    "config.tulle.io/probe-addresses",       "network.cilium.io/ipv4-cilium-host",
+    "network.cilium.io/ipv6-cilium-host",    "io.cilium.network.ipv4-cilium-host",
+    "io.cilium.network.ipv6-cilium-host",    "projectcalico.org/IPv4Address",
+    "projectcalico.org/IPv6Address",         "projectcalico.org/IPv4IPIPTunnelAddr",
+    "projectcalico.org/IPv4VXLANTunnelAddr",
+};
+
 // Looks things up and notes each look-up in `seen` (which may be null). Pointers are valid until
 // the index changes next.
 class View {
@@ -246,6 +257,7 @@ class View {
   const std::string* inherited_annotation(const k8s::ObjectMeta& meta, std::string_view key) const;
   const k8s::Namespace* name_space(std::string_view name) const;
   std::vector<const k8s::Namespace*> namespaces() const;
+  const k8s::Node* node(std::string_view name) const;
   // The zone of a node, "" if it has none or is not known.
   std::string_view zone(std::string_view node) const;
 

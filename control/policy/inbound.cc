@@ -8,6 +8,7 @@
 #include "control/destination/workload_endpoint.h"
 #include "control/policy/authz.h"
 #include "control/policy/life.h"
+#include "control/policy/probes.h"
 #include "control/policy/routes.h"
 #include "control/wire.h"
 #include "lib/base/text.h"
@@ -44,27 +45,6 @@ DefaultPolicy default_policy_of(const View& view, const MeshConfig& config, cons
     case DefaultPolicy::ClusterUnauthenticated: return DefaultPolicy::ClusterAuthenticated;
     default: return policy;
   }
-}
-
-// The paths that the kubelet asks on this port.
-std::vector<std::string> probe_paths(const k8s::Pod& pod, std::uint16_t port) {
-  std::vector<std::string> out;
-  for (const auto* const list : {&pod.spec.containers, &pod.spec.init_containers}) {
-    for (const k8s::Container& container : *list) {
-      for (const auto* const probe :
-           {&container.liveness, &container.readiness, &container.startup}) {
-        if (!*probe || !(*probe)->http_get) continue;
-        const k8s::HttpGetAction& get = *(*probe)->http_get;
-        const bool same = get.port.is_name() ? named_ports(container, get.port.name).contains(port)
-                                             : get.port.number == port;
-        // The query is no part of what a path matches.
-        std::string path = get.path.substr(0, get.path.find('?'));
-        if (path.empty() || path[0] != '/') path.insert(path.begin(), '/');
-        if (same && std::find(out.begin(), out.end(), path) == out.end()) out.push_back(path);
-      }
-    }
-  }
-  return out;
 }
 
 // What a filter is on the way in; nullopt for one that concerns only responses, which is left out.
@@ -202,26 +182,25 @@ bool takes(const HttpRoute& route, std::string_view path) {
          });
 }
 
-// The kubelet's probes pass whatever routes are attached: a pod that is not ready helps nobody. Who
-// may ask such a path (the first, if there are several) by a route that is attached may still do
-// so.
-HttpRoute probe_route(const MeshConfig& config, const std::vector<std::string>& paths,
-                      const std::vector<HttpRoute>& attached) {
-  HttpRoute probe;
-  probe.metadata = default_metadata("probe");
-  probe.authorizations.push_back(unauthenticated_from(config.probe_networks, "probe"));
-  for (const HttpRoute& route : attached) {
-    if (!takes(route, paths.front())) continue;
-    probe.authorizations.insert(probe.authorizations.end(), route.authorizations.begin(),
-                                route.authorizations.end());
-    break;
+// The kubelet's probes pass whatever routes are attached: a pod that is not ready helps nobody.
+// Only they: whoever else asks their paths meets the routes. A proxy that does not know `probe`
+// takes the authorizations of the first attached route that has the path, too.
+void add_attached_probes(const View& view, const MeshConfig& config, const k8s::Pod& pod,
+                         std::uint16_t port, const std::vector<HttpRoute>& attached,
+                         std::vector<HttpRoute>& out) {
+  const std::vector<net::Cidr> node = node_addresses(view, config, pod);
+  if (node.empty()) return;
+  for (const ProbeTarget& target : probes_on(pod, port)) {
+    if (target.https) continue;
+    HttpRoute& probe = out.emplace_back(probe_route(node, {target}));
+    probe.probe.make().target = target.text;
+    for (const HttpRoute& route : attached) {
+      if (!takes(route, target.path())) continue;
+      probe.authorizations.insert(probe.authorizations.end(), route.authorizations.begin(),
+                                  route.authorizations.end());
+      break;
+    }
   }
-  for (const std::string& path : paths) {
-    auto& match = probe.rules.emplace_back().matches.emplace_back();
-    match.path.make().set_exact(path);
-    match.method.make().set_registered(pb::http_types::HttpMethod::Registered::GET);
-  }
-  return probe;
 }
 
 std::vector<HttpRoute> http_routes(const View& view, const MeshConfig& config, const k8s::Pod& pod,
@@ -234,13 +213,12 @@ std::vector<HttpRoute> http_routes(const View& view, const MeshConfig& config, c
     route.metadata = default_metadata("default");
     route.rules.emplace_back().matches.emplace_back().path.make().set_prefix("/");
   }
-  const auto paths = probe_paths(pod, port);
-  if (!paths.empty() && !config.probe_networks.empty()) {
-    if (attached.empty()) {
-      out.push_back(probe_route(config, paths, attached));
-    } else {
-      for (const std::string& path : paths) out.push_back(probe_route(config, {path}, attached));
-    }
+  if (attached.empty()) {
+    const std::vector<ProbeTarget> probes = probes_on(pod, port);
+    if (!probes.empty() && !config.probe_networks.empty())
+      out.push_back(probe_route(config.probe_networks, probes));
+  } else {
+    add_attached_probes(view, config, pod, port, attached, out);
   }
   // Of two that match equally well the first counts: the probes.
   for (HttpRoute& route : attached) out.push_back(std::move(route));

@@ -462,21 +462,83 @@ TEST_F(InboundRoutes, PoliciesThatTargetARouteAreItsAuthorizations) {
   EXPECT_EQ(authorizations(), "") << "the Server itself admits nobody";
 }
 
-TEST_F(InboundRoutes, ProbesPassBesideThem) {
-  config.probe_networks = {*net::Cidr::parse("192.168.0.0/24")};
-  add_pod("", ", readinessProbe: {httpGet: {path: '/ready?x=1', port: http}}");
-  add_route(kLinkerd, "HTTPRoute", "r", "[{matches: [{path: {value: /}}]}]");
+// A pod on node-1 (192.168.0.5) whose container is probed.
+class ProbedRoutes : public InboundRoutes {
+ protected:
+  ProbedRoutes() {
+    config.probe_networks = {*net::Cidr::parse("0.0.0.0/0"), *net::Cidr::parse("::/0")};
+    add_route(kLinkerd, "HTTPRoute", "r", "[{matches: [{path: {value: /}}]}]");
+  }
+  void probe(std::string_view probes, std::string_view host = "hostIP: 192.168.0.5") {
+    add(
+        concat("apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop, labels: "
+               "{app: web, linkerd.io/control-plane-ns: linkerd}}\nspec: {nodeName: node-1, "
+               "containers: [{name: app, ports: [{name: http, containerPort: 8080}], ",
+               probes, "}, {name: linkerd-proxy}]}\nstatus: {", host, "}\n"));
+  }
+  void add_node(std::string_view annotations, std::string_view more) {
+    add(concat("apiVersion: v1\nkind: Node\nmetadata: {name: node-1, annotations: {", annotations,
+               "}}\n", more, "\n"));
+  }
+};
+
+TEST_F(ProbedRoutes, ProbesPassFromTheirNodeOnly) {
+  probe("readinessProbe: {httpGet: {path: '/ready?x=1', port: http}}");
   add_policy("NetworkAuthentication", "net", "{networks: [{cidr: 10.1.0.0/16}]}");
   add_policy("AuthorizationPolicy", "a",
              "{targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: r}, "
              "requiredAuthenticationRefs: "
              "[{group: policy.linkerd.io, kind: NetworkAuthentication, name: net}]}");
   EXPECT_EQ(names(), "probe r");
-  const auto probe = routes().at(0);
-  EXPECT_EQ(probe.rules.at(0).matches.at(0).path->exact, "/ready");
-  ASSERT_EQ(probe.authorizations.size(), 2U);
-  EXPECT_EQ(text_of(probe.authorizations[0]), "probe: 192.168.0.0/24 anyone");
-  EXPECT_EQ(text_of(probe.authorizations[1]), "authorizationpolicy/a: 10.1.0.0/16 anyone");
+  const auto made = routes().at(0);
+  EXPECT_EQ(made.rules.at(0).matches.at(0).path->exact, "/ready");
+  ASSERT_TRUE(made.probe.has_value());
+  EXPECT_EQ(made.probe->target, "/ready?x=1");
+  ASSERT_EQ(made.authorizations.size(), 2U);
+  EXPECT_EQ(text_of(made.authorizations[0]), "probe: 192.168.0.5/32 anyone");
+  EXPECT_EQ(text_of(made.authorizations[1]), "authorizationpolicy/a: 10.1.0.0/16 anyone");
+  EXPECT_FALSE(routes().at(1).probe.has_value());
+}
+
+TEST_F(ProbedRoutes, ANodeHasSeveralAddresses) {
+  probe("livenessProbe: {httpGet: {port: 8080}}");
+  add_node(
+      "projectcalico.org/IPv4IPIPTunnelAddr: 10.42.7.64, "
+      "projectcalico.org/IPv4Address: 192.168.0.5/24, "
+      "config.tulle.io/probe-addresses: '10.42.1.77, 172.17.0.1', other: 8.8.8.8",
+      "spec: {podCIDR: 10.42.1.0/24, podCIDRs: [10.42.1.0/24]}\n"
+      "status: {addresses: [{type: InternalIP, address: 192.168.0.5}, "
+      "{type: ExternalIP, address: 203.0.113.5}, {type: Hostname, address: 9.9.9.9}]}");
+  EXPECT_EQ(text_of(routes().at(0).authorizations.at(0)),
+            "probe: 192.168.0.5/32 203.0.113.5/32 10.42.1.1/32 10.42.1.77/32 172.17.0.1/32 "
+            "10.42.7.64/32 anyone");
+  // An operator's networks narrow it further.
+  config.probe_networks = {*net::Cidr::parse("10.42.0.0/16")};
+  EXPECT_EQ(text_of(routes().at(0).authorizations.at(0)),
+            "probe: 10.42.1.1/32 10.42.1.77/32 10.42.7.64/32 anyone");
+}
+
+TEST_F(ProbedRoutes, WithoutAnAddressThereIsNoProbe) {
+  probe("livenessProbe: {httpGet: {port: 8080}}", "phase: Pending");
+  EXPECT_EQ(names(), "r");
+  probe("livenessProbe: {httpGet: {port: 8080, scheme: HTTPS}}");
+  EXPECT_EQ(names(), "r");
+  probe(
+      "livenessProbe: {httpGet: {port: 8080}}, readinessProbe: {httpGet: {path: '/?a#b', port: "
+      "http}}");
+  EXPECT_EQ(names(), "probe probe r");
+  EXPECT_EQ(routes().at(0).probe->target, "/");
+  EXPECT_EQ(routes().at(1).probe->target, "/?a");
+  config.probe_networks.clear();
+  EXPECT_EQ(names(), "r");
+}
+
+TEST_F(ProbedRoutes, ANodeThatChangesIsToldOf) {
+  probe("livenessProbe: {httpGet: {port: 8080}}");
+  const auto query = parse_port_query({.workload = "shop:web-0", .port = 8080});
+  TopicSet seen;
+  ASSERT_TRUE(server_of(View(index, &seen), config, *query));
+  EXPECT_NE(std::find(seen.begin(), seen.end(), topics::node("node-1")), seen.end());
 }
 
 TEST_F(InboundRoutes, GrpcRoutesComeFirstAndKeepHttpRoutesOut) {

@@ -35,9 +35,28 @@ struct ServiceAccount {
   friend bool operator==(const ServiceAccount&, const ServiceAccount&) = default;
 };
 
+struct NodeSpec {
+  std::string pod_cidr;
+  std::vector<std::string> pod_cidrs;  // of both families; the first is pod_cidr
+  friend bool operator==(const NodeSpec&, const NodeSpec&) = default;
+};
+
+struct NodeAddress {
+  std::string type;  // InternalIP, ExternalIP, Hostname, …
+  std::string address;
+  friend bool operator==(const NodeAddress&, const NodeAddress&) = default;
+};
+
+struct NodeStatus {
+  std::vector<NodeAddress> addresses;
+  friend bool operator==(const NodeStatus&, const NodeStatus&) = default;
+};
+
 struct Node {
   static constexpr KindName kKind{"", "Node", false};
   ObjectMeta meta;
+  NodeSpec spec;
+  NodeStatus status;
   friend bool operator==(const Node&, const Node&) = default;
 };
 
@@ -72,6 +91,7 @@ struct EnvVar {
 struct HttpGetAction {
   std::string path;  // "" means "/"
   IntOrString port;
+  std::string scheme;  // "" means HTTP
   friend bool operator==(const HttpGetAction&, const HttpGetAction&) = default;
 };
 
@@ -285,8 +305,24 @@ void describe(V& v, ServiceAccount& x) {
   v.field("metadata", x.meta);
 }
 template <typename V>
+void describe(V& v, NodeSpec& x) {
+  v.field("podCIDR", x.pod_cidr);
+  v.field("podCIDRs", x.pod_cidrs);
+}
+template <typename V>
+void describe(V& v, NodeAddress& x) {
+  v.field("type", x.type);
+  v.field("address", x.address);
+}
+template <typename V>
+void describe(V& v, NodeStatus& x) {
+  v.field("addresses", x.addresses);
+}
+template <typename V>
 void describe(V& v, Node& x) {
   v.field("metadata", x.meta);
+  v.field("spec", x.spec);
+  v.field("status", x.status);
 }
 template <typename V>
 void describe(V& v, ReplicaSet& x) {
@@ -312,6 +348,7 @@ template <typename V>
 void describe(V& v, HttpGetAction& x) {
   v.field("path", x.path);
   v.field("port", x.port);
+  v.field("scheme", x.scheme);
 }
 template <typename V>
 void describe(V& v, Probe& x) {

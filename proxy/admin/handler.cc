@@ -41,7 +41,7 @@ std::optional<http::Response> AdminHandler::refused(const http::RequestHead& req
   const ServerPolicyPtr policy = host_.server_policy(port);
   if (!policy->known) return refused_unknown(request, *policy, metrics);
   if (!policy->invalid.empty()) return http::make_response(500);
-  const std::optional<Found> found = find_route(policy->routes, request);
+  const std::optional<Found> found = find_inbound_route(*policy, request, peer_);
   metrics::Labels labels = target_labels(host_.config().admin_listen);
   labels.append(server_labels(policy->meta, port));
   if (!found) {

@@ -191,13 +191,17 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     co_return finish(
         refuse(request, *policy, Cause::InvalidPolicy, "invalid server configuration"));
   }
-  const std::optional<Found> found = find_route(policy->routes, request);
+  const std::optional<Found> found = find_inbound_route(*policy, request, session_.peer);
   if (!found) {
     metrics::Labels labels = base_labels(*policy);
     worker().metrics().route_not_found.get(labels.append(peer_labels(session_.peer)))->add();
     co_return finish(refuse(request, *policy, Cause::NoRoute, "no route found for request"));
   }
-  if (!readings_agree(policy->routes, request, *found)) {
+  const auto find = [&](const http::RequestHead& head) {
+    return find_inbound_route(*policy, head, session_.peer);
+  };
+  const bool probe = !policy->routes[found->route].probe_target.empty();
+  if (!probe && !readings_agree(policy->routes, request, *found, find)) {
     co_return finish(refuse(request, *policy, Cause::BadRequest,
                             "a path that could be served as that of another route"));
   }

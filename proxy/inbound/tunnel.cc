@@ -18,12 +18,13 @@ Tunnel::Tunnel(net::StreamPtr inner, const InboundSession& session, http::Reques
 void Tunnel::recheck(const ServerPolicy& policy) {
   if (ended_) return;
   if (policy.invalid.empty()) {
-    const std::optional<Found> found = find_route(policy.routes, head_);
+    const std::optional<Found> found = find_inbound_route(policy, head_, peer_);
     if (found && find_permit(policy.routes[found->route].authorizations, peer_) != nullptr) return;
   }
   ended_ = true;
-  metrics::Labels labels = target_labels(target_);
-  labels.append(server_labels(policy.meta, target_.port)).append(peer_labels(peer_));
+  const net::SocketAddr named = worker_.named(target_);
+  metrics::Labels labels = target_labels(named);
+  labels.append(server_labels(policy.meta, named.port)).append(peer_labels(peer_));
   worker_.metrics().tcp_authz_terminate.get(labels)->add();
   worker_.log().info("Tunnel ended by policy", {{"client", peer_.addr.to_string()},
                                                 {"target", target_.to_string()},

@@ -137,6 +137,9 @@ bool routes(const std::vector<PbRoute>& from, const std::vector<Authorization>& 
     made.hosts = std::move(*hosts);
     if (!authorizations(route.authorizations, unsupported, made.authorizations)) return false;
     made.authorizations.insert(made.authorizations.end(), server.begin(), server.end());
+    if constexpr (requires { route.probe; }) {
+      if (route.probe) made.probe_target = route.probe->target;
+    }
     for (const auto& rule : route.rules) {
       RuleBase compiled;
       for (const auto& match : rule.matches) {

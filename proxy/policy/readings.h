@@ -25,9 +25,10 @@ std::vector<std::string> path_readings(std::string_view target);
 
 // Does every reading of this request's path come to the rule that was found? The request is as it
 // was afterwards.
-template <typename Route>
+// `find`: the rule for a request, as it was found.
+template <typename Route, typename Find>
 bool readings_agree(const std::vector<Route>& routes, http::RequestHead& request,
-                    const Found& found) {
+                    const Found& found, const Find& find) {
   if (routes.size() == 1 && routes.front().rules.size() == 1 &&
       routes.front().rules.front().matches.empty())
     return true;  // there is no other
@@ -36,11 +37,17 @@ bool readings_agree(const std::vector<Route>& routes, http::RequestHead& request
   bool agree = true;
   for (const std::string& reading : path_readings(sent)) {
     request.path = reading;
-    const std::optional<Found> other = find_route(routes, request);
+    const std::optional<Found> other = find(request);
     agree = agree && other && other->route == found.route && other->rule == found.rule;
   }
   request.path = std::move(sent);
   return agree;
+}
+template <typename Route>
+bool readings_agree(const std::vector<Route>& routes, http::RequestHead& request,
+                    const Found& found) {
+  return readings_agree(routes, request, found,
+                        [&](const http::RequestHead& head) { return find_route(routes, head); });
 }
 
 }  // namespace tulle::proxy

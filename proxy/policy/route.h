@@ -110,13 +110,15 @@ struct Found {
   const RouteMatch* match = nullptr;  // null: the rule matches everything
 };
 
-// Route must have `hosts` (vector<HostMatch>) and `rules` (of RuleBase).
-template <typename Route>
-std::optional<Found> find_route(const std::vector<Route>& routes,
-                                const http::RequestHead& request) {
+// Route must have `hosts` (vector<HostMatch>) and `rules` (of RuleBase); those that do not `count`
+// are left out.
+template <typename Route, typename Counts>
+std::optional<Found> find_route(const std::vector<Route>& routes, const http::RequestHead& request,
+                                const Counts& counts) {
   std::optional<Found> best;
   MatchKey best_key;
   for (std::size_t r = 0; r < routes.size(); ++r) {
+    if (!counts(routes[r])) continue;
     const std::optional<MatchKey> host = match_hosts(routes[r].hosts, request.authority);
     if (!host) continue;
     for (std::size_t i = 0; i < routes[r].rules.size(); ++i) {
@@ -134,6 +136,11 @@ std::optional<Found> find_route(const std::vector<Route>& routes,
     }
   }
   return best;
+}
+template <typename Route>
+std::optional<Found> find_route(const std::vector<Route>& routes,
+                                const http::RequestHead& request) {
+  return find_route(routes, request, [](const Route&) { return true; });
 }
 
 // Where a redirect leads, or nullopt when it would not change anything (then the request goes on).

@@ -20,6 +20,9 @@ struct InboundRoute {
   // The route's own list, then the server's, then localhost: the first that permits admits.
   std::vector<Authorization> authorizations;
   std::vector<RuleBase> rules;
+  // A probe beside routes of the user's, by path and query: only whom the first authorization
+  // admits meets it. Empty for all others.
+  std::string probe_target;
 };
 
 struct ServerPolicy {
@@ -53,5 +56,10 @@ inline const Authorization* find_bytes_permit(const ServerPolicy& policy,
                                               const Peer& peer) noexcept {
   return holds_requests_only(policy) ? nullptr : find_permit(policy.authorizations, peer);
 }
+
+// The rule that serves the request of this peer; nullopt if none does. Probes go first: the kubelet
+// is answered whatever routes there are.
+std::optional<Found> find_inbound_route(const ServerPolicy& policy,
+                                        const http::RequestHead& request, const Peer& peer);
 
 }  // namespace tulle::proxy

@@ -58,6 +58,7 @@ class Pod:
         self.uid = hashlib.sha256(name.encode()).hexdigest()[:16]
         self.labels, self.annotations, self.ports = {"app": name}, {}, []
         self.meshed = False
+        self.probe = None  # the path of the application's readiness probe
         self.proxy = None
 
     @property
@@ -224,6 +225,8 @@ class Mesh:
             documents.append({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": pod.sa, "namespace": pod.ns}})
             labels = dict(pod.labels)
             containers = [{"name": "app", "image": "local/app", "ports": [{"containerPort": p} for p in pod.ports]}]
+            if pod.probe:
+                containers[0]["readinessProbe"] = {"httpGet": {"path": pod.probe, "port": pod.ports[0]}}
             if pod.meshed:
                 labels.update({"linkerd.io/control-plane-ns": "linkerd"})
                 containers.insert(0, {"name": "linkerd-proxy", "image": "local/tulle-proxy",

@@ -55,6 +55,22 @@ spec:
   port: 9191
 """
 
+PROBED = POLICY + """
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: all, namespace: shop}
+spec:
+  parentRefs: [{group: policy.linkerd.io, kind: Server, name: web-http}]
+  rules: [{matches: [{path: {type: PathPrefix, value: /}}]}]
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node}
+spec: {podCIDR: 10.244.0.0/24}
+"""
+
+
 def code_of(answer):
     return answer.rpartition("\n")[2]
 
@@ -395,6 +411,25 @@ def a_policy_that_is_not_known_lets_nobody_in(w):
     w.mesh.start_proxy(w.web, ACCESS_LOG="json")
 
 
+def probes_pass_from_their_node_only(w):
+    """A probe of `/` beside a route that admits one client: the kubelet passes, with exactly the probe's path and query."""
+    w.web.probe = "/?probe=1"
+    w.mesh.write_manifests()
+    w.mesh.replace("policy.yaml", PROBED % w.client.identity)
+    target = f"http://{w.web.ip}:8080"
+    w.mesh.wait(lambda: code_of(w.get(w.plain)) == "403", "the other is refused")
+    assert code_of(w.get(w.client)) == "200"
+    for path in ("/", "/?probe=1", "/?x", "/a"):
+        assert code_of(w.get(w.plain, path, host=f"{w.web.ip}:8080")) == "403", path
+        # 10.244.0.1 is the node's end of the pods' network.
+        told = run("ip", "netns", "exec", w.mesh.fabric, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", target + path)
+        assert told == ("200" if path == "/?probe=1" else "403"), (path, told)
+    w.web.probe = None
+    w.mesh.write_manifests()
+    os.unlink(os.path.join(w.mesh.manifests, "policy.yaml"))
+    w.mesh.wait(lambda: code_of(w.get(w.other)) == "200", "the other is admitted again")
+
+
 def a_scan_of_ports_costs_little(w):
     """30,000 ports that nobody declares: the proxy's memory, its metrics and what it asks of the control plane stay bounded."""
     before, control = rss(w.web.proxy.pid), rss(w.mesh.control_process.pid)
@@ -425,7 +460,7 @@ CASES = [system_calls_are_limited, http_is_mutual_tls, both_families_are_served,
          opaque_ports_carry_bytes, servers_that_speak_first_do_not_wait, http_is_never_dialled_early_twice, many_at_once_lose_nothing,
          policy_admits_one_identity_only, applications_that_are_gone_are_told, the_control_plane_may_be_gone,
          heads_pass_as_they_were, access_log_is_written, control_and_route_families, the_control_plane_may_be_gone_for_an_idle_client,
-         a_policy_that_is_not_known_lets_nobody_in, a_scan_of_ports_costs_little,
+         a_policy_that_is_not_known_lets_nobody_in, probes_pass_from_their_node_only, a_scan_of_ports_costs_little,
          draining_loses_nothing, bad_settings_end_with_64]
 
 
