@@ -268,7 +268,7 @@ net::Task<bool> KubernetesIssuer::publish(const Rotation& state) {
     co_return false;  // the watch tells when it is there
   }
   std::string chain = state.issuer.to_pem();
-  if (const auto& bridge = state.anchors[state.issued_by].bridge) chain += bridge->to_pem();
+  for (const tls::Certificate& above : state.signer().chain) chain += above.to_pem();
   const std::string key = state.issuer_key.to_pem();
   if (issuer_->value("crt.pem") != chain || issuer_->value("key.pem") != key) {
     k8s::JsonWriter json;

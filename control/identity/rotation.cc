@@ -99,7 +99,9 @@ Result<tls::PrivateKey> take_key(std::string_view& text) {
 
 tls::Issuer Rotation::signer() const {
   tls::Issuer out{issuer, issuer_key, {}};
-  if (const auto& bridge = anchors[issued_by].bridge) out.chain.push_back(*bridge);
+  for (const OwnAnchor& anchor : anchors) {
+    if (anchor.bridge) out.chain.push_back(*anchor.bridge);
+  }
   return out;
 }
 

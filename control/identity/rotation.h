@@ -11,9 +11,10 @@
 //
 //   Announced: the bundle holds both; leaves still come from the old one. Proxies learn the new one
 //              with their next leaf (CertifyResponse.trust_anchors), at the latest when theirs
-//              ends.
-//   Switched:  leaves come from the new one, and their chain carries its bridge: the new anchor's
-//              name and key, signed by the old anchor. Who starts with the old anchor alone (a pod
+//              ends; they believe it because the chain of leaves carries its bridge from now on:
+//              the new anchor's name and key, signed by the old anchor (lib/tls/anchors.h).
+//   Switched:  leaves come from the new one, whose bridge stays in their chain. Who starts with the
+//   old anchor alone (a pod
 //              whose containers are started again, a proxy that cannot be told) can follow it, for
 //              as long as the old anchor itself is valid.
 #pragma once
@@ -49,7 +50,7 @@ struct Rotation {
            : issued_by == 0    ? Stage::Announced
                                : Stage::Switched;
   }
-  // What leaves are signed with, the bridge in its chain.
+  // What leaves are signed with, the bridges in its chain.
   tls::Issuer signer() const;
   std::vector<tls::Certificate> bundle() const;
   std::string bundle_pem() const;

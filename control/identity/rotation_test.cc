@@ -8,6 +8,8 @@
 
 #include <random>
 
+#include "lib/tls/anchors.h"
+
 namespace tulle::control {
 namespace {
 
@@ -61,7 +63,9 @@ class Mesh {
     ASSERT_TRUE(workload.trusts(own, own_chain))
         << workload.name << " cannot verify the control plane";
     std::tie(workload.leaf, workload.chain) = issue(signer, workload.name);
-    if (workload.follows) workload.anchors = state_.bundle();
+    if (workload.follows) {
+      workload.anchors = tls::vouched_anchors(state_.bundle(), workload.chain, workload.anchors);
+    }
     workload.renew_at = wall_now() + (workload.leaf->not_after - wall_now()) * 7 / 10;
   }
   void pass(Duration by, std::vector<Workload>& workloads) {

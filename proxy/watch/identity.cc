@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "lib/tls/anchors.h"
 #include "proto/identity.pb.h"
 #include "proto/message.h"
 #include "proxy/mesh_tls.h"
@@ -41,6 +42,24 @@ IdentityWatch::IdentityWatch(ControlClient& client, const Config& config, Metric
       csr_(tls::make_csr(key_, config.local_name)),
       anchors_(anchors_only->anchors()) {}
 
+// Once for each.
+void IdentityWatch::tell_of_strangers(const std::vector<tls::Certificate>& offered,
+                                      const std::vector<tls::Certificate>& believed) {
+  std::vector<std::string> strangers;
+  for (const tls::Certificate& one : offered) {
+    const bool known = std::any_of(believed.begin(), believed.end(),
+                                   [&](const auto& other) { return other.der == one.der; });
+    if (known || !tls::is_self_issued(one)) continue;
+    strangers.push_back(one.fingerprint());
+    if (std::find(told_.begin(), told_.end(), strangers.back()) != told_.end()) continue;
+    log_.warn(
+        "a trust anchor is not followed: no trusted one has signed it; pods that are "
+        "injected anew have it",
+        {{"sha256", strangers.back()}, {"until", format_rfc3339(one.not_after)}});
+  }
+  told_ = std::move(strangers);
+}
+
 net::Task<Result<IdentityWatch::Validity>> IdentityWatch::certify() {
   pb::identity::CertifyRequest request;
   request.identity = config_.local_name;
@@ -67,16 +86,16 @@ net::Task<Result<IdentityWatch::Validity>> IdentityWatch::certify() {
     if (!cert) co_return cert.error();
     chain.push_back(std::move(*cert));
   }
-  // A newer bundle is believed because the answer came over TLS that the present anchors vouch for.
-  std::vector<tls::Certificate> anchors = anchors_;
-  if (!answer->trust_anchors.empty()) {
-    anchors.clear();
-    for (const std::string& der : answer->trust_anchors) {
-      Result<tls::Certificate> cert = tls::Certificate::from_der(as_bytes(der));
-      if (!cert) co_return cert.error();
-      anchors.push_back(std::move(*cert));
-    }
+  // A newer bundle is followed where the anchors that are trusted have signed the new ones: that
+  // the answer came from who holds an issuer of theirs is not enough.
+  std::vector<tls::Certificate> offered;
+  for (const std::string& der : answer->trust_anchors) {
+    Result<tls::Certificate> cert = tls::Certificate::from_der(as_bytes(der));
+    if (!cert) co_return cert.error();
+    offered.push_back(std::move(*cert));
   }
+  std::vector<tls::Certificate> anchors = tls::vouched_anchors(offered, chain, anchors_);
+  tell_of_strangers(offered, anchors);
   if (leaf->identity() != config_.local_name)
     co_return Error{Errc::Unauthenticated, "use a certificate for another name"};
   Result<void> valid = tls::verify_chain(*leaf, chain, anchors, tls::Usage::Server);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The workload's certificate: a key made in memory, certified by the identity service, renewed at
 // 70 % of its remaining life (proxy.md §4). Trust anchors follow the control plane's while the
-// process runs.
+// process runs, as far as those that it started with vouch for the new ones.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,8 @@ class IdentityWatch {
     WallTime begins, expires;
   };
   net::Task<Result<Validity>> certify();
+  void tell_of_strangers(const std::vector<tls::Certificate>& offered,
+                         const std::vector<tls::Certificate>& believed);
 
   ControlClient& client_;
   const Config& config_;
@@ -39,6 +41,7 @@ class IdentityWatch {
   tls::PrivateKey key_;
   std::string csr_;
   std::vector<tls::Certificate> anchors_;
+  std::vector<std::string> told_;  // anchors that were offered and not believed
 };
 
 }  // namespace tulle::proxy

@@ -152,6 +152,14 @@ class Authority:
         self.openssl("x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20", "-extfile", "issuer.ext",
                      "-out", "tls.crt")
 
+    def bridge(self, anchor, key):
+        """This anchor's name and key, signed by another anchor."""
+        self.openssl("req", "-new", "-key", "ca.key", "-subj", "/CN=root.linkerd.cluster.local", "-out", "ca.csr")
+        with open(os.path.join(self.folder, "ca.ext"), "w") as f:
+            f.write("basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n")
+        self.openssl("x509", "-req", "-in", "ca.csr", "-CA", anchor, "-CAkey", key, "-set_serial", "77", "-days", "20", "-extfile", "ca.ext", "-out", "bridge.crt")
+        return self.read("bridge.crt")
+
     def openssl(self, *argv):
         subprocess.run(["openssl", *argv], cwd=self.folder, check=True, capture_output=True)
 
@@ -196,9 +204,12 @@ def anchors_follow_each_other_under_load(_):
 
         with open(os.path.join(mesh.issuer, "ca.crt")) as f:
             first = f.read()
+        bridge = second.bridge(os.path.join(mesh.issuer, "ca.crt"), os.path.join(mesh.issuer, "ca.key"))
         os.unlink(os.path.join(mesh.issuer, "ca.key"))  # nobody issues with the first any more
         loads = [w.load(w.pair["http"], rate=50), w.load(w.pair["echo"], "bytes", rate=20, fresh=True)]
-        put("ca.crt", first + second.read("ca.crt"))
+        # An anchor that no trusted one has signed is offered, and not followed.
+        stranger = Authority(mesh, "stranger")
+        put("ca.crt", first + second.read("ca.crt") + bridge + stranger.read("ca.crt"))
         time.sleep(1.5)  # the folder is looked at every second
         all_have_renewed(w.meshed, "all know both anchors")
         newcomer("knows-both")
@@ -206,6 +217,8 @@ def anchors_follow_each_other_under_load(_):
         put("tls.crt", second.read("tls.crt"))
         time.sleep(1.5)
         all_have_renewed(w.meshed, "all have leaves of the second")
+        for pod in (w.a, w.client):
+            assert pod.log().count("a trust anchor is not followed") == 1, pod.log()[-3000:]
         put("ca.crt", second.read("ca.crt"))
         time.sleep(1.5)
         newcomer("knows-second")
