@@ -2,7 +2,9 @@
 #   a static library tulle_net with the alias tulle::net, and one test program net_test of its TESTS
 #   (TEST_DEPS: more libraries for the tests only).
 # tulle_program(tulle-proxy SOURCES main.cc … DEPS …)
-#   an executable, put into ${CMAKE_BINARY_DIR}/bin. LTO: optimized as a whole in release builds.
+#   an executable, put into ${CMAKE_BINARY_DIR}/bin. LTO: optimized as a whole in release builds. CLOCK: tests need one whose clock
+#   they can step (lib/base/clock_offset.h): in release builds a second one of the same objects, target NAME-for-tests,
+#   bin-for-tests/NAME; in others it is the same program.
 # tulle_fuzzer(http1_codec SOURCES x_fuzz.cc DEPS …)
 #   with clang and TULLE_FUZZ=ON a libFuzzer program fuzz_NAME, and a test that tries the same inputs each time (`./run soak`
 #   tries others); otherwise a program that replays its corpus once, as a test.
@@ -38,7 +40,7 @@ set(TULLE_TIMING_TESTS control_test dns_test http1_test net_test proxy_test)
 
 function(tulle_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES})
+  add_executable(${name} ${ARG_SOURCES} $<TARGET_OBJECTS:tulle_clock_offset>)
   target_link_libraries(${name} PRIVATE tulle_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   tulle_link_time(${name} FALSE)
@@ -58,11 +60,20 @@ function(tulle_test name)
 endfunction()
 
 function(tulle_program name)
-  cmake_parse_arguments(ARG "LTO" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "LTO;CLOCK" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE tulle_options ${ARG_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
   tulle_link_time(${name} ${ARG_LTO})
+  if(ARG_CLOCK AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    add_executable(${name}-for-tests EXCLUDE_FROM_ALL $<TARGET_OBJECTS:${name}> $<TARGET_OBJECTS:tulle_clock_offset>)
+    target_link_libraries(${name}-for-tests PRIVATE tulle_options ${ARG_DEPS})
+    set_target_properties(${name}-for-tests PROPERTIES LINKER_LANGUAGE CXX OUTPUT_NAME ${name}
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin-for-tests)
+    tulle_link_time(${name}-for-tests FALSE)
+  elseif(ARG_CLOCK)
+    target_sources(${name} PRIVATE $<TARGET_OBJECTS:tulle_clock_offset>)
+  endif()
 endfunction()
 
 function(tulle_fuzzer name)

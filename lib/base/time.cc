@@ -1,41 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/time.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
+
+#include "lib/base/clock_offset.h"
 
 namespace tulle {
 namespace {
 
-std::int64_t read_offset_seconds(const char* path) noexcept {
-  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  char text[32] = {};
-  const ssize_t n = ::read(fd, text, sizeof text - 1);
-  ::close(fd);
-  return n > 0 ? std::strtoll(text, nullptr, 10) : 0;
-}
-
-std::int64_t wall_offset_seconds() noexcept {
-  static const char* const path = std::getenv("TULLE_CLOCK_OFFSET_FILE");
-  if (path == nullptr || *path == '\0') return 0;
-  static std::atomic<std::int64_t> value{0};
-  static std::atomic<std::int64_t> read_at{-1};
-  const std::int64_t second = monotonic_now().time_since_epoch() / 1s;
-  if (read_at.exchange(second, std::memory_order_relaxed) != second) {
-    value.store(read_offset_seconds(path), std::memory_order_relaxed);
-  }
-  return value.load(std::memory_order_relaxed);
-}
-
+std::atomic<WallOffset> offset{nullptr};
 std::atomic<std::int64_t> test_shift{0};  // nanoseconds
 
 }  // namespace
+
+void set_wall_offset_for_testing(WallOffset seconds) noexcept {
+  offset.store(seconds, std::memory_order_relaxed);
+}
 
 void shift_wall_clock_for_testing(Duration by) noexcept {
   test_shift.fetch_add(by.count(), std::memory_order_relaxed);
@@ -50,8 +32,10 @@ TimePoint monotonic_now() noexcept {
 WallTime wall_now() noexcept {
   timespec ts{};
   ::clock_gettime(CLOCK_REALTIME, &ts);
+  const WallOffset shifted = offset.load(std::memory_order_relaxed);
+  const std::int64_t seconds = shifted != nullptr ? shifted() : 0;
   return WallTime{
-      std::chrono::seconds{ts.tv_sec + wall_offset_seconds()} +
+      std::chrono::seconds{ts.tv_sec + seconds} +
       std::chrono::nanoseconds{ts.tv_nsec + test_shift.load(std::memory_order_relaxed)}};
 }
 

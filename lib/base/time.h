@@ -19,9 +19,9 @@ inline constexpr TimePoint kNever = TimePoint::max();
 // The monotonic clock, read now (event loops cache it: net::Loop::now()).
 TimePoint monotonic_now() noexcept;
 
-// The wall clock plus the offset in the file named by TULLE_CLOCK_OFFSET_FILE, if that is set: a
-// test hook of every program, so that tests step a clock without touching the machine's. The file
-// holds signed seconds and is read again at most once a second.
+// The wall clock. In programs that are built for tests plus the offset in the file named by
+// TULLE_CLOCK_OFFSET_FILE, if that is set, so that tests step a clock without touching the
+// machine's (clock_offset.h).
 WallTime wall_now() noexcept;
 // For unit tests: from now on wall_now() of this process is so much later than it would be.
 void shift_wall_clock_for_testing(Duration by) noexcept;

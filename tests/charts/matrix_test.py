@@ -445,7 +445,7 @@ def test_issuer(_):
     later = {**os.environ, "TULLE_CLOCK_OFFSET_FILE": c.path("offset")}
     for flags, status, word in (([], 0, "warning: identity.issuer.tls.crtPEM ended on"), (next(given(issuer="brief", anchors="root"))[0][:2], 0, "ended on"),
                                 (next(given(issuer="ended"))[0], 1, "--identity-issuer-certificate-file")):
-        got = subprocess.run((os.path.join(BIN, "tulle"), "upgrade", "--from-manifests", "-", *flags), input=old.stdout, capture_output=True, text=True, env=later)
+        got = subprocess.run((os.path.join(BIN + "-for-tests", "tulle"), "upgrade", "--from-manifests", "-", *flags), input=old.stdout, capture_output=True, text=True, env=later)
         assert got.returncode == status and word in got.stderr and (got.stdout == "") == (status != 0), (flags, got.stderr)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mesh heals by itself, within three minutes: when everything had ended and an issuer comes, and when clocks were wrong and come right.
 
-Issuers are minted by the test, clocks are set through the offset file that every program of ours reads."""
+Issuers are minted by the test, clocks are set through the offset file that programs for tests read."""
 import os
 import sys
 import tempfile

@@ -280,8 +280,11 @@ CLOCK_FILE = f"{IDENTITY_DIR}/clock"
 
 
 def clock_values():
-    """Values by which every injected proxy takes its clock's offset from a file (a test hook of all our programs)."""
-    return ["--set", f"proxy.additionalEnv[0].name=TULLE_CLOCK_OFFSET_FILE,proxy.additionalEnv[0].value={CLOCK_FILE}"]
+    """Values by which control plane and proxies are programs for tests, and every injected proxy takes its clock's offset from a file."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../CMakeLists.txt"), encoding="utf-8") as f:
+        version = re.search(r"^project\(tulle VERSION ([0-9.]+)", f.read(), re.M).group(1) + "-for-tests"  # as `./run` calls the images
+    return ["--set", f"proxy.image.version={version},controllerImageVersion={version}",
+            "--set", f"proxy.additionalEnv[0].name=TULLE_CLOCK_OFFSET_FILE,proxy.additionalEnv[0].value={CLOCK_FILE}"]
 
 
 def give_control_plane_a_clock(c):
