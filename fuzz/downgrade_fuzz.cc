@@ -43,7 +43,9 @@ struct Events final : h2::SessionEvents {
   void on_data(h2::StreamState& /*stream*/, Bytes /*data*/, bool /*ended*/) override {}
   void on_trailers(h2::StreamState& /*stream*/, http::HeaderMap /*trailers*/) override {}
   void on_reset(h2::StreamState& /*stream*/, h2::Code /*code*/, bool /*by_peer*/) override {}
-  void on_window(h2::StreamState* /*stream*/) override {}
+  void on_window(h2::StreamState& /*stream*/) override {}
+  void on_connection_window() override {}
+  void on_initial_window() override {}
   void on_goaway(std::uint32_t /*last_stream*/, h2::Code /*code*/) override {}
   void on_ping_ack() override {}
   void on_closed(h2::StreamState& /*stream*/) override {}
