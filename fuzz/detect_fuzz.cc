@@ -27,6 +27,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   tulle::http1::FirstLine watch(tulle::http1::FirstLine::Grammar::Anybody);
   if (whole == Detected::Http1) TULLE_CHECK(watch.feed(bytes) != Detected::NotHttp);
 
+  // Half a line that looks like a request may still become one, and nothing that is decided is
+  // waited for.
+  for (const auto grammar :
+       {tulle::http1::FirstLine::Grammar::Usual, tulle::http1::FirstLine::Grammar::Anybody}) {
+    tulle::http1::FirstLine line(grammar);
+    for (std::size_t n = 0; n < size; n += step) {
+      const Detected seen = line.feed(bytes.subspan(n, std::min(step, size - n)));
+      TULLE_CHECK(seen == line.seen());
+      if (line.looks_like_a_request()) TULLE_CHECK(seen == Detected::NeedMore && !line.blank());
+    }
+  }
+
   const auto hello = tulle::tls::parse_client_hello(bytes);
   if (hello.state == tulle::tls::ClientHello::State::Found) TULLE_CHECK(whole == Detected::NotHttp);
 

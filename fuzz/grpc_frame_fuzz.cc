@@ -62,6 +62,18 @@ void check_fields(std::string_view text) {
   fields.add("x-bin", text);
   TULLE_CHECK(read_status(fields).has_value());
   (void)get_metadata(fields, "x-bin");
+  if (is_grpc_content_type(text)) TULLE_CHECK(text.starts_with('a') || text.starts_with('A'));
+  // What is added is what is read, and what is copied is not the protocol's own.
+  tulle::http::HeaderMap metadata;
+  add_metadata(metadata, "x-mine-bin", text);
+  TULLE_CHECK(get_metadata(metadata, "x-mine-bin") == text);
+  add_metadata(metadata, "x-plain", text);
+  metadata.add("grpc-timeout", text);
+  metadata.add("content-type", text);
+  tulle::http::HeaderMap copy;
+  copy_metadata(metadata, copy);
+  TULLE_CHECK(copy.contains("x-mine-bin") && copy.contains("x-plain"));
+  TULLE_CHECK(!copy.contains("grpc-timeout") && !copy.contains("content-type"));
 }
 
 }  // namespace
