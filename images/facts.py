@@ -49,13 +49,17 @@ def check_linked(program, bin_dir):
         raise SystemExit(f"{bin_dir}: the build has no {program}")
     foreign = {os.path.basename(word) for word in rule.group(1).split() if word.endswith(".a")}
     foreign = {name for name in foreign if not name.startswith("libtulle_")}
-    with open(os.path.join(bin_dir, program), "rb") as f:
-        if (b"TULLE_CLOCK_OFFSET_FILE" in f.read()) != bin_dir.rstrip("/").endswith("-for-tests"):
-            raise SystemExit(f"{bin_dir}/{program}: tests can step the clock of programs for tests, and of no others")
     named = {ARCHIVES.get(name, name) for name in foreign}
     said = {part for part in LINKED[program] if part in ARCHIVES.values()}
     if named != said:
         raise SystemExit(f"{program} is linked with {sorted(named)}, but images/facts.py says {sorted(said)}")
+
+
+def check_clock(program, bin_dir):
+    """Fails when a program that is published has a clock that can be stepped (lib/base/clock_offset.h), or one for tests has none."""
+    with open(os.path.join(bin_dir, program), "rb") as f:
+        if (b"TULLE_CLOCK_OFFSET_FILE" in f.read()) != bin_dir.rstrip("/").endswith("-for-tests"):
+            raise SystemExit(f"{bin_dir}/{program}: tests can step the clock of programs for tests, and of no others")
 
 
 def strip(program, bin_dir, arch, into):
