@@ -309,6 +309,10 @@ net::Task<Result<http::Response>> ClientConnection::Impl::exchange(http::Request
   }
   if (!response) {
     const Errc code = response.error().code;
+    // What cannot be read is the server's doing, whoever asked.
+    if (code == Errc::Invalid || code == Errc::TooLarge || code == Errc::Unsupported) {
+      co_return Error{Errc::Protocol, response.error().where};
+    }
     const bool closed = code == Errc::Eof || code == Errc::Reset || code == Errc::Io;
     if (closed && !got_bytes_ && !has_body) {
       const int os_errno = response.error().os_errno;

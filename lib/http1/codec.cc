@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <string>
 #include <utility>
 
 #include "lib/base/text.h"
@@ -135,6 +136,69 @@ Result<Length> parse_framing(const http::HeaderMap& headers, http::Version versi
   // RFC 9112 §6.1.
   if (codings.unknown) return Error{Errc::Unsupported, "an unknown transfer-encoding"};
   return length;
+}
+
+// What the transfer-encoding of an answer comes to.
+struct AnswerCodings {
+  bool chunked = false;
+  bool exact = true;  // nothing, or "chunked" alone and once
+  std::string
+      inside;  // codings that were applied before the chunks, as content-encoding names them
+};
+
+bool is_content_coding(std::string_view coding) {
+  return iequals(coding, "gzip") || iequals(coding, "deflate") || iequals(coding, "compress") ||
+         iequals(coding, "x-gzip") || iequals(coding, "x-compress");
+}
+
+Result<void> add_coding(std::string_view coding, AnswerCodings& codings) {
+  if (iequals(coding, "chunked")) {
+    codings.exact = codings.exact && !codings.chunked;
+    codings.chunked = true;
+    return {};
+  }
+  codings.exact = false;
+  if (iequals(coding, "identity")) return {};
+  // Where chunks do not come last, nobody agrees what the body is.
+  if (codings.chunked || !is_content_coding(coding))
+    return invalid("an unusable transfer-encoding");
+  if (!codings.inside.empty()) codings.inside += ", ";
+  codings.inside += coding;
+  return {};
+}
+
+Result<AnswerCodings> parse_answer_codings(const http::HeaderMap& headers) {
+  AnswerCodings codings;
+  for (const auto field : headers) {
+    if (!iequals(field.name, "transfer-encoding")) continue;
+    std::string_view rest = field.value;
+    for (;;) {
+      const auto comma = rest.find(',');
+      const Result<void> added = add_coding(trim_blanks(rest.substr(0, comma)), codings);
+      if (!added) return added.error();
+      if (comma == std::string_view::npos) break;
+      rest.remove_prefix(comma + 1);
+    }
+  }
+  if (!codings.inside.empty() && !codings.chunked) return invalid("an unusable transfer-encoding");
+  return codings;
+}
+
+// Answers come from where we asked and not from anybody: what applications get wrong about framing
+// is taken where only one reading makes sense (RFC 9112 §6.3, rules 3 to 5). The fields are set
+// right; `exact` says that nothing had to be. What was compressed for the hop says so as
+// content-encoding: the next hop may have no transfer codings.
+Result<void> settle_answer_framing(http::HeaderMap& headers, bool& exact) {
+  const Result<AnswerCodings> codings = parse_answer_codings(headers);
+  if (!codings) return codings.error();
+  exact = codings->exact && !(codings->chunked && headers.contains("content-length"));
+  if (exact) return {};
+  headers.remove("transfer-encoding");
+  if (!codings->chunked) return {};
+  headers.remove("content-length");
+  headers.add("transfer-encoding", "chunked");
+  if (!codings->inside.empty()) headers.add("content-encoding", codings->inside);
+  return {};
 }
 
 std::optional<http::Version> parse_version(std::string_view text) {
@@ -419,9 +483,12 @@ Result<std::optional<ParsedResponse>> parse_response(Bytes bytes, const Limits& 
   if (after.size() > 1) response.reason = after.substr(1);
   if (const Result<void> fields = parse_fields(text, limits, response.headers); !fields)
     return fields.error();
+  bool exact = true;
+  if (const Result<void> settled = settle_answer_framing(response.headers, exact); !settled)
+    return settled.error();
   const Result<Length> length = parse_framing(response.headers, response.version);
   if (!length) return invalid(length.error().where);
-  parsed.keep_alive = keeps_alive(response.headers, response.version);
+  parsed.keep_alive = exact && keeps_alive(response.headers, response.version);
   const bool tunnel = method == "CONNECT" && *code >= 200 && *code < 300;
   if (method == "HEAD" || *code < 200 || *code == 204 || *code == 304 || tunnel) {
     parsed.framing = Framing::None;

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lib/base/text.h"
 #include "lib/http1/detect.h"
@@ -326,20 +328,29 @@ TEST(Response, RefusesWhatCouldBeReadTwoWays) {
     std::size_t consumed = 0;
     return parse_response(as_bytes(text), {}, method, searched, consumed);
   };
-  for (const char* head :
-       {"HTTP/1.1 200 OK\nContent-Length: 1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\n\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1,2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: \x0b"
-        "chunked\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "HTTP/1.1 200 OK\r\nX: a\x01\r\n\r\n",
-        "HTTP/1.1 200 O\x01K\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
-        "HTTP/1.1  200 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n",
-        "HTTP/1.1 +20 OK\r\n\r\n"}) {
+  for (const char* head : {"HTTP/1.1 200 OK\nContent-Length: 1\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 1\n\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 1,2\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, identity, gzip\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: br, chunked\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: \r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked,\r\n\r\n",
+                           "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: \x0b"
+                           "chunked\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nX: a\x01\r\n\r\n",
+                           "HTTP/1.1 200 O\x01K\r\n\r\n",
+                           "HTTP/1.1 20 OK\r\n\r\n",
+                           "HTTP/1.1 2000 OK\r\n\r\n",
+                           "HTTP/1.1  200 OK\r\n\r\n",
+                           "HTTP/2.0 200 OK\r\n\r\n",
+                           "HTTP/1.1 099 OK\r\n\r\n",
+                           "HTTP/1.1 +20 OK\r\n\r\n"}) {
     const auto parsed = parse_it(head);
     EXPECT_FALSE(parsed) << head;
     if (!parsed) {
@@ -357,6 +368,61 @@ TEST(Response, RefusesWhatCouldBeReadTwoWays) {
   const auto head = parse_it("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD");
   ASSERT_TRUE(head && *head);
   EXPECT_EQ((*head)->framing, Framing::None);
+}
+
+// Applications get framing wrong in ways that leave one reading only.
+TEST(Response, TakesWhatCanBeReadInOneWayOnly) {
+  struct Case {
+    const char* fields;
+    Framing framing;
+    std::vector<std::pair<std::string, std::string>> left;
+    bool keep_alive;
+  };
+  const std::pair<std::string, std::string> chunked = {"transfer-encoding", "chunked"};
+  for (const Case& c : {
+           Case{"Transfer-Encoding: Chunked\r\n",
+                Framing::Chunked,
+                {{"Transfer-Encoding", "Chunked"}},
+                true},
+           Case{"Transfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+                Framing::Chunked,
+                {chunked},
+                false},
+           Case{"Transfer-Encoding: chunked, chunked\r\n", Framing::Chunked, {chunked}, false},
+           Case{"Transfer-Encoding: identity, chunked\r\n", Framing::Chunked, {chunked}, false},
+           Case{"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                Framing::Chunked,
+                {chunked},
+                false},
+           Case{"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+                Framing::Chunked,
+                {chunked},
+                false},
+           Case{"Transfer-Encoding: gzip, chunked\r\n",
+                Framing::Chunked,
+                {chunked, {"content-encoding", "gzip"}},
+                false},
+           Case{"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+                Framing::Chunked,
+                {chunked, {"content-encoding", "gzip"}},
+                false},
+           Case{"Transfer-Encoding: identity\r\nContent-Length: 3\r\n",
+                Framing::Length,
+                {{"Content-Length", "3"}},
+                false},
+           Case{"Transfer-Encoding: identity\r\n", Framing::UntilClose, {}, false},
+       }) {
+    const std::string text = std::string("HTTP/1.1 200 OK\r\n") + c.fields + "\r\n";
+    std::size_t searched = 0;
+    std::size_t consumed = 0;
+    const auto parsed = parse_response(as_bytes(text), {}, "GET", searched, consumed);
+    ASSERT_TRUE(parsed && *parsed) << text;
+    EXPECT_EQ((*parsed)->framing, c.framing) << text;
+    EXPECT_EQ((*parsed)->keep_alive, c.keep_alive) << text;
+    std::vector<std::pair<std::string, std::string>> left;
+    for (const auto field : (*parsed)->response.headers) left.emplace_back(field.name, field.value);
+    EXPECT_EQ(left, c.left) << text;
+  }
 }
 
 TEST(Detect, DecidesAsEarlyAsItCan) {
