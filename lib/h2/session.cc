@@ -150,7 +150,7 @@ void Session::end_block() {
   }
 }
 
-void Session::put_headers(const http::HeaderMap& headers, bool has_authority) {
+void Session::put_headers(const http::HeaderMap& headers) {
   char lower[256] __attribute__((uninitialized));  // written before it is read
   std::string long_name;
   for (const auto field : headers) {
@@ -165,7 +165,7 @@ void Session::put_headers(const http::HeaderMap& headers, bool has_authority) {
         name = long_name;
       }
     }
-    if (connection_specific(name) || (has_authority && name == "host")) continue;
+    if (connection_specific(name)) continue;
     if (name == "te" && !iequals(trim(field.value), "trailers")) continue;
     encoder_.encode(name, field.value, output_);
   }
@@ -189,7 +189,7 @@ StreamState* Session::send_request(const http::Request& request, bool end) {
     encoder_.encode(":path", request.path.empty() ? "/" : request.path.view(), output_);
   }
   if (!request.authority.empty()) encoder_.encode(":authority", request.authority, output_);
-  put_headers(request.headers, !request.authority.empty());
+  put_headers(request.headers);
   end_block();
   if (end) end_local(stream);
   return &stream;
@@ -202,7 +202,7 @@ void Session::send_response(StreamState& stream, const http::ResponseHead& respo
                     static_cast<char>('0' + response.status / 10 % 10),
                     static_cast<char>('0' + response.status % 10)};
   encoder_.encode(":status", std::string_view(digits, 3), output_);
-  put_headers(response.headers, false);
+  put_headers(response.headers);
   end_block();
   if (end) end_local(stream);
 }
@@ -226,7 +226,7 @@ std::size_t Session::send_data(StreamState& stream, Bytes data, bool end) {
 void Session::send_trailers(StreamState& stream, const http::HeaderMap& trailers) {
   if (stream.local_closed) return;
   begin_block(stream.id, true);
-  put_headers(trailers, false);
+  put_headers(trailers);
   end_block();
   end_local(stream);
 }

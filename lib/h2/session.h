@@ -209,7 +209,7 @@ class Session final : HpackSink {
   void announce();
   void begin_block(std::uint32_t stream, bool end);
   void end_block();
-  void put_headers(const http::HeaderMap& headers, bool has_authority);
+  void put_headers(const http::HeaderMap& headers);
   bool end_remote(StreamState& stream);
   void end_local(StreamState& stream);
   void close(StreamState& stream);

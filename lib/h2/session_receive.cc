@@ -16,7 +16,7 @@ constexpr double kAbuseRate = 500;
 // measures, and some.
 constexpr double kEarnedByFrame = 5;
 constexpr double kMostEarned = 2000;
-constexpr unsigned kMaxContinuations = 16;
+constexpr std::uint32_t kMaxContinuations = 16;
 constexpr std::int64_t kMaxWindow = 0x7FFFFFFF;
 
 }  // namespace
@@ -259,7 +259,9 @@ Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
 Result<void> Session::on_continuation(const Frame& frame, Bytes payload) {
   if (block_stream_ == 0) return fail(Code::ProtocolError, "CONTINUATION of nothing");
   block_.append(payload);
-  if (++block_frames_ > kMaxContinuations || block_.size() > max_block(options_.max_header_list)) {
+  // The largest list that is set may need more frames of the smallest size.
+  const std::uint32_t most = std::max(kMaxContinuations, options_.max_header_list / 8192 + 2);
+  if (++block_frames_ > most || block_.size() > max_block(options_.max_header_list)) {
     return fail(Code::EnhanceYourCalm, "a header block without end");
   }
   if ((frame.flags & flag::kEndHeaders) == 0) return {};

@@ -19,6 +19,7 @@ struct Engine::Setup {
   std::string expected;  // client: who the server must be
   NameRule names = NameRule::Workload;
   bool alpn = false;
+  std::string_view prefer;  // server
   bool is_client = false;
   std::optional<Error> refused;  // why verification failed
 };
@@ -63,14 +64,10 @@ const BIO_METHOD* bio_method() {
   return method;
 }
 
-std::string alpn_list(const std::vector<std::string>& protocols) {
-  std::string out;
-  for (const std::string& protocol : protocols) {
-    TULLE_CHECK(!protocol.empty() && protocol.size() <= 255);
-    out += static_cast<char>(protocol.size());
-    out += protocol;
-  }
-  return out;
+void add_protocol(std::string_view protocol, std::string& list) {
+  TULLE_CHECK(!protocol.empty() && protocol.size() <= 255);
+  list += static_cast<char>(protocol.size());
+  list += protocol;
 }
 
 std::uint8_t alert_for(const Error& error) {
@@ -139,16 +136,21 @@ ssl_select_cert_result_t EngineHooks::choose(const SSL_CLIENT_HELLO* hello) {
 int EngineHooks::select_alpn(SSL* ssl, const std::uint8_t** out, std::uint8_t* out_size,
                              const std::uint8_t* in, unsigned in_size, void* /*context*/) {
   const Engine::Setup& setup = *engine_of(ssl).setup_;
-  if (!setup.alpn) return SSL_TLSEXT_ERR_NOACK;
   // BoringSSL has checked the list's form.
-  for (unsigned at = 0; at < in_size; at += 1U + in[at]) {
-    const Bytes offered(in + at + 1, in[at]);
-    for (const std::string& protocol : setup.credentials->alpn()) {
+  const auto take = [&](std::string_view protocol) {
+    for (unsigned at = 0; at < in_size; at += 1U + in[at]) {
+      const Bytes offered(in + at + 1, in[at]);
       if (as_text(offered) != protocol) continue;
       *out = offered.data();
       *out_size = in[at];
-      return SSL_TLSEXT_ERR_OK;
+      return true;
     }
+    return false;
+  };
+  if (!setup.prefer.empty() && take(setup.prefer)) return SSL_TLSEXT_ERR_OK;
+  if (!setup.alpn) return SSL_TLSEXT_ERR_NOACK;
+  for (const std::string& protocol : setup.credentials->alpn()) {
+    if (take(protocol)) return SSL_TLSEXT_ERR_OK;
   }
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -203,8 +205,12 @@ Result<std::unique_ptr<Engine>> Engine::connect(CredentialsPtr credentials,
       SSL_set_tlsext_host_name(engine->ssl_, options.server_name.c_str()) != 1) {
     return Error{Errc::Invalid, "use a server name"};
   }
-  if (options.alpn && !made.credentials->alpn().empty()) {
-    const std::string list = alpn_list(made.credentials->alpn());
+  std::string list;
+  if (!options.prefer.empty()) add_protocol(options.prefer, list);
+  if (options.alpn) {
+    for (const std::string& protocol : made.credentials->alpn()) add_protocol(protocol, list);
+  }
+  if (!list.empty()) {
     TULLE_CHECK(SSL_set_alpn_protos(engine->ssl_, as_bytes(list).data(), list.size()) == 0);
   }
   return engine;
@@ -212,6 +218,7 @@ Result<std::unique_ptr<Engine>> Engine::connect(CredentialsPtr credentials,
 
 void Engine::start_server(const ServerOptions& options) {
   setup_->alpn = options.alpn;
+  setup_->prefer = options.prefer;
   SSL_set_accept_state(ssl_);
   if (!options.request_client || !setup_->credentials->verifies_peers()) {
     SSL_set_custom_verify(ssl_, SSL_VERIFY_NONE, EngineHooks::verify);

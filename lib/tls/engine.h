@@ -24,6 +24,9 @@ struct ServerOptions {
   bool alpn = false;  // negotiate the credentials' protocols: a client that offers others only is
                       // refused, one that offers none is served
   bool request_client = true;  // ask for a certificate; a client may still have none
+  // Chosen before all others if the client offers it (a literal; "": nothing). Without `alpn` a
+  // client that offers others only is served as if it had offered none.
+  std::string_view prefer{};
 };
 // Chooses credentials by SNI ("" if there is none); null refuses the handshake.
 using ChooseCredentials = std::function<CredentialsPtr(std::string_view sni)>;
@@ -36,6 +39,7 @@ struct ClientOptions {
   bool alpn = false;  // offer the credentials' protocols
   // Servers outside of the mesh (the API server): a DNS SAN may have a wildcard as its first label.
   NameRule names = NameRule::Workload;
+  std::string_view prefer{};  // a literal, offered before all others; "": nothing
 };
 
 class Engine final : public SlabAllocated {

@@ -284,6 +284,32 @@ TEST(Engine, NegotiatesTheTransportProtocolOnlyWhereAsked) {
   EXPECT_EQ(mismatch.server_result.error().detail, 120U);
 }
 
+// Peers that know more than others say so in ALPN: whoever does not know the word must not notice.
+TEST(Engine, ThePreferredProtocolIsChosenWhereBothKnowIt) {
+  const auto client = ca().for_name("c", {}, {"transport.l5d.io/v1"});
+  const auto server = ca().for_name("s", {}, {"transport.l5d.io/v1"});
+  struct Case {
+    bool client_alpn;
+    std::string_view offered;
+    bool server_alpn;
+    std::string_view known;
+    std::string_view chosen;
+  };
+  for (const Case& c :
+       {Case{false, "ours/1", false, "ours/1", "ours/1"}, Case{false, "ours/1", false, "", ""},
+        Case{false, "", false, "ours/1", ""}, Case{false, "others/1", false, "ours/1", ""},
+        Case{true, "ours/1", true, "ours/1", "ours/1"},
+        Case{true, "ours/1", true, "", "transport.l5d.io/v1"},
+        Case{true, "", true, "ours/1", "transport.l5d.io/v1"}}) {
+    ClientOptions asks{"s", "s", c.client_alpn};
+    asks.prefer = c.offered;
+    Pair pair = handshake(client, server, asks, {.alpn = c.server_alpn, .prefer = c.known});
+    ASSERT_TRUE(pair.ok()) << c.offered << c.known;
+    EXPECT_EQ(pair.client->alpn(), c.chosen);
+    EXPECT_EQ(pair.server->alpn(), c.chosen);
+  }
+}
+
 TEST(Engine, AServerOfSeveralNamesAnswersToEach) {
   const auto first = ca().for_name("first");
   const auto second = ca().for_name("second");
