@@ -111,9 +111,9 @@ std::size_t count_of(const http::HeaderMap& map, std::string_view name) {
 
 // The inbound proxy's way with a request that came by HTTP/2, up to the application's parser.
 // Nothing: it was refused, or stays HTTP/2.
-std::optional<http1::ParsedRequest> at_application(Events came) {
+std::optional<http1::ParsedRequest> at_application(Events came, bool from_tulle) {
   http::Request& request = *came.request;
-  const proxy::Downgrade downgrade = proxy::downgrade_request(request);
+  const proxy::Downgrade downgrade = proxy::downgrade_request(request, from_tulle);
   if (!proxy::settle_request(request, downgrade) || !downgrade.done) return std::nullopt;
   proxy::add_ours(request, downgrade, kIdentity);
   http1::Framing framing = http1::Framing::None;
@@ -172,12 +172,14 @@ void any_request(std::string_view text) {
   bool body = false;
   bool head = false;
   const Fields fields = lines_of(text, body, head);
-  Events came = received(fields, body);
-  if (came.request) (void)at_application(std::move(came));
+  for (const bool from_tulle : {false, true}) {
+    Events came = received(fields, body);
+    if (came.request) (void)at_application(std::move(came), from_tulle);
+  }
 }
 
 // As outbound/endpoint.cc, outbound/http.cc and the server connection take an answer on.
-void any_response(std::string_view text) {
+void any_response(std::string_view text, bool from_tulle) {
   bool body = false;
   bool head = false;
   const Fields fields = lines_of(text, body, head);
@@ -193,7 +195,7 @@ void any_response(std::string_view text) {
   (void)client.receive(as_bytes(bytes), TimePoint{});
   if (!came.response || came.response->status < 200) return;
   http::Response& response = *came.response;
-  proxy::downgrade_response(response, http::Version::Http11);
+  proxy::downgrade_response(response, {.version = http::Version::Http11, .tulle = from_tulle});
   http1::strip_hop_headers(response.headers, false);
   const bool bodyless = head || response.status == 204 || response.status == 304;
   http1::Framing framing = http1::Framing::None;
@@ -221,7 +223,8 @@ void any_response(std::string_view text) {
   if (framing == http1::Framing::Length) TULLE_CHECK(seen.body_length == length);
 }
 
-void carried_request(std::string_view text) {
+// Toward a proxy of our kind, or in the plain form toward another.
+void carried_request(std::string_view text, bool tulle) {
   std::size_t searched = 0;
   std::size_t consumed = 0;
   auto parsed = http1::parse_request(as_bytes(text), {}, searched, consumed);
@@ -235,7 +238,10 @@ void carried_request(std::string_view text) {
   static_cast<http::RequestHead&>(sent) = request;
   sent.body_length = request.body_length;
   const bool body = (*parsed)->framing != http1::Framing::None;
-  proxy::upgrade_request(sent);
+  constexpr std::string_view kService = "web.shop.svc.cluster.local:80";
+  const bool names_no_host = !tulle && sent.authority.empty();
+  (void)proxy::upgrade_request(
+      sent, {.tulle = tulle, .default_authority = names_no_host ? kService : std::string_view{}});
   Events nobody;
   h2::Session client(false, h2::SessionOptions{}, nobody);
   TULLE_CHECK(client.send_request(sent, !body) != nullptr);
@@ -243,12 +249,13 @@ void carried_request(std::string_view text) {
   h2::Session server(true, options(), came);
   (void)server.receive(client.output().data(), TimePoint{});
   if (!came.request) return;  // refused; the client session may say more than a server takes
-  const auto seen = at_application(std::move(came));
+  const auto seen = at_application(std::move(came), tulle);
   if (!seen) return;
   TULLE_CHECK(seen->request.method == request.method.view());
   TULLE_CHECK(seen->request.path == request.path.view());
   TULLE_CHECK(seen->request.form == request.form);
-  TULLE_CHECK(http::same_host(seen->request.authority, request.authority, ""));
+  const std::string_view host = names_no_host ? kService : request.authority.view();
+  TULLE_CHECK(http::same_host(seen->request.authority, host, ""));
   TULLE_CHECK(seen->framing == (*parsed)->framing);
   TULLE_CHECK(seen->request.version == request.version || body);
   http::HeaderMap expected = request.headers;
@@ -266,8 +273,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text = as_text(Bytes(data + 1, size - 1));
   switch (data[0] % 3) {
     case 0: any_request(text); break;
-    case 1: carried_request(text); break;
-    default: any_response(text); break;
+    case 1:
+      carried_request(text, true);
+      carried_request(text, false);
+      break;
+    default:
+      any_response(text, true);
+      any_response(text, false);
+      break;
   }
   return 0;
 }

@@ -7,7 +7,8 @@
 
 namespace tulle::proxy {
 
-void upgrade_request(http::Request& request) {
+Upgraded upgrade_request(http::Request& request, const UpgradeFor& peer) {
+  Upgraded upgraded{.version = request.version, .tulle = peer.tulle};
   const bool http10 = request.version == http::Version::Http10;
   http1::strip_hop_headers(request.headers, false);
   request.headers.remove(kOrigProto);
@@ -15,20 +16,45 @@ void upgrade_request(http::Request& request) {
   value.append(http10 ? "HTTP/1.0" : "HTTP/1.1");
   if (request.form == http::TargetForm::Absolute) {
     value.append("; absolute-form");
-    // HTTP/2 has one place for both, and the target's authority takes it.
+    // Between our proxies :authority is the one place for both, and the target's takes it.
     const auto host = request.headers.get("host");
-    if (host && *host != request.authority.view() && host->find(';') == std::string_view::npos) {
+    if (peer.tulle && host && *host != request.authority.view() &&
+        host->find(';') == std::string_view::npos) {
       value.append("; hostname=", *host);
     }
   }
-  describe_spelling(request.headers, value);
+  if (peer.tulle) {
+    describe_spelling(request.headers, value);
+    if (!request.authority.empty()) request.headers.remove("host");
+  } else if (request.authority.empty()) {
+    request.authority = peer.default_authority;
+    upgraded.authority_added = true;
+  }
   request.headers.remove("transfer-encoding");
   request.headers.add(kOrigProto, value.view());
-  if (request.scheme.empty()) request.scheme = "http";
+  if (request.scheme.empty()) {
+    request.scheme = "http";
+    upgraded.scheme_added = true;
+  }
   request.version = http::Version::Http2;
+  return upgraded;
 }
 
-Downgrade downgrade_request(http::Request& request) {
+void undo_upgrade(http::Request& request, const Upgraded& upgraded) {
+  const auto found = request.headers.get(kOrigProto);
+  const SlabString value(found ? *found : std::string_view{});
+  request.headers.remove(kOrigProto);
+  if (upgraded.tulle) {
+    const std::string_view host =
+        orig_proto_parameter(value, "hostname").value_or(request.authority.view());
+    restore_spelling(value, host, false, request.headers);
+  }
+  if (upgraded.authority_added) request.authority.clear();
+  if (upgraded.scheme_added) request.scheme.clear();
+  request.version = upgraded.version;
+}
+
+Downgrade downgrade_request(http::Request& request, bool from_tulle) {
   Downgrade downgrade;
   const auto found = request.headers.get(kOrigProto);
   if (!found) return downgrade;
@@ -40,7 +66,7 @@ Downgrade downgrade_request(http::Request& request) {
   request.headers.remove(kOrigProto);
   if (!http11 && !http10) return downgrade;
   downgrade.done = true;
-  downgrade.tulle = orig_proto_parameter(text, "names").has_value();
+  downgrade.tulle = from_tulle && orig_proto_parameter(text, "names").has_value();
   request.version = http11 ? http::Version::Http11 : http::Version::Http10;
   request.form = absolute ? http::TargetForm::Absolute : http::TargetForm::Origin;
   if (!absolute) request.scheme.clear();
@@ -77,8 +103,8 @@ void upgrade_response(http::Response& response, Downgrade downgrade) {
   response.version = http::Version::Http2;
 }
 
-void downgrade_response(http::Response& response, http::Version requested) {
-  response.version = requested;
+void downgrade_response(http::Response& response, const Upgraded& request) {
+  response.version = request.version;
   const auto found = response.headers.get(kOrigProto);
   if (!found) return;
   const SlabString value(*found);
@@ -86,6 +112,7 @@ void downgrade_response(http::Response& response, http::Version requested) {
   if (text.starts_with("HTTP/1.1")) response.version = http::Version::Http11;
   if (text.starts_with("HTTP/1.0")) response.version = http::Version::Http10;
   response.headers.remove(kOrigProto);
+  if (!request.tulle) return;
   const auto reason = text.find("; reason=");
   const std::string_view parameters = text.substr(0, reason);
   restore_spelling(parameters, {}, response.body.has_value() && !response.body_length,

@@ -15,15 +15,35 @@ struct Downgrade {
   bool tulle = false;  // by a proxy of our kind, which understands parameters
 };
 
+// Who will turn a request back.
+struct UpgradeFor {
+  // A proxy of our kind: the head comes out there as it went in here. Others get what every
+  // implementation reads: Host beside :authority, also when they differ, and no parameters of ours.
+  bool tulle = false;
+  // What others get as :authority of a request that names no host (one of HTTP/1.0): without one
+  // they refuse it. Its Host stays missing. Used during the call only.
+  std::string_view default_authority{};
+};
+// What an upgrade changed that the request itself does not tell.
+struct Upgraded {
+  http::Version version = http::Version::Http11;  // what it was
+  bool tulle = false;
+  bool scheme_added = false;
+  bool authority_added = false;
+};
 // Outbound: turns an HTTP/1 request into the HTTP/2 request that stands for it.
-void upgrade_request(http::Request& request);
+Upgraded upgrade_request(http::Request& request, const UpgradeFor& peer);
+// Turns it back in the same proxy, to be sent elsewhere; of a request without a body all is as it
+// was.
+void undo_upgrade(http::Request& request, const Upgraded& upgraded);
 // Inbound: turns such a request back; not done if it carries no usable l5d-orig-proto (left as it
-// is, the header removed).
-Downgrade downgrade_request(http::Request& request);
+// is, the header removed). `from_tulle`: its sender is known to be of our kind; parameters of
+// others mean nothing.
+Downgrade downgrade_request(http::Request& request, bool from_tulle);
 // Inbound: marks the response of a downgraded request with the version the application spoke.
 void upgrade_response(http::Response& response, Downgrade downgrade);
-// Outbound: restores the version; `requested` is that of the request.
-void downgrade_response(http::Response& response, http::Version requested);
+// Outbound: restores the version; what the head was like, too, if a proxy of our kind says so.
+void downgrade_response(http::Response& response, const Upgraded& request);
 
 // Our own mark on an answer that the inbound proxy made because the application refused the
 // connection, or closed it before it answered: an outbound proxy of ours may ask another endpoint

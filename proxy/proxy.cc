@@ -34,12 +34,16 @@ std::uint64_t entropy() {
          static_cast<std::uint64_t>(wall_now().time_since_epoch().count());
 }
 
-metrics::Labels control_labels(const ControlService& service) {
+std::string control_addr(const ControlService& service) {
   std::string_view host = service.host;
   if (host.ends_with('.')) host.remove_suffix(1);
   std::string addr = concat(host, ":");
   append_number(addr, service.port);
-  metrics::Labels labels{{"addr", addr}};
+  return addr;
+}
+
+metrics::Labels control_labels(const ControlService& service) {
+  metrics::Labels labels{{"addr", control_addr(service)}};
   if (service.name.empty()) {
     labels.add("tls", "no_identity").add("no_tls_reason", "loopback");
   } else {
@@ -186,7 +190,11 @@ net::Task<std::vector<net::SocketAddr>> Proxy::resolve(std::string_view client, 
               {"result", found ? "ok" : "not_found"}})
         ->add();
   };
-  options.host = host == "localhost." ? "127.0.0.1" : host;
+  options.host = host;
+  if (host == "localhost.") {  // RFC 6761 §6.3: resolved without asking anybody
+    options.host = "127.0.0.1";
+    options.on_look_up(false, true);
+  }
   options.port = port;
   dns::ControlName name(control_, resolver_, std::move(options));
   Result<dns::ControlName::Targets> targets = co_await name.resolve();
@@ -229,7 +237,7 @@ Result<void> Proxy::start() {
   if (!bare) return bare.error();
   credentials_ = *bare;
   // `name`: a literal.
-  const auto client = [&](const ControlService& service, std::string_view name) {
+  const auto client = [&](const ControlService& service, std::string_view name, Balanced what) {
     const auto ip = net::IpAddr::parse(service.host);
     const bool loopback = service.host == "localhost." || (ip && ip->is_loopback());
     return std::make_unique<ControlClient>(
@@ -238,11 +246,12 @@ Result<void> Proxy::start() {
         [this, name](std::string host, std::uint16_t port) {
           return resolve(name, std::move(host), port);
         },
-        metrics_.control(control_labels(service)), entropy());
+        metrics_.control(control_labels(service)),
+        metrics_.balancer({{"addr", control_addr(service)}}, what), entropy());
   };
-  identity_client_ = client(config_.identity, "identity");
-  destination_client_ = client(config_.destination, "destination");
-  policy_client_ = client(config_.policy, "policy");
+  identity_client_ = client(config_.identity, "identity", Balanced::ControlIdentity);
+  destination_client_ = client(config_.destination, "destination", Balanced::ControlDestination);
+  policy_client_ = client(config_.policy, "policy", Balanced::ControlPolicy);
   identity_ = std::make_unique<IdentityWatch>(
       *identity_client_, config_, metrics_, log_, *bare,
       [this](CredentialsPtr credentials) { on_certified(std::move(credentials)); });

@@ -45,11 +45,11 @@ std::string described(const Fields& fields) {
 }
 
 http::Request round_trip(http::Request request) {
-  upgrade_request(request);
+  [[maybe_unused]] const Upgraded upgraded = upgrade_request(request, {.tulle = true});
   EXPECT_EQ(request.version, http::Version::Http2);
   over_http2(request.headers, !request.authority.empty());
   request.form = http::TargetForm::Origin;
-  const Downgrade downgrade = downgrade_request(request);
+  const Downgrade downgrade = downgrade_request(request, true);
   EXPECT_TRUE(downgrade.done);
   EXPECT_TRUE(downgrade.tulle);
   return request;
@@ -89,7 +89,7 @@ TEST(Spelling, TransferEncodingKeepsItsPlace) {
   const Fields fields = {
       {"Transfer-Encoding", "chunked"}, {"Accept", "a"}, {"Host", "web"}, {"Trailer", "x"}};
   http::Request request = http1_request(fields);
-  upgrade_request(request);
+  [[maybe_unused]] const Upgraded upgraded = upgrade_request(request, {.tulle = true});
   EXPECT_EQ(*request.headers.get(kOrigProto), "HTTP/1.1; names=t; host=2; te=0");
   over_http2(request.headers, true);
   http::HeaderMap carried = request.headers;
@@ -112,7 +112,7 @@ TEST(Spelling, ResponsesToo) {
   upgrade_response(response, {true, true});
   over_http2(response.headers, false);
   response.reason.clear();
-  downgrade_response(response, http::Version::Http11);
+  downgrade_response(response, {.version = http::Version::Http11, .tulle = true});
   EXPECT_EQ(fields_of(response.headers), fields);
   EXPECT_EQ(response.reason.view(), "Very; Fine");
 }
@@ -127,12 +127,85 @@ TEST(Spelling, OthersSeeWhatTheyKnow) {
   http::Request request =
       http1_request({{"x-a", "1"}, {std::string(kOrigProto), "HTTP/1.0; absolute-form"}});
   request.version = http::Version::Http2;
-  const Downgrade downgrade = downgrade_request(request);
+  const Downgrade downgrade = downgrade_request(request, true);
   EXPECT_TRUE(downgrade.done);
   EXPECT_FALSE(downgrade.tulle);
   EXPECT_EQ(request.version, http::Version::Http10);
   EXPECT_EQ(request.form, http::TargetForm::Absolute);
   EXPECT_EQ(fields_of(request.headers), (Fields{{"x-a", "1"}}));
+}
+
+// A peer that is not known to be ours reads Host where every implementation looks for it, and no
+// word of ours; the parameters of one that is not ours mean nothing.
+TEST(Spelling, OthersGetThePlainForm) {
+  http::Request request =
+      http1_request({{"Accept", "a"}, {"Host", "web"}, {"X-FOO", "1"}, {"TE", "trailers"}});
+  [[maybe_unused]] const Upgraded plain =
+      upgrade_request(request, {.default_authority = "web.shop.svc.cluster.local:80"});
+  EXPECT_EQ(request.authority.view(), "web");
+  EXPECT_EQ(fields_of(request.headers), (Fields{{"Accept", "a"},
+                                                {"Host", "web"},
+                                                {"X-FOO", "1"},
+                                                {"TE", "trailers"},
+                                                {std::string(kOrigProto), "HTTP/1.1"}}));
+  http::Request absolute = http1_request({{"Host", "other:81"}});
+  absolute.form = http::TargetForm::Absolute;
+  absolute.scheme = "http";
+  absolute.authority = "web";
+  [[maybe_unused]] const Upgraded differing = upgrade_request(absolute, {});
+  EXPECT_EQ(absolute.authority.view(), "web");
+  EXPECT_EQ(*absolute.headers.get("host"), "other:81");
+  EXPECT_EQ(*absolute.headers.get(kOrigProto), "HTTP/1.1; absolute-form");
+
+  http::Request forged =
+      http1_request({{"x-a", "1"}, {std::string(kOrigProto), "HTTP/1.1; names=t; hostname=evil"}});
+  const Downgrade downgrade = downgrade_request(forged, false);
+  EXPECT_TRUE(downgrade.done);
+  EXPECT_FALSE(downgrade.tulle);
+  EXPECT_EQ(fields_of(forged.headers), (Fields{{"x-a", "1"}}));
+  http::Response response;
+  response.headers =
+      headers_of({{"etag", "1"}, {std::string(kOrigProto), "HTTP/1.1; names=t,ETag; reason=No"}});
+  downgrade_response(response, {.version = http::Version::Http11});
+  EXPECT_EQ(fields_of(response.headers), (Fields{{"etag", "1"}}));
+  EXPECT_EQ(response.reason.view(), "");
+}
+
+// Others refuse a request without authority; its Host stays missing (HTTP/1.0 health checks).
+TEST(Spelling, WhoNamesNoHostGetsAnAuthorityTowardOthersOnly) {
+  for (const bool empty_field : {false, true}) {
+    const Fields fields =
+        empty_field ? Fields{{"Host", ""}, {"Accept", "a"}} : Fields{{"Accept", "a"}};
+    http::Request request = http1_request(fields);
+    request.version = http::Version::Http10;
+    const Upgraded upgraded =
+        upgrade_request(request, {.default_authority = "web.shop.svc.cluster.local:80"});
+    EXPECT_EQ(request.authority.view(), "web.shop.svc.cluster.local:80");
+    EXPECT_EQ(request.headers.contains("host"), empty_field);
+    EXPECT_EQ(*request.headers.get(kOrigProto), "HTTP/1.0");
+    undo_upgrade(request, upgraded);
+    EXPECT_EQ(fields_of(request.headers), fields);
+    EXPECT_TRUE(request.authority.empty());
+    http::Request ours = http1_request(fields);
+    [[maybe_unused]] const Upgraded kept = upgrade_request(
+        ours, {.tulle = true, .default_authority = "web.shop.svc.cluster.local:80"});
+    EXPECT_TRUE(ours.authority.empty());
+  }
+}
+
+TEST(Spelling, WhatGoesElsewhereIsAgainWhatItWas) {
+  for (const bool tulle : {false, true}) {
+    const Fields fields = {{"Accept", "a"}, {"hOsT", "web"}, {"X-FOO", "1"}, {"x-bar", "2"}};
+    http::Request request = http1_request(fields);
+    request.version = http::Version::Http10;
+    const Upgraded upgraded = upgrade_request(request, {.tulle = tulle, .default_authority = "z"});
+    EXPECT_EQ(request.version, http::Version::Http2);
+    undo_upgrade(request, upgraded);
+    EXPECT_EQ(request.version, http::Version::Http10);
+    EXPECT_EQ(fields_of(request.headers), fields);
+    EXPECT_EQ(request.authority.view(), "web");
+    EXPECT_TRUE(request.scheme.empty());
+  }
 }
 
 // Host as it was spelled, if it is the target's; never another one.
@@ -142,9 +215,9 @@ TEST(Spelling, AbsoluteFormKeepsAnotherSpellingOfItsHost) {
     request.form = http::TargetForm::Absolute;
     request.scheme = "http";
     request.authority = "web";
-    upgrade_request(request);
+    [[maybe_unused]] const Upgraded upgraded = upgrade_request(request, {.tulle = true});
     over_http2(request.headers, true);
-    EXPECT_TRUE(downgrade_request(request).done);
+    EXPECT_TRUE(downgrade_request(request, true).done);
     EXPECT_EQ(request.form, http::TargetForm::Absolute);
     EXPECT_EQ(request.authority.view(), "web");
     return std::string(*request.headers.get("host"));

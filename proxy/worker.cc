@@ -62,6 +62,7 @@ BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOpt
                                  const metrics::Labels& labels)
     : worker_(worker),
       path_(std::move(path)),
+      labels_(labels),
       balancer_(worker.loop(), *this, balancer_options(worker.config(), load),
                 worker.random().next(), worker.metrics().balancer(labels)),
       endpoints_(worker.endpoint_sets().acquire(path_)),
@@ -69,6 +70,15 @@ BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOpt
           [this](const std::shared_ptr<const EndpointSet>& set) { balancer_.update(*set); }) {
   if (endpoints_.get()) balancer_.update(*endpoints_.get());
   endpoints_.listen(&on_change_);
+}
+
+Balancer& BalancedBackend::for_connections(QueueLimits limits) {
+  if (balancer_.connections() == nullptr) {
+    metrics::Labels labels = labels_;
+    labels.add("logical", path_).add("concrete", path_);
+    balancer_.count_connections(worker_.metrics().balancer(labels, Balanced::Connections), limits);
+  }
+  return balancer_;
 }
 
 BalancedBackend::~BalancedBackend() { endpoints_.unlisten(&on_change_); }

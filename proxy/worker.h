@@ -29,12 +29,15 @@ class BalancedBackend final : Balancer::EndpointFactory {
                   const metrics::Labels& labels);
   ~BalancedBackend();
   Balancer& balancer() noexcept { return balancer_; }
+  // The same for connections of bytes, which are counted for themselves.
+  Balancer& for_connections(QueueLimits limits);
   const std::string& path() const noexcept { return path_; }
 
  private:
   std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) override;
   Worker& worker_;
   std::string path_;
+  metrics::Labels labels_;
   Balancer balancer_;
   WatchCache<std::string, EndpointSet>::Handle endpoints_;
   std::function<void(const std::shared_ptr<const EndpointSet>&)> on_change_;

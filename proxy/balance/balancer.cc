@@ -58,11 +58,25 @@ Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOpti
   if (metrics_) metrics_->timeout(options_.requests.failfast);
 }
 
+void Balancer::count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits) {
+  connections_ = std::move(metrics);
+  connections_->timeout(limits.failfast);
+  connections_->updated(true, false, false);
+  fold();
+}
+
+void Balancer::gate(bool open) {
+  if (metrics_) metrics_->gate(open);
+  if (connections_) connections_->gate(open);
+}
+
 void Balancer::fold() {
-  if (!metrics_) return;
+  if (!metrics_ && !connections_) return;
   const auto usable = std::count_if(slots_.begin(), slots_.end(),
                                     [](const auto& slot) { return reachable(*slot); });
-  metrics_->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
+  for (BalancerMetrics* const each : {metrics_.get(), connections_.get()}) {
+    if (each != nullptr) each->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
+  }
 }
 
 void Balancer::update(const EndpointSet& set) {
@@ -88,14 +102,16 @@ void Balancer::update(const EndpointSet& set) {
     slot->endpoint->drain();
   }
   slots_ = std::move(next);
-  if (metrics_) metrics_->updated(!set_.known, added, removed);
+  for (BalancerMetrics* const each : {metrics_.get(), connections_.get()}) {
+    if (each != nullptr) each->updated(!set_.known, added, removed);
+  }
   set_ = set;
   fold();
   // Fail-fast ends with the first endpoint that works, not with one that is due to be tried again.
   if (std::any_of(slots_.begin(), slots_.end(),
                   [](const auto& slot) { return !slot->endpoint->failing(); })) {
     unready_since_ = kNever;
-    if (metrics_) metrics_->gate(true);
+    gate(true);
   }
   changed_.notify_all();
 }
@@ -172,19 +188,19 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::choose_now(const Endpoint* avoi
   std::shared_ptr<Lease::Slot> slot = choose(avoid);
   if (slot && !slot->endpoint->failing()) {
     unready_since_ = kNever;
-    if (metrics_) metrics_->gate(true);
+    gate(true);
   }
   return slot;
 }
 
-Balancer::Lease Balancer::give(std::shared_ptr<Lease::Slot> slot, TimePoint asked) {
-  if (metrics_) metrics_->picked(loop_.now() - asked);
-  return Lease{std::move(slot)};
-}
-
-net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid, QueueLimits limits) {
+net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid, QueueLimits limits,
+                                                  BalancerMetrics* metrics) {
   const TimePoint asked = loop_.now();
-  if (std::shared_ptr<Lease::Slot> slot = choose_now(avoid)) co_return give(std::move(slot), asked);
+  const auto give = [&](std::shared_ptr<Lease::Slot> slot) {
+    if (metrics != nullptr) metrics->picked(loop_.now() - asked);
+    return Lease{std::move(slot)};
+  };
+  if (std::shared_ptr<Lease::Slot> slot = choose_now(avoid)) co_return give(std::move(slot));
   const auto why = [this]() -> std::string_view {
     return slots_.empty() ? "no endpoints" : "all endpoints failed";
   };
@@ -195,25 +211,25 @@ net::Task<Result<Balancer::Lease>> Balancer::pick(const Endpoint* avoid, QueueLi
   if (by.passed(loop_.now())) co_return Error{Errc::ResourceExhausted, why()};
   struct Queued {
     Balancer& balancer;
-    explicit Queued(Balancer& b) : balancer(b) { change(1); }
+    BalancerMetrics* metrics;
+    Queued(Balancer& b, BalancerMetrics* m) : balancer(b), metrics(m) { change(1); }
     ~Queued() { change(-1); }
     void change(int by) {
       balancer.queued_ = static_cast<std::uint32_t>(static_cast<int>(balancer.queued_) + by);
-      if (balancer.metrics_) balancer.metrics_->queued(by);
+      if (metrics != nullptr) metrics->queued(by);
     }
   };
-  const Queued queued(*this);
+  const Queued queued(*this, metrics);
   for (;;) {
     // An endpoint that failed becomes usable again by time alone.
     TimePoint retry = kNever;
     for (const auto& slot : slots_) retry = std::min(retry, slot->endpoint->retry_at());
     const Deadline wake = by.earlier(Deadline{retry});
     [[maybe_unused]] const bool changed = co_await changed_.wait(wake);
-    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr))
-      co_return give(std::move(slot), asked);
+    if (std::shared_ptr<Lease::Slot> slot = choose_now(nullptr)) co_return give(std::move(slot));
     if (!set_.failure.empty()) co_return Error{Errc::Unavailable, "discovery failed"};
     if (by.passed(loop_.now())) {
-      if (metrics_) metrics_->gate(false);
+      gate(false);
       co_return Error{Errc::Unavailable, why()};
     }
   }

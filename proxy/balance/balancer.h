@@ -74,9 +74,14 @@ class Balancer {
   // had waited, or "discovery failed"; ResourceExhausted for who comes while nothing has been
   // usable that long already (fail-fast), or when the queue is full.
   net::Task<Result<Lease>> pick(const Endpoint* avoid = nullptr) {
-    return pick(avoid, options_.requests);
+    return pick(avoid, options_.requests, metrics_.get());
   }
-  net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits);
+  // For one connection of bytes. `metrics`: of connections(), may be null.
+  net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits,
+                                BalancerMetrics* metrics);
+  // What is counted of connections that carry bytes, from the first one on; null before.
+  BalancerMetrics* connections() noexcept { return connections_.get(); }
+  void count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits);
   // Could pick() give something now that can be reached, as far as is known? If not, what is due to
   // be tried again is probed.
   bool ready();
@@ -94,7 +99,7 @@ class Balancer {
                                     bool only_reachable);
   std::shared_ptr<Lease::Slot> choose(const Endpoint* avoid);
   std::shared_ptr<Lease::Slot> choose_now(const Endpoint* avoid);
-  Lease give(std::shared_ptr<Lease::Slot> slot, TimePoint asked);
+  void gate(bool open);
 
   net::Loop& loop_;
   EndpointFactory& factory_;
@@ -105,7 +110,8 @@ class Balancer {
   net::Signal changed_;
   std::uint32_t queued_ = 0;
   TimePoint unready_since_ = kNever;
-  std::unique_ptr<BalancerMetrics> metrics_;
+  std::unique_ptr<BalancerMetrics> metrics_;      // of requests
+  std::unique_ptr<BalancerMetrics> connections_;  // of connections for bytes
 };
 
 }  // namespace tulle::proxy

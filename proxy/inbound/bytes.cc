@@ -80,7 +80,7 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
   {
     const Unlisten unlisten{session.port, recheck};
     if (!dialled) {
-      auto connected = co_await session.local->dial(Session::Opaque);
+      auto connected = co_await session.local->connect();
       if (!connected) {
         session.worker.metrics()
             .inbound_tcp_errors

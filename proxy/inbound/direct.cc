@@ -84,6 +84,7 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
   session.peer.addr = client;
   session.peer.tls = Peer::Tls::Terminated;
   session.peer.identity = std::move(mesh->identity);
+  session.peer.tulle = mesh->tulle;
   co_await policy_known(session);
   static constexpr std::string_view kProtocols[] = {"", "http/1", "http/2"};
   worker.metrics()

@@ -30,7 +30,7 @@ net::Task<EarlyOutcome> dial_early(InboundSession& session, Deadline by) {
       }
     }
     worker.metrics().early_dials.get({{"direction", "inbound"}})->add();
-    Result<net::StreamPtr> dialled = co_await session.local->dial(Session::Opaque);
+    Result<net::StreamPtr> dialled = co_await session.local->connect();
     if (!dialled) co_return outcome;
     outcome.dialled = std::move(*dialled);
     const First first = co_await who_speaks_first(session.stream, outcome.dialled, by);
@@ -48,7 +48,7 @@ net::Task<LateOutcome> learn_late(InboundSession& session, net::StreamPtr dialle
   LateOutcome outcome;
   if (find_bytes_permit(*session.port.get(), session.peer) == nullptr) co_return outcome;
   if (!dialled) {
-    Result<net::StreamPtr> made = co_await session.local->dial(Session::Opaque);
+    Result<net::StreamPtr> made = co_await session.local->connect();
     if (!made) co_return outcome;
     dialled = std::move(*made);
   }

@@ -165,7 +165,8 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   const TimePoint started = worker().loop().now();
   const bool meshed = session_.peer.tls == Peer::Tls::Terminated;
   Downgrade downgrade;
-  if (request.version == http::Version::Http2) downgrade = downgrade_request(request);
+  if (request.version == http::Version::Http2)
+    downgrade = downgrade_request(request, session_.peer.tulle);
   const bool grpc = is_grpc(request);
   // The answer's head in the version that the peer speaks.
   const auto finish = [&](http::Response response) -> Outcome {
@@ -287,7 +288,7 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     const bool h2_error = !http1 && error.code == Errc::Reset && error.detail != 0;
     if (h2_error) co_return Outcome{error, waited};
     http::Response told = refuse(asked, *policy, cause_of(error), error.where);
-    if (meshed) mark_refused(told, refused_mark(error));
+    if (session_.peer.tulle) mark_refused(told, refused_mark(error));
     Outcome outcome = finish(std::move(told));
     outcome.waited = waited;
     co_return outcome;

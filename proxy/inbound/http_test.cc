@@ -280,6 +280,48 @@ TEST_F(Inbound, TooManyAtOnceAreShed) {
   EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").starts_with("HTTP/1.1 503"));
 }
 
+// What an application says and nobody can read is its fault, and a peer hears what was wrong.
+TEST_F(Inbound, AnswersThatCannotBeReadAre502WithAReason) {
+  struct Case {
+    std::string_view answer;
+    std::string_view reason;
+  };
+  for (const Case& c : {Case{"HELLO\r\n\r\n", "a malformed status line"},
+                        Case{"HTTP/1.1 2x0 OK\r\n\r\n", "a malformed status"},
+                        Case{"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "a malformed header name"},
+                        Case{"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "a folded header line"},
+                        Case{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                             "different content-lengths"},
+                        Case{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+                             "an unusable transfer-encoding"},
+                        Case{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                             "a malformed chunk size"}}) {
+    app.connections.clear();
+    app.attach(world);
+    serve(false, test::peer("10.0.0.9", "client.shop.id"));
+    const std::string got = exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n", c.answer);
+    EXPECT_TRUE(got.starts_with("HTTP/1.1 502 ")) << c.answer << got;
+    EXPECT_NE(got.find("l5d-proxy-error: " + std::string(c.reason) + "\r\n"), std::string::npos)
+        << c.answer << got;
+  }
+}
+
+// After framing that had to be set right the application's connection is not used again.
+TEST_F(Inbound, LenientFramingOfAnswersPassesAndEndsTheConnection) {
+  app.attach(world);
+  serve();
+  EXPECT_EQ(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n",
+                     "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: "
+                     "chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+  EXPECT_EQ(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n",
+                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, "
+                     "chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-encoding: "
+            "gzip\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+  EXPECT_EQ(world.dials(), 2);
+}
+
 TEST_F(Inbound, Http10AndRequestsWithoutHostAreNotKept) {
   app.attach(world);
   serve();
@@ -696,6 +738,80 @@ TEST_F(Outbound, RequestsAreCountedInTheirFamilies) {
             1);
 }
 
+// A server over HTTP/2 that stands for somebody's proxy: reads whole bodies, says 100 if told to.
+struct Upstream final : http::Handler {
+  explicit Upstream(bool interim) : says_100(interim) {}
+  net::Task<Result<http::Response>> handle(http::Request request) override {
+    seen = std::move(request.headers);
+    authority = std::string(request.authority.view());
+    if (says_100 && request.informational != nullptr) {
+      http::ResponseHead head;
+      head.status = 100;
+      request.informational->on_informational(std::move(head));
+    }
+    while (request.body.has_value() && !request.body.ended() && request.body.failure() == nullptr) {
+      body.append(as_text(request.body.data()));
+      request.body.consume(request.body.data().size());
+      if (!request.body.ready()) {
+        [[maybe_unused]] const bool told = co_await request.body.changed();
+      }
+    }
+    co_return http::make_response(200);
+  }
+  bool says_100;
+  http::HeaderMap seen;
+  std::string authority;
+  std::string body;
+};
+
+struct BesideOthers : Outbound {
+  void start(bool tulle, bool interim) {
+    upstream = std::make_unique<Upstream>(interim);
+    world.meet_tulle(tulle);
+    world.on_dial([this](Session, std::unique_ptr<PipeEnd> stream) {
+      scope.spawn(h2::serve(std::move(stream), *upstream, h2::ServerOptions{}, drain));
+    });
+    world.publish(kPath, meshed({"10.0.0.5:8080"}));
+    serve();
+  }
+  net::Drain drain;
+  std::unique_ptr<Upstream> upstream;
+};
+
+TEST_F(BesideOthers, OursIsToldInParametersAndOthersInPlainForm) {
+  for (const bool tulle : {true, false}) {
+    start(tulle, false);
+    exchange("GET / HTTP/1.1\r\nAccept: a\r\nHost: web\r\n\r\n");
+    EXPECT_EQ(upstream->authority, "web");
+    EXPECT_EQ(upstream->seen.get("host").value_or("none"), tulle ? "none" : "web");
+    EXPECT_EQ(*upstream->seen.get("l5d-orig-proto"),
+              tulle ? "HTTP/1.1; names=t; host=1" : "HTTP/1.1");
+    world.publish(kPath, test::endpoints({}));
+    world.loop().drain();
+  }
+}
+
+// Others keep interim answers to themselves: a client that waits for 100 gets it from us, once.
+TEST_F(BesideOthers, AClientThatExpects100GetsIt) {
+  struct Case {
+    bool tulle;
+    bool says_100;
+    bool heard;
+  };
+  for (const Case& c : {Case{false, false, true}, Case{false, true, true}, Case{true, true, true},
+                        Case{true, false, false}}) {
+    start(c.tulle, c.says_100);
+    const std::string first = exchange(
+        "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    EXPECT_EQ(first, c.heard ? "HTTP/1.1 100 Continue\r\n\r\n" : "") << c.tulle << c.says_100;
+    EXPECT_TRUE(exchange("hi").starts_with("HTTP/1.1 200")) << c.tulle << c.says_100;
+    EXPECT_EQ(upstream->body, "hi");
+    EXPECT_EQ(*upstream->seen.get("expect"), "100-continue");
+    world.publish(kPath, test::endpoints({}));
+    world.loop().drain();
+  }
+}
+
 TEST_F(Outbound, AnEndpointThatRefusesIsLeftForAnother) {
   world.publish(kPath, test::endpoints({"10.0.0.5:8080", "10.0.0.6:8080"}));
   serve();
@@ -744,6 +860,7 @@ TEST_F(Outbound, ARefusedStreamGoesToAnotherEndpoint) {
   for (TestWorker* far : {&broken, &healthy}) far->publish(kTarget.port, open_policy());
   net::TaskScope far_scope;
   int dialled = 0;
+  world.meet_tulle(true);
   world.on_dial([&](Session, std::unique_ptr<PipeEnd> stream) {
     Worker& far = (++dialled == 1 ? broken : healthy).worker();
     InboundSession inbound{far,
@@ -838,6 +955,7 @@ TEST_F(Outbound, APairIsTransparent) {
   RawApp app;
   app.attach(far);
   net::TaskScope far_scope;
+  world.meet_tulle(true);
   world.on_dial([&](Session session, std::unique_ptr<PipeEnd> stream) {
     EXPECT_EQ(session, Session::Http2);
     InboundSession inbound{far.worker(),

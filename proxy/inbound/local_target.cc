@@ -54,7 +54,7 @@ void LocalTarget::sweep() {
   });
 }
 
-net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session session) {
+net::Task<Result<Dialled>> LocalTarget::dial(Session session) {
   // A connection to the inbound port itself would come back to us.
   if (addr_.port == worker_.config().inbound_listen.port)
     co_return Error{Errc::Forbidden, "inbound loop"};
@@ -66,7 +66,15 @@ net::Task<Result<net::StreamPtr>> LocalTarget::dial(Session session) {
   auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
   counted->set_metrics(transport_);
   worker_.server_policies().prefer(addr_.port);
-  co_return net::StreamPtr(std::move(counted));
+  Dialled dialled;
+  dialled.stream = std::move(counted);
+  co_return dialled;
+}
+
+net::Task<Result<net::StreamPtr>> LocalTarget::connect() {
+  Result<Dialled> dialled = co_await dial(Session::Opaque);
+  if (!dialled) co_return dialled.error();
+  co_return std::move(dialled->stream);
 }
 
 std::shared_ptr<LocalTarget> InboundTargets::at(const net::SocketAddr& addr) {

@@ -26,7 +26,9 @@ class LocalTarget final : public Dialer {
   // The connections for this client; looked up once for each of its own. Does not outlive the
   // target.
   std::shared_ptr<HttpPool> pool_for(const Peer& peer);
-  net::Task<Result<net::StreamPtr>> dial(Session session) override;
+  net::Task<Result<Dialled>> dial(Session session) override;
+  // A connection for bytes.
+  net::Task<Result<net::StreamPtr>> connect();
 
   // Forgets pools that no client holds and that keep no connection.
   void sweep();

@@ -109,6 +109,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
     }
     session.peer.tls = Peer::Tls::Terminated;
     session.peer.identity = std::move(mesh->identity);
+    session.peer.tulle = mesh->tulle;
     session.stream = std::move(mesh->stream);
   } else {
     if (hello->tls && !hello->sni.empty()) {

@@ -45,6 +45,10 @@ class CountedStream final : public net::Stream, public Account {
     if (!metrics_) return;
     metrics_->read_bytes->add(tcp_->bytes_read() - read_);
     metrics_->write_bytes->add(tcp_->bytes_written() - written_);
+    if (metrics_->cost.sent) {
+      metrics_->cost.received->add(tcp_->bytes_read() - read_);
+      metrics_->cost.sent->add(tcp_->bytes_written() - written_);
+    }
     read_ = tcp_->bytes_read();
     written_ = tcp_->bytes_written();
   }

@@ -200,29 +200,14 @@ Metrics::Metrics(Duration retain_idle)
                               metrics::latency_buckets_ms())),
       control_response_total_(
           registry_.counter("control_response_total", "Total count of HTTP responses.")),
-      balancers_{
-          registry_.gauge("outbound_http_balancer_p2c_endpoints",
-                          "The number of endpoints in the balancer", Format::OpenMetrics),
-          registry_.counter("outbound_http_balancer_p2c_updates",
-                            "The total number of updates of the set of endpoints",
-                            Format::OpenMetrics),
-          registry_.gauge("outbound_http_balancer_queue_length",
-                          "The number of requests that wait for an endpoint", Format::OpenMetrics),
-          registry_.counter("outbound_http_balancer_queue_requests",
-                            "The total number of requests that asked for an endpoint",
-                            Format::OpenMetrics),
-          registry_.histogram("outbound_http_balancer_queue_latency_seconds",
-                              "The time that requests waited for an endpoint", kQueueSeconds,
-                              Format::OpenMetrics),
-          registry_.counter("outbound_http_balancer_queue_gate_open", "How often fail-fast ended",
-                            Format::OpenMetrics),
-          registry_.counter("outbound_http_balancer_queue_gate_shut", "How often fail-fast began",
-                            Format::OpenMetrics),
-          registry_.gauge("outbound_http_balancer_queue_gate_timeout_seconds",
-                          "How long there may be no endpoint before fail-fast",
-                          Format::OpenMetrics),
-          registry_.gauge("outbound_http_balancer_endpoints",
-                          "The number of endpoints by their state", Format::OpenMetrics)},
+      balancers_{balancer_families("outbound_http_balancer_"),
+                 balancer_families("outbound_tcp_balancer_"),
+                 balancer_families("control_identity_balancer_"),
+                 balancer_families("control_destination_balancer_"),
+                 balancer_families("control_policy_balancer_")},
+      transfer_cost_(registry_.counter("outbound_tcp_transfer_cost_bytes",
+                                       "Bytes that crossed zones, or did not, to endpoints",
+                                       Format::OpenMetrics)),
       inbound_routes_{route_families("inbound_http", false), route_families("inbound_grpc", true)},
       outbound_routes_{route_families("outbound_http_route", false),
                        route_families("outbound_grpc_route", true)},
@@ -234,6 +219,30 @@ Metrics::Metrics(Duration retain_idle)
     always_there_.push_back(
         registry_.counter(name, "Total count of spans exported and of how").get({}));
   }
+}
+
+Metrics::Balancers Metrics::balancer_families(std::string_view prefix) {
+  const auto counter = [&](std::string_view name, const char* help) {
+    return &registry_.counter(concat(prefix, name), help, Format::OpenMetrics);
+  };
+  const auto gauge = [&](std::string_view name, const char* help) {
+    return &registry_.gauge(concat(prefix, name), help, Format::OpenMetrics);
+  };
+  Balancers made;
+  made.p2c_endpoints = gauge("p2c_endpoints", "The number of endpoints in the balancer");
+  made.p2c_updates = counter("p2c_updates", "The total number of updates of the set of endpoints");
+  made.queue_length = gauge("queue_length", "The number of requests that wait for an endpoint");
+  made.queue_requests =
+      counter("queue_requests", "The total number of requests that asked for an endpoint");
+  made.queue_latency = &registry_.histogram(concat(prefix, "queue_latency_seconds"),
+                                            "The time that requests waited for an endpoint",
+                                            kQueueSeconds, Format::OpenMetrics);
+  made.gate_open = counter("queue_gate_open", "How often fail-fast ended");
+  made.gate_shut = counter("queue_gate_shut", "How often fail-fast began");
+  made.gate_timeout =
+      gauge("queue_gate_timeout_seconds", "How long there may be no endpoint before fail-fast");
+  made.endpoints = gauge("endpoints", "The number of endpoints by their state");
+  return made;
 }
 
 RouteMetrics::Families Metrics::route_families(std::string_view prefix, bool grpc) {
@@ -279,25 +288,31 @@ RouteMetrics::Families Metrics::route_families(std::string_view prefix, bool grp
   return made;
 }
 
-std::unique_ptr<BalancerMetrics> Metrics::balancer(const metrics::Labels& labels) {
+std::unique_ptr<BalancerMetrics> Metrics::balancer(const metrics::Labels& labels, Balanced what) {
   const auto with = [&](std::string_view name, std::string_view value) {
     metrics::Labels all = labels;
     return all.add(name, value);
   };
+  const Balancers& families = balancers_[static_cast<std::size_t>(what)];
   BalancerMetrics::Series series;
-  series.p2c_endpoints = balancers_.p2c_endpoints.get(labels);
-  series.reset = balancers_.p2c_updates.get(with("op", "Reset"));
-  series.add = balancers_.p2c_updates.get(with("op", "Add"));
-  series.remove = balancers_.p2c_updates.get(with("op", "Remove"));
-  series.queue_length = balancers_.queue_length.get(labels);
-  series.queue_requests = balancers_.queue_requests.get(labels);
-  series.queue_latency = balancers_.queue_latency.get(labels);
-  series.gate_open = balancers_.gate_open.get(labels);
-  series.gate_shut = balancers_.gate_shut.get(labels);
-  series.gate_timeout = balancers_.gate_timeout.get(labels);
-  series.ready = balancers_.endpoints.get(with("endpoint_state", "ready"));
-  series.pending = balancers_.endpoints.get(with("endpoint_state", "pending"));
+  series.p2c_endpoints = families.p2c_endpoints->get(labels);
+  series.reset = families.p2c_updates->get(with("op", "Reset"));
+  series.add = families.p2c_updates->get(with("op", "Add"));
+  series.remove = families.p2c_updates->get(with("op", "Remove"));
+  series.queue_length = families.queue_length->get(labels);
+  series.queue_requests = families.queue_requests->get(labels);
+  series.queue_latency = families.queue_latency->get(labels);
+  series.gate_open = families.gate_open->get(labels);
+  series.gate_shut = families.gate_shut->get(labels);
+  series.gate_timeout = families.gate_timeout->get(labels);
+  series.ready = families.endpoints->get(with("endpoint_state", "ready"));
+  series.pending = families.endpoints->get(with("endpoint_state", "pending"));
   return std::make_unique<BalancerMetrics>(std::move(series));
+}
+
+TransferCost Metrics::transfer_cost(std::string_view zone_locality) {
+  return {transfer_cost_.get({{"op", "Send"}, {"zone_locality", zone_locality}}),
+          transfer_cost_.get({{"op", "Recv"}, {"zone_locality", zone_locality}})};
 }
 
 DetectMetrics Metrics::detection(Direction direction, const metrics::Labels& labels) {

@@ -22,11 +22,27 @@ namespace tulle::proxy {
 enum class Direction : std::uint8_t { Inbound, Outbound };
 
 // One side of a kind of connection (src or dst) with its labels.
+// Bytes sent to and received from endpoints, by where these are (outbound_tcp_transfer_cost_*).
+struct TransferCost {
+  std::shared_ptr<metrics::Counter> sent;  // null: not counted
+  std::shared_ptr<metrics::Counter> received;
+};
+
+// What a balancer spreads.
+enum class Balanced : std::uint8_t {
+  Requests,
+  Connections,
+  ControlIdentity,
+  ControlDestination,
+  ControlPolicy,
+};
+
 struct TransportMetrics {
   std::shared_ptr<metrics::Counter> open_total;
   std::shared_ptr<metrics::Gauge> open_connections;
   std::shared_ptr<metrics::Counter> read_bytes;
   std::shared_ptr<metrics::Counter> write_bytes;
+  TransferCost cost;
   metrics::Family<metrics::Counter>* close_family = nullptr;
   metrics::Labels labels;
   // errno 0: a clean end.
@@ -81,8 +97,12 @@ class Metrics {
   std::shared_ptr<EndpointMetrics> endpoint(const metrics::Labels& labels);
   // Requests to the control plane: the families control_*.
   std::shared_ptr<EndpointMetrics> control(const metrics::Labels& labels);
-  // Labels: parent and backend (§6.4).
-  std::unique_ptr<BalancerMetrics> balancer(const metrics::Labels& labels);
+  // Labels: parent and backend (§6.4); for connections also logical and concrete; for services of
+  // the control plane addr.
+  std::unique_ptr<BalancerMetrics> balancer(const metrics::Labels& labels,
+                                            Balanced what = Balanced::Requests);
+  // `zone_locality`: "Local", "Remote" or "Unknown".
+  TransferCost transfer_cost(std::string_view zone_locality);
   DetectMetrics detection(Direction direction, const metrics::Labels& labels);
   // Labels: parent and route, as in §6.3.
   RouteMetricsPtr inbound_route(bool grpc, const metrics::Labels& labels);
@@ -137,16 +157,19 @@ class Metrics {
   metrics::Family<metrics::Histogram>& control_response_latency_;
   metrics::Family<metrics::Counter>& control_response_total_;
   struct Balancers {
-    metrics::Family<metrics::Gauge>& p2c_endpoints;
-    metrics::Family<metrics::Counter>& p2c_updates;
-    metrics::Family<metrics::Gauge>& queue_length;
-    metrics::Family<metrics::Counter>& queue_requests;
-    metrics::Family<metrics::Histogram>& queue_latency;
-    metrics::Family<metrics::Counter>& gate_open;
-    metrics::Family<metrics::Counter>& gate_shut;
-    metrics::Family<metrics::Gauge>& gate_timeout;
-    metrics::Family<metrics::Gauge>& endpoints;
-  } balancers_;
+    metrics::Family<metrics::Gauge>* p2c_endpoints;
+    metrics::Family<metrics::Counter>* p2c_updates;
+    metrics::Family<metrics::Gauge>* queue_length;
+    metrics::Family<metrics::Counter>* queue_requests;
+    metrics::Family<metrics::Histogram>* queue_latency;
+    metrics::Family<metrics::Counter>* gate_open;
+    metrics::Family<metrics::Counter>* gate_shut;
+    metrics::Family<metrics::Gauge>* gate_timeout;
+    metrics::Family<metrics::Gauge>* endpoints;
+  };
+  Balancers balancer_families(std::string_view prefix);
+  Balancers balancers_[5];  // by Balanced
+  metrics::Family<metrics::Counter>& transfer_cost_;
   RouteMetrics::Families inbound_routes_[2];  // [0] HTTP, [1] gRPC
   RouteMetrics::Families outbound_routes_[2];
   RouteMetrics::Families outbound_backends_[2];

@@ -101,7 +101,15 @@ std::map<std::string, Family> everything() {
         ->ended({200, ""}, 1ms, 1ms);
   }
   metrics::Labels backend = parent_labels(meta);
-  metrics.balancer(backend.append(backend_labels(meta)))->picked(1ms);
+  backend.append(backend_labels(meta));
+  metrics.balancer(backend)->picked(1ms);
+  backend.add("logical", "web:80").add("concrete", "web:80");
+  metrics.balancer(backend, Balanced::Connections)->picked(1ms);
+  for (const Balanced service :
+       {Balanced::ControlIdentity, Balanced::ControlDestination, Balanced::ControlPolicy}) {
+    metrics.balancer({{"addr", "web:80"}}, service)->picked(1ms);
+  }
+  metrics.transfer_cost("Local").sent->add();
   metrics.detection(Direction::Inbound, server_labels(meta, 80)).count(0, 1ms);
   metrics.detection(Direction::Outbound, parent_labels(meta)).count(-1, 1ms);
   return parse(metrics.registry().scrape());
@@ -145,17 +153,24 @@ TEST(Metrics, FamiliesTypesAndLabels) {
       {"outbound_tcp_detect_http_results", "counter", {join({kParent, "result"})}},
       {"outbound_tcp_detect_http_duration_seconds", "histogram", {kParent}},
   };
-  const std::string balancer = "outbound_http_balancer_";
+  rows.push_back({"outbound_tcp_transfer_cost_bytes", "counter", {"op,zone_locality"}});
   const std::string of_backend = join({kParent, kBackend});
-  rows.push_back({balancer + "p2c_endpoints", "gauge", {of_backend}});
-  rows.push_back({balancer + "p2c_updates", "counter", {of_backend + ",op"}});
-  rows.push_back({balancer + "queue_length", "gauge", {of_backend}});
-  rows.push_back({balancer + "queue_requests", "counter", {of_backend}});
-  rows.push_back({balancer + "queue_latency_seconds", "histogram", {of_backend}});
-  rows.push_back({balancer + "queue_gate_open", "counter", {of_backend}});
-  rows.push_back({balancer + "queue_gate_shut", "counter", {of_backend}});
-  rows.push_back({balancer + "queue_gate_timeout_seconds", "gauge", {of_backend}});
-  rows.push_back({balancer + "endpoints", "gauge", {of_backend + ",endpoint_state"}});
+  for (const auto& [balancer, of] :
+       {std::pair<std::string, std::string>{"outbound_http_balancer_", of_backend},
+        {"outbound_tcp_balancer_", of_backend + ",logical,concrete"},
+        {"control_identity_balancer_", "addr"},
+        {"control_destination_balancer_", "addr"},
+        {"control_policy_balancer_", "addr"}}) {
+    rows.push_back({balancer + "p2c_endpoints", "gauge", {of}});
+    rows.push_back({balancer + "p2c_updates", "counter", {of + ",op"}});
+    rows.push_back({balancer + "queue_length", "gauge", {of}});
+    rows.push_back({balancer + "queue_requests", "counter", {of}});
+    rows.push_back({balancer + "queue_latency_seconds", "histogram", {of}});
+    rows.push_back({balancer + "queue_gate_open", "counter", {of}});
+    rows.push_back({balancer + "queue_gate_shut", "counter", {of}});
+    rows.push_back({balancer + "queue_gate_timeout_seconds", "gauge", {of}});
+    rows.push_back({balancer + "endpoints", "gauge", {of + ",endpoint_state"}});
+  }
   for (const std::string kind : {"http", "grpc"}) {
     const std::string route = join({kParent, kOutRoute});
     const std::string status = kind + "_status,error";

@@ -11,8 +11,8 @@ net::Task<Result<net::StreamPtr>> connect_balanced(Worker& worker,
                                                    std::shared_ptr<BalancedBackend> backend) {
   const QueueLimits limits{worker.config().tcp_failfast_timeout,
                            worker.config().tcp_queue_capacity};
-  Balancer& balancer = backend->balancer();
-  Result<Balancer::Lease> lease = co_await balancer.pick(nullptr, limits);
+  Balancer& balancer = backend->for_connections(limits);
+  Result<Balancer::Lease> lease = co_await balancer.pick(nullptr, limits, balancer.connections());
   if (!lease) co_return lease.error();
   TimePoint began = worker.loop().now();
   Result<net::StreamPtr> stream = co_await (*lease)->connect();
@@ -20,7 +20,7 @@ net::Task<Result<net::StreamPtr>> connect_balanced(Worker& worker,
   if (stream) lease->record(worker.loop().now() - began);
   // Not one byte was sent: another endpoint may be tried once (design rule 3.10).
   if (stream || stream.error().code == Errc::Unauthenticated) co_return stream;
-  Result<Balancer::Lease> second = co_await balancer.pick(&**lease, limits);
+  Result<Balancer::Lease> second = co_await balancer.pick(&**lease, limits, nullptr);
   if (!second || second->endpoint() == lease->endpoint()) co_return stream;
   began = worker.loop().now();
   Result<net::StreamPtr> again = co_await (*second)->connect();

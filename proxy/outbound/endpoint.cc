@@ -35,6 +35,14 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
   return options;
 }
 
+std::string_view zone_locality(const EndpointInfo& info) noexcept {
+  for (const auto& [name, value] : info.labels) {
+    if (name != "zone_locality") continue;
+    return value == "local" ? "Local" : value == "remote" ? "Remote" : "Unknown";
+  }
+  return "Unknown";
+}
+
 BackoffOptions retry_options(const Config& config) {
   BackoffOptions options = config.outbound.backoff;
   // Endpoints are dialled when there are requests: one that has come back must not stay out long.
@@ -42,6 +50,36 @@ BackoffOptions retry_options(const Config& config) {
   options.min = std::min(options.min, options.max);
   return options;
 }
+
+// A client that waits for 100 (RFC 9110 §10.1.1) before it sends its body gets it from us where the
+// peer's proxy would keep to itself what the application says in between: it hears that the way is
+// free, the application that the client expects. What comes later all the same is one too many.
+class ContinueSent final : public http::InformationalSink {
+ public:
+  ContinueSent(http::Request& request, bool needed) : request_(request) {
+    if (!needed || request.informational == nullptr || !request.body.has_value() ||
+        !request.headers.has_token("expect", "100-continue")) {
+      return;
+    }
+    client_ = std::exchange(request.informational, this);
+    http::ResponseHead head;
+    head.status = 100;
+    client_->on_informational(std::move(head));
+  }
+  ~ContinueSent() {
+    if (client_ != nullptr) request_.informational = client_;
+  }
+  ContinueSent(const ContinueSent&) = delete;
+  ContinueSent& operator=(const ContinueSent&) = delete;
+
+  void on_informational(http::ResponseHead head) override {
+    if (head.status != 100) client_->on_informational(std::move(head));
+  }
+
+ private:
+  http::Request& request_;
+  http::InformationalSink* client_ = nullptr;
+};
 
 }  // namespace
 
@@ -67,6 +105,7 @@ const std::shared_ptr<TransportMetrics>& Endpoint::transport() {
     labels.append(target_labels(info_->addr)).append(endpoint_tls_labels(*info_, own_));
     for (const auto& [name, value] : info_->labels) labels.add("dst_" + name, value);
     transport_ = worker_.metrics().transport(Direction::Outbound, false, labels);
+    transport_->cost = worker_.metrics().transfer_cost(zone_locality(*info_));
   }
   return transport_;
 }
@@ -79,10 +118,11 @@ net::SocketAddr Endpoint::dial_addr() const noexcept {
 
 bool Endpoint::usable() const noexcept { return worker_.loop().now() >= failed_until_; }
 
-net::Task<Result<net::StreamPtr>> Endpoint::dial(Session session) {
-  Result<net::StreamPtr> stream = co_await dial_once(session);
+net::Task<Result<Dialled>> Endpoint::dial(Session session) {
+  Result<Dialled> stream = co_await dial_once(session);
   if (stream) {
     works();
+    tulle_ = stream->tulle;
   } else {
     failed_now();
     unreachable_ = true;
@@ -95,7 +135,7 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial(Session session) {
   co_return stream;
 }
 
-net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
+net::Task<Result<Dialled>> Endpoint::dial_once(Session session) {
   const Config& config = worker_.config();
   const Deadline by = worker_.loop().after(config.outbound.connect_timeout);
   const bool mesh = meshed();
@@ -107,7 +147,11 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
   if (!tcp) co_return tcp.error();
   auto counted = std::make_unique<CountedStream>(std::move(*tcp), worker_.accounts());
   counted->set_metrics(transport());
-  if (!mesh) co_return net::StreamPtr(std::move(counted));
+  Dialled dialled;
+  if (!mesh) {
+    dialled.stream = std::move(counted);
+    co_return dialled;
+  }
 
   const bool transport = info_->transport_port != 0 || !info_->authority_override.empty();
   Result<MeshConnected> connected =
@@ -132,10 +176,16 @@ net::Task<Result<net::StreamPtr>> Endpoint::dial_once(Session session) {
     // Without the header the peer could not know the port: nothing may be sent.
     co_return Error{Errc::Tls, "the peer did not agree to the transport header"};
   }
-  co_return std::move(connected->stream);
+  dialled.stream = std::move(connected->stream);
+  dialled.tulle = connected->tulle;
+  co_return dialled;
 }
 
-net::Task<Result<net::StreamPtr>> Endpoint::connect() { return dial(Session::Opaque); }
+net::Task<Result<net::StreamPtr>> Endpoint::connect() {
+  Result<Dialled> dialled = co_await dial(Session::Opaque);
+  if (!dialled) co_return dialled.error();
+  co_return std::move(dialled->stream);
+}
 
 Endpoint::Carried Endpoint::how(const http::Request& request) const noexcept {
   if (request.version == http::Version::Http2) return Carried::Http2;
@@ -166,31 +216,35 @@ net::Task<Result<http::Response>> Endpoint::send(http::Request& request, Deadlin
     request.headers.remove("host");
     request.headers.remove("l5d-dst-canonical");
   }
-  switch (how(request)) {
-    case Carried::Http2: {
-      Result<http::Response> response = co_await pool_.send_http2(request, by);
-      if (response) answered();
-      co_return response;
-    }
-    case Carried::Http1: {
-      const bool keep = keeps(request);
-      co_return co_await pool_.send_http1(request, keep, by);
-    }
-    case Carried::Http1InHttp2: break;
+  const Carried carried = how(request);
+  if (carried != Carried::Http1 && !pool_.http2_ready()) {
+    const Result<void> ready = co_await pool_.prepare_http2(by);
+    if (!ready) co_return ready.error();
   }
-  const http::Version requested = request.version;
-  upgrade_request(request);
+  // Known of the connection that this request takes: nothing is awaited between here and there.
+  const bool tulle = carried == Carried::Http1 ? tulle_ : pool_.http2_to_tulle();
+  ContinueSent continued(request, meshed() && !tulle);
+  if (carried == Carried::Http1) {
+    const bool keep = keeps(request);
+    co_return co_await pool_.send_http1(request, keep, by);
+  }
+  Upgraded upgraded;
+  if (carried == Carried::Http1InHttp2) upgraded = upgrade(request, tulle);
   Result<http::Response> response = co_await pool_.send_http2(request, by);
+  if (response) answered();
+  if (carried == Carried::Http2) co_return response;
   // It may go to another endpoint (a 502 may say that the application refused): then as it came.
   const bool again =
       response ? response->status == 502 : refused_mark(response.error()) != RefusedMark::None;
-  if (again) [[maybe_unused]]
-    const Downgrade done = downgrade_request(request);
-  if (response) {
-    answered();
-    downgrade_response(*response, requested);
-  }
+  if (again) undo_upgrade(request, upgraded);
+  if (response) downgrade_response(*response, upgraded);
   co_return response;
+}
+
+Upgraded Endpoint::upgrade(http::Request& request, bool tulle) {
+  if (tulle || !request.authority.empty()) return upgrade_request(request, {.tulle = tulle});
+  const std::string authority = authority_.empty() ? info_->addr.to_string() : authority_;
+  return upgrade_request(request, {.default_authority = authority});
 }
 
 void Endpoint::works() noexcept {
@@ -234,7 +288,7 @@ net::Task<void> Endpoint::probe_once() {
   } else {
     bool reached = false;
     if (Dialer* const instead = worker_.dialer()) {
-      const Result<net::StreamPtr> stream = co_await instead->dial(tried_);
+      const Result<Dialled> stream = co_await instead->dial(tried_);
       reached = static_cast<bool>(stream);
     } else {
       const Config& config = worker_.config();

@@ -9,6 +9,7 @@
 
 #include "lib/http/message.h"
 #include "proxy/balance/backoff.h"
+#include "proxy/orig_proto.h"
 #include "proxy/outbound/endpoint_info.h"
 #include "proxy/pool/dialer.h"
 #include "proxy/pool/http_pool.h"
@@ -32,6 +33,9 @@ class Endpoint final : public Dialer {
   const std::shared_ptr<EndpointMetrics>& metrics();
   HttpPool& pool() noexcept { return pool_; }
   bool meshed() const noexcept { return !own_ && info_->meshed(); }
+  // What was dialled last is a proxy of our kind. What is sent goes by the connection that it
+  // takes.
+  bool tulle() const noexcept { return tulle_; }
 
   // False for a while after it could not be reached, a peer fell silent or an application refused.
   bool usable() const noexcept;
@@ -57,7 +61,7 @@ class Endpoint final : public Dialer {
   // A connection for bytes.
   net::Task<Result<net::StreamPtr>> connect();
 
-  net::Task<Result<net::StreamPtr>> dial(Session session) override;
+  net::Task<Result<Dialled>> dial(Session session) override;
   void lost() override;
   // Its application refuses what it carries there: only a request can tell when that is over.
   void refused();
@@ -66,12 +70,13 @@ class Endpoint final : public Dialer {
   enum class Carried : std::uint8_t { Http2, Http1, Http1InHttp2 };
   Carried how(const http::Request& request) const noexcept;
   static bool keeps(const http::Request& request) noexcept;
+  Upgraded upgrade(http::Request& request, bool tulle);
   void failed_now();
   void works() noexcept;     // ends what failed_now() began
   void answered() noexcept;  // the same if it was time to try again
   net::Task<void> probe_once();
   net::SocketAddr dial_addr() const noexcept;
-  net::Task<Result<net::StreamPtr>> dial_once(Session session);
+  net::Task<Result<Dialled>> dial_once(Session session);
   const std::shared_ptr<TransportMetrics>& transport();
 
   Worker& worker_;
@@ -81,6 +86,7 @@ class Endpoint final : public Dialer {
   TimePoint failed_until_{};
   Session tried_ = Session::Http2;  // what could not be dialled
   bool unreachable_ = false;
+  bool tulle_ = false;
   bool probing_ = false;
   std::string authority_;
   std::shared_ptr<EndpointMetrics> metrics_;     // null before the first request

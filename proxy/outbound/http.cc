@@ -136,7 +136,7 @@ net::Task<Result<http::Response>> OutboundHttp::send(PlannedBackend& backend, ht
     RefusedMark mark = RefusedMark::None;
     if (!response) {
       mark = refused_mark(response.error());
-    } else if ((response->status == 502 || grpc) && endpoint.meshed()) {
+    } else if ((response->status == 502 || grpc) && endpoint.tulle()) {
       mark = take_refused_mark(*response);
     }
     if (response && mark == RefusedMark::None) {

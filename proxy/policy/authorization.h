@@ -24,6 +24,7 @@ struct Peer {
   std::string sni;                                        // Passthrough only
   std::string_view no_tls_reason = "no_tls_from_remote";  // None only
   net::SocketAddr addr;
+  bool tulle = false;  // Terminated only: a proxy of our kind (mesh_tls.h)
 };
 
 struct NetworkMatch {

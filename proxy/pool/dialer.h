@@ -12,11 +12,16 @@ namespace tulle::proxy {
 // What the header of a transport connection says the bytes after it are.
 enum class Session : std::uint8_t { Opaque, Http1, Http2 };
 
+struct Dialled {
+  net::StreamPtr stream;
+  bool tulle = false;  // the other end is a proxy of our kind (mesh_tls.h)
+};
+
 class Dialer {
  public:
   // A connection ready for the first application byte. Errors: Refused and Io (nothing was sent),
   // Timeout, Tls, Unauthenticated (the peer is not who it should be).
-  virtual net::Task<Result<net::StreamPtr>> dial(Session session) = 0;
+  virtual net::Task<Result<Dialled>> dial(Session session) = 0;
   // The peer of a connection that was dialled here did not answer a PING in time.
   virtual void lost() {}
 

@@ -9,6 +9,7 @@ namespace tulle::proxy {
 
 struct HttpPool::Http2Slot {
   std::unique_ptr<h2::ClientConnection> connection;
+  bool tulle;
   TimePoint retire_at;
   TimePoint idle_since;
 };
@@ -81,16 +82,22 @@ HttpPool::Http2Slot* HttpPool::usable_http2() {
   return best;
 }
 
+bool HttpPool::http2_to_tulle() {
+  const Http2Slot* const slot = usable_http2();
+  return slot != nullptr && slot->tulle;
+}
+
 net::Task<void> HttpPool::dial_http2() {
-  Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http2);
+  Result<Dialled> dialled = co_await dialer_.dial(Session::Http2);
   dialing_ = false;
   ++dial_round_;
-  if (!stream) {
-    dial_error_ = stream.error();
+  if (!dialled) {
+    dial_error_ = dialled.error();
   } else {
     dial_error_.reset();
     auto slot = std::make_unique<Http2Slot>();
-    slot->connection = h2::ClientConnection::make(std::move(*stream), options_.h2);
+    slot->connection = h2::ClientConnection::make(std::move(dialled->stream), options_.h2);
+    slot->tulle = dialled->tulle;
     slot->connection->on_closed([this, connection = slot->connection.get()] {
       if (connection->silent()) {
         // What stands beside it leads to the same place, and may not have been asked: the next
@@ -194,9 +201,9 @@ bool HttpPool::http1_ready(const http::Request& request, bool keep) {
 
 net::Task<Result<void>> HttpPool::prepare_http1(const http::Request& request, bool keep) {
   std::string key = http1_key(request, keep);
-  Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
-  if (!stream) co_return stream.error();
-  auto made = http1::ClientConnection::make(std::move(*stream), options_.http1, this);
+  Result<Dialled> dialled = co_await dialer_.dial(Session::Http1);
+  if (!dialled) co_return dialled.error();
+  auto made = http1::ClientConnection::make(std::move(dialled->stream), options_.http1, this);
   Http1List& idle = http1_[key];
   add(idle, std::move(made), std::move(key)).until = loop_.now() + options_.http1_idle;
   one_more_idle();
@@ -211,9 +218,9 @@ net::Task<Result<http::Response>> HttpPool::send_http1(http::Request& request, b
   for (;;) {
     if (connection == nullptr) {
       again = false;  // a new connection: its end means something
-      Result<net::StreamPtr> stream = co_await dialer_.dial(Session::Http1);
-      if (!stream) co_return stream.error();
-      auto made = http1::ClientConnection::make(std::move(*stream), options_.http1, this);
+      Result<Dialled> dialled = co_await dialer_.dial(Session::Http1);
+      if (!dialled) co_return dialled.error();
+      auto made = http1::ClientConnection::make(std::move(dialled->stream), options_.http1, this);
       connection = add(busy_, std::move(made), http1_key(request, keep)).connection.get();
     }
     Result<http::Response> response = co_await connection->exchange(request, by);

@@ -43,6 +43,8 @@ class HttpPool final : http1::ClientOwner {
 
   // Could a request be sent now, without a dial?
   bool http2_ready() { return usable_http2() != nullptr; }
+  // Would it go to a proxy of our kind, if it were sent now?
+  bool http2_to_tulle();
   bool http1_ready(const http::Request& request, bool keep);
   // Makes it so, or tells why not: then not one byte of any request was sent. Who sends at once
   // after it, with no other await in between, finds the connection.

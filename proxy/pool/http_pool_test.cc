@@ -30,7 +30,7 @@ class App final : public http::Handler {
 class TestDialer final : public Dialer {
  public:
   explicit TestDialer(SimLoop& loop) : loop_(loop) {}
-  net::Task<Result<net::StreamPtr>> dial(Session session) override {
+  net::Task<Result<Dialled>> dial(Session session) override {
     ++dials;
     if (delay != Duration::zero()) co_await net::sleep_for(loop_.get(), delay);
     if (failures > 0) {
@@ -46,7 +46,9 @@ class TestDialer final : public Dialer {
     } else {
       scope_.spawn(http1::serve(std::move(theirs), *apps_.back(), http1::ServerOptions{}, drain_));
     }
-    co_return net::StreamPtr(std::move(ours));
+    Dialled dialled;
+    dialled.stream = std::move(ours);
+    co_return dialled;
   }
   int dials = 0;
   int failures = 0;
@@ -223,10 +225,12 @@ TEST_F(HttpPoolTest, WhatWasPreparedIsFound) {
 TEST_F(HttpPoolTest, AKeptConnectionThatIsClosedCostsNoRequest) {
   struct Closing final : Dialer {
     explicit Closing(SimLoop& l) : loop(l) {}
-    net::Task<Result<net::StreamPtr>> dial(Session) override {
+    net::Task<Result<Dialled>> dial(Session) override {
       auto [ours, theirs] = loop.pipe();
       ends.push_back(std::move(theirs));
-      co_return net::StreamPtr(std::move(ours));
+      Dialled dialled;
+      dialled.stream = std::move(ours);
+      co_return dialled;
     }
     SimLoop& loop;
     std::vector<std::unique_ptr<testing::PipeEnd>> ends;

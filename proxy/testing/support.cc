@@ -61,14 +61,18 @@ Result<net::Fd> NoSockets::make(int /*family*/, int /*type*/) {
 class TestWorker::PipeDialer final : public Dialer {
  public:
   explicit PipeDialer(testing::SimLoop& loop) : loop_(loop) {}
-  net::Task<Result<net::StreamPtr>> dial(Session session) override {
+  net::Task<Result<Dialled>> dial(Session session) override {
     ++dials;
     if (!serve) co_return Error{Errc::Refused, "connect", ECONNREFUSED};
     auto [ours, theirs] = loop_.pipe();
     serve(session, std::move(theirs));
-    co_return net::StreamPtr(std::move(ours));
+    Dialled dialled;
+    dialled.stream = std::move(ours);
+    dialled.tulle = tulle;
+    co_return dialled;
   }
   Serve serve;
+  bool tulle = false;
   int dials = 0;
 
  private:
@@ -76,6 +80,7 @@ class TestWorker::PipeDialer final : public Dialer {
 };
 
 void TestWorker::on_dial(Serve serve) { dialer_->serve = std::move(serve); }
+void TestWorker::meet_tulle(bool on) { dialer_->tulle = on; }
 int TestWorker::dials() const noexcept { return dialer_->dials; }
 TestWorker::~TestWorker() = default;
 
@@ -161,6 +166,7 @@ Peer peer(const std::string& ip, const std::string& identity) {
   if (!identity.empty()) {
     made.tls = Peer::Tls::Terminated;
     made.identity = identity;
+    made.tulle = true;
   }
   return made;
 }

@@ -43,6 +43,8 @@ class TestWorker {
   // Where connections of this worker arrive from now on: calls `serve` with the other end of each.
   using Serve = std::function<void(Session session, std::unique_ptr<testing::PipeEnd> stream)>;
   void on_dial(Serve serve);
+  // What is dialled from now on are proxies of our kind.
+  void meet_tulle(bool on);
   int dials() const noexcept;
   Metrics& metrics() noexcept { return metrics_; }
   NoSockets& sockets() noexcept { return sockets_; }
@@ -82,7 +84,7 @@ class TestWorker {
 net::SocketAddr addr(const std::string& text);
 EndpointPtr endpoint(const std::string& at);
 EndpointSet endpoints(const std::vector<std::string>& at);
-// By mesh TLS if `identity` is not empty.
+// By mesh TLS from a proxy of our kind if `identity` is not empty.
 Peer peer(const std::string& ip, const std::string& identity = "");
 http::Request request(std::string_view method, std::string_view path,
                       std::string_view authority = "web",

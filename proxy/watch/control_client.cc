@@ -11,7 +11,8 @@ namespace tulle::proxy {
 ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets,
                              const ControlService& service, const SideConfig& side, log::Logger log,
                              CurrentCredentials credentials, ResolveControl resolve,
-                             std::shared_ptr<EndpointMetrics> metrics, std::uint64_t seed)
+                             std::shared_ptr<EndpointMetrics> metrics,
+                             std::unique_ptr<BalancerMetrics> balancer, std::uint64_t seed)
     : loop_(loop),
       sockets_(sockets),
       service_(service),
@@ -20,6 +21,7 @@ ControlClient::ControlClient(net::Loop& loop, net::SocketFactory& sockets,
       credentials_(std::move(credentials)),
       resolve_(std::move(resolve)),
       metrics_(std::move(metrics)),
+      balancer_(std::move(balancer)),
       random_(seed),
       backoff_(side.backoff, seed + 1),
       connected_(loop),
@@ -99,6 +101,12 @@ net::Task<void> ControlClient::keep_connected() {
       }
     }
     away_.store(!done, std::memory_order_relaxed);
+    // One connection is kept, to any of them.
+    balancer_->updated(addresses_ == 0, addresses.size() > addresses_,
+                       addresses.size() < addresses_);
+    addresses_ = addresses.size();
+    balancer_->endpoints(static_cast<std::int64_t>(addresses_), done ? 1 : 0);
+    balancer_->gate(done);
     if (done) {
       connected_.notify_all();
       // Whoever waited begins now; then look again.
@@ -117,11 +125,20 @@ net::Task<void> ControlClient::keep_connected() {
 }
 
 net::Task<Result<http::Response>> ControlClient::send(http::Request request, Deadline by) {
+  struct Queued {
+    explicit Queued(BalancerMetrics& m) : metrics(m) { metrics.queued(1); }
+    ~Queued() { metrics.queued(-1); }
+    BalancerMetrics& metrics;
+  };
+  const TimePoint asked = loop_.now();
+  std::optional<Queued> queued(std::in_place, *balancer_);
   for (;;) {
     // Held, so that a forgotten connection lives as long as its calls.
     const std::shared_ptr<h2::ClientConnection> connection = connection_;
     if (connection && connection->accepting() && connection->available() != 0) {
       const TimePoint started = loop_.now();
+      queued.reset();
+      balancer_->picked(started - asked);
       metrics_->requests->add();
       Result<http::Response> response = co_await connection->send(std::move(request), by);
       if (response) {

@@ -15,6 +15,7 @@
 #include "lib/tls/credentials.h"
 #include "proxy/balance/backoff.h"
 #include "proxy/config.h"
+#include "proxy/observe/balancer_metrics.h"
 
 namespace tulle::proxy {
 
@@ -30,7 +31,7 @@ class ControlClient final : public http::Client {
   ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service,
                 const SideConfig& side, log::Logger log, CurrentCredentials credentials,
                 ResolveControl resolve, std::shared_ptr<EndpointMetrics> metrics,
-                std::uint64_t seed);
+                std::unique_ptr<BalancerMetrics> balancer, std::uint64_t seed);
   ~ControlClient() override;
 
   // Waits for a connection, however long it takes, up to `by`.
@@ -61,7 +62,9 @@ class ControlClient final : public http::Client {
   log::Logger log_;
   CurrentCredentials credentials_;
   ResolveControl resolve_;
-  std::shared_ptr<EndpointMetrics> metrics_;  // control_request_total and so on
+  std::shared_ptr<EndpointMetrics> metrics_;   // control_request_total and so on
+  std::unique_ptr<BalancerMetrics> balancer_;  // control_*_balancer_*
+  std::size_t addresses_ = 0;                  // as the name was resolved last
   Random random_;
   Backoff backoff_;
   std::shared_ptr<h2::ClientConnection> connection_;
