@@ -15,9 +15,8 @@ constexpr unsigned kMaxInformational = 1000;  // 1xx in front of one answer
 // that some servers take for HEAD or CONNECT and others do not; an answer that speaks of a body
 // which it must not have.
 bool end_is_uncertain(std::string_view method, const http::Response& response) {
-  const bool head = iequals(method, "HEAD");
-  if (iequals(method, "CONNECT") || (head && method != "HEAD")) return true;
-  if (!head && response.status != 204) return false;
+  if (iequals(method, "CONNECT") || (iequals(method, "HEAD") && method != "HEAD")) return true;
+  if (response.status != 204) return false;
   return response.headers.contains("transfer-encoding") || response.body_length.value_or(0) != 0;
 }
 
