@@ -497,9 +497,10 @@ TEST_F(ForeignPeer, WhatTheApplicationIsToldToServeIsWhatWasMatched) {
            Case{"web",
                 {orig("HTTP/1.1; absolute-form; names=l; hostname=admin")},
                 "GET http://web/a HTTP/1.1\r\nhost: web\r\n"},
+           // A parameter of ours means nothing from a peer of another kind.
            Case{"web",
                 {orig("HTTP/1.1; names=l; hostname=WEB:80")},
-                "GET /a HTTP/1.1\r\nhost: WEB:80\r\n"},
+                "GET /a HTTP/1.1\r\nhost: web\r\n"},
            Case{"", {orig("HTTP/1.1")}, ""},
            Case{"", {orig("HTTP/1.1; absolute-form")}, ""},
            Case{"", {orig("HTTP/1.0; absolute-form")}, ""},
