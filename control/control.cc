@@ -41,6 +41,16 @@ std::string own_pod(const Options& options) {
   return ::gethostname(host, sizeof host - 1) == 0 ? host : "tulle-control";
 }
 
+// What callers ask for is small: names and ports, a certificate's request with a token.
+grpc::Server::Options call_options(PortBounds& bounds) {
+  grpc::Server::Options options;
+  options.max_message = std::size_t{64} * 1024;
+  options.request_time = 10s;
+  options.unfinished = &bounds.unfinished;
+  options.max_answering = std::size_t{16} * 1024 * 1024;
+  return options;
+}
+
 void append_metric(std::string& out, std::string_view name, std::string_view help,
                    std::string_view labels, std::int64_t value) {
   if (!help.empty()) out += concat("# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n");
@@ -58,9 +68,9 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
       log_(log),
       options_(options),
       synced_(loop),
-      identity_server_(loop),
-      destination_server_(loop),
-      policy_server_(loop) {
+      identity_server_(loop, call_options(bounds_)),
+      destination_server_(loop, call_options(bounds_)),
+      policy_server_(loop, call_options(bounds_)) {
   metrics_.collect(metrics::Format::Legacy, &Control::collect, this);
   if (options_.source == Options::Source::Folder) {
     source_ = std::make_unique<FolderSource>(loop_, index_, log_, options_.manifests);
@@ -84,7 +94,8 @@ Control::Control(net::Loop& loop, const log::Logger& log, const Options& options
 Control::~Control() = default;
 
 std::unique_ptr<GrpcPort> Control::make_port(grpc::Server& server, std::string_view name) {
-  return std::make_unique<GrpcPort>(loop_, log_, server, own_.get(), drain_, port_metrics_, name);
+  return std::make_unique<GrpcPort>(loop_, log_, server, own_.get(), drain_, port_metrics_, bounds_,
+                                    name);
 }
 
 std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
@@ -155,15 +166,16 @@ std::string Control::connect_to_kubernetes(net::SocketFactory& sockets) {
     webhooks.pod = own_pod(options_);
     webhooks_ =
         std::make_unique<Webhooks>(loop_, log_, *api_, index_, *issuers_, *election_, *owner_,
-                                   drain_, metrics_, std::move(webhooks), seed + 3);
+                                   drain_, metrics_, bounds_, std::move(webhooks), seed + 3);
   }
   return "";
 }
 
 std::string Control::listen_admin(net::SocketFactory& sockets) {
   const auto ready = [this] { return missing(); };
-  admin_port_ = std::make_unique<AdminPort>(loop_, metrics_, ready, drain_);
-  dest_admin_port_ = std::make_unique<AdminPort>(loop_, metrics_, ready, drain_);
+  admin_port_ = std::make_unique<AdminPort>(loop_, metrics_, ready, drain_, bounds_, "admin");
+  dest_admin_port_ =
+      std::make_unique<AdminPort>(loop_, metrics_, ready, drain_, bounds_, "dest-admin");
   std::string problem = listen(sockets, *admin_port_, "admin", options_.admin_port);
   if (problem.empty()) {
     problem = listen(sockets, *dest_admin_port_, "dest-admin", options_.dest_admin_port);

@@ -67,6 +67,7 @@ class Control {
   const WallTime started_at_ = wall_now();
   metrics::Registry metrics_;
   PortMetrics port_metrics_{metrics_};
+  PortBounds bounds_{metrics_};
   net::Drain drain_;
 
   Index index_;

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 
@@ -120,6 +122,8 @@ class ControlTest : public ::testing::Test {
     request.headers.add("host", "localhost");
     auto response = run(connection->send(std::move(request), soon()));
     EXPECT_TRUE(response);
+    const TimePoint end = monotonic_now() + 5s;
+    while (!response->body.complete() && monotonic_now() < end) loop->run_once(10ms);
     return *std::move(response);
   }
 
@@ -250,6 +254,92 @@ TEST_F(ControlTest, SaysWhetherItIsReady) {
   while (status != 200 && monotonic_now() < end) status = get_http(admin, "/ready").status;
   EXPECT_EQ(status, 200);
   EXPECT_EQ(get_http(*control->addresses().dest_admin, "/metrics").status, 200);
+}
+
+// 100 of them once took the probes away, and with them the whole control plane.
+TEST_F(ControlTest, ProbesGetThroughSilentConnections) {
+  start();
+  for (const net::SocketAddr at : {*control->addresses().admin, *control->addresses().dest_admin}) {
+    std::vector<net::StreamPtr> silent;
+    for (int i = 0; i < 300; ++i) {
+      silent.push_back(connect(at));
+      if (i % 2 == 0) EXPECT_TRUE(silent.back()->try_write(as_bytes("GET /live HTTP/1.1\r\nX: ")));
+    }
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(get_http(at, "/live").status, 200);
+  }
+  const http::Response scrape = get_http(*control->addresses().admin, "/metrics");
+  const std::string metrics(as_text(scrape.body.data()));
+  EXPECT_NE(metrics.find("tulle_connections_refused_total{port=\"admin\",reason=\"gave_way\"}"),
+            std::string::npos)
+      << metrics;
+}
+
+// Nobody needs a certificate to begin a message; what all of them hold together is bounded, and a
+// proxy's call and its watch go on beside them.
+TEST_F(ControlTest, UnfinishedMessagesAreBounded) {
+  start();
+  const auto kept = h2::ClientConnection::make(connect(*control->addresses().destination), {});
+  grpc::Channel watching(*loop, *kept, {.authority = "destination"});
+  auto watch = grpc::open_stream<Get>(watching, {.path = "web.shop.svc.cluster.local:80"});
+  EXPECT_TRUE(run(watch.read(soon())));
+  struct Half {
+    http::BodyWriter body;
+    std::optional<Result<http::Response>> response;
+    net::TaskScope scope;
+  };
+  std::vector<std::unique_ptr<h2::ClientConnection>> connections;
+  std::deque<Half> halves;
+  for (int c = 0; c < 10; ++c) {
+    connections.push_back(h2::ClientConnection::make(connect(*control->addresses().identity), {}));
+    for (int i = 0; i < 40; ++i) {
+      Half& half = halves.emplace_back();
+      http::Request request;
+      request.method = "POST";
+      request.scheme = "http";
+      request.authority = "identity";
+      request.path = Certify::kPath;
+      request.headers.add("content-type", "application/grpc");
+      auto [writer, reader] = http::make_body(*loop);
+      half.body = std::move(writer);
+      request.body = std::move(reader);
+      half.scope.spawn(
+          keep(connections.back()->send(std::move(request), loop->after(60s)), &half.response));
+      half.body.write(as_bytes(std::string("\0\0\0\xEA\x60", 5) + std::string(50'000, 'x')));
+      loop->run_once(1ms);
+    }
+  }
+  const auto ended = [&] {
+    return std::count_if(halves.begin(), halves.end(),
+                         [](const Half& half) { return half.response.has_value(); });
+  };
+  // 8 MiB in all: about 150 of them; the oldest have ended.
+  const TimePoint end = monotonic_now() + 20s;
+  while (ended() < 200 && monotonic_now() < end) loop->run_once(10ms);
+  EXPECT_GE(ended(), 200);
+  EXPECT_TRUE(halves.front().response.has_value());
+  const auto certifying = h2::ClientConnection::make(connect(*control->addresses().identity), {});
+  grpc::Channel channel(*loop, *certifying, {.authority = "identity"});
+  pb::identity::CertifyRequest asked;
+  asked.identity = "nobody";
+  const auto answer = run(grpc::call_unary<Certify>(channel, asked));
+  EXPECT_FALSE(answer);
+  EXPECT_NE(answer.status().code, grpc::Code::Unavailable);
+  std::string changed(kManifest);
+  changed.replace(changed.find("10.0.0.1,"), 9, "10.0.0.2,");
+  write("manifests/a.yaml", changed);
+  EXPECT_TRUE(run(watch.read(soon())));
+}
+
+TEST_F(ControlTest, AMessageOver64KiBIsRefused) {
+  start();
+  const auto http2 = h2::ClientConnection::make(connect(*control->addresses().identity), {});
+  grpc::Channel channel(*loop, *http2, {.authority = "identity"});
+  pb::identity::CertifyRequest request;
+  request.token = std::string(70'000, 't');
+  const auto answer = run(grpc::call_unary<Certify>(channel, request));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.status().code, grpc::Code::ResourceExhausted);
+  EXPECT_LE(http2->available(), 250U);
 }
 
 TEST_F(ControlTest, NamesWhatKeepsItFromStarting) {

@@ -319,7 +319,7 @@ class Webhooks::NamespaceWatch final : public Subscription {
 Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
                    const IssuerStore& issuers, k8s::LeaderElection& election,
                    DeploymentOwner& owner, net::Drain& drain, metrics::Registry& metrics,
-                   Options options, std::uint64_t seed)
+                   PortBounds& bounds, Options options, std::uint64_t seed)
     : loop_(loop),
       log_(log),
       index_(index),
@@ -349,25 +349,25 @@ Webhooks::Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& clie
   };
   KeptWebhook injector = kept("proxy-injector", "MutatingWebhookConfiguration");
   injector.namespaces_entry = kNamespacesEntry;
-  add("proxy-injector", options_.injector_port, injection_, std::move(injector), metrics);
+  add("proxy-injector", options_.injector_port, injection_, std::move(injector), metrics, bounds);
   add("sp-validator", options_.profile_port, profile_,
-      kept("sp-validator", "ValidatingWebhookConfiguration"), metrics);
+      kept("sp-validator", "ValidatingWebhookConfiguration"), metrics, bounds);
   add("policy-validator", options_.policy_port, policy_,
-      kept("policy-validator", "ValidatingWebhookConfiguration"), metrics);
+      kept("policy-validator", "ValidatingWebhookConfiguration"), metrics, bounds);
   namespaces_ = std::make_unique<NamespaceWatch>(*this, loop_);
 }
 
 Webhooks::~Webhooks() = default;
 
 void Webhooks::add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept,
-                   metrics::Registry& metrics) {
+                   metrics::Registry& metrics, PortBounds& bounds) {
   auto keeper = std::make_unique<WebhookKeeper>(
       loop_, log_, store_, std::move(kept), [this] { return annotated(); },
       WebhookKeeper::Options{});
   WebhookKeeper* const certificates = keeper.get();
   auto server = std::make_unique<WebhookPort>(
       loop_, log_, webhook, [certificates] { return certificates->credentials(); }, drain_, metrics,
-      name, WebhookPort::Options{});
+      bounds, name, WebhookPort::Options{});
   hooks_.push_back({name, port, std::move(keeper), std::move(server)});
 }
 

@@ -102,7 +102,8 @@ class Webhooks {
   // All must outlive it. Only who leads writes Secrets and webhook configurations.
   Webhooks(net::Loop& loop, const log::Logger& log, k8s::ApiClient& client, Index& index,
            const IssuerStore& issuers, k8s::LeaderElection& election, DeploymentOwner& owner,
-           net::Drain& drain, metrics::Registry& metrics, Options options, std::uint64_t seed);
+           net::Drain& drain, metrics::Registry& metrics, PortBounds& bounds, Options options,
+           std::uint64_t seed);
   ~Webhooks();
 
   // "" or what has failed.
@@ -125,7 +126,7 @@ class Webhooks {
     std::unique_ptr<WebhookPort> server;
   };
   void add(std::string_view name, std::uint16_t port, Webhook& webhook, KeptWebhook kept,
-           metrics::Registry& metrics);
+           metrics::Registry& metrics, PortBounds& bounds);
   std::set<std::string> annotated() const;
   net::Task<void> watch_unmeshed();
 

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <deque>
 #include <map>
 
 #include "control/injector/serving_certificate.h"
@@ -87,7 +88,7 @@ class InjectorTest : public ::testing::Test {
   void start(WebhookPort::Options options = {}) {
     const auto certificate = [this] { return credentials_of(to_secret(state)).value_or(nullptr); };
     port = std::make_unique<WebhookPort>(*loop, log::Logger(sink, "test"), webhook, certificate,
-                                         drain, registry, "injector", options);
+                                         drain, registry, bounds, "injector", options);
     ASSERT_TRUE(port->listen(sockets, *net::SocketAddr::parse("127.0.0.1:0")));
     scope = std::make_unique<net::TaskScope>();
     scope->spawn(port->run());
@@ -169,6 +170,7 @@ class InjectorTest : public ::testing::Test {
   std::unique_ptr<net::Loop> loop;
   log::Sink sink{{.off = true}, log::Filter::parse_lenient("off")};
   metrics::Registry registry;
+  PortBounds bounds{registry, {.unfinished = 1'000'000, .reviews = 200'000}};
   net::Drain drain;
   FakeCluster cluster;
   InjectionWebhook webhook{cluster, log::Logger(sink, "test"), registry};
@@ -314,31 +316,68 @@ TEST_F(InjectorTest, AnswersBadReviewsClearly) {
 }
 
 TEST_F(InjectorTest, BoundsWhatItHolds) {
-  start({.max_body = 10'000, .max_bodies = 12'000});
+  start({.max_body = 10'000});
   EXPECT_EQ(post(std::string(10'001, ' ')).status, 413);
   EXPECT_EQ(post(std::string(9'999, ' ')).status, 400);  // read, but no review
-  // Two that are under way together are too much.
+  EXPECT_EQ(bounds.reviews.total(), 0U);
+  EXPECT_EQ(bounds.answering, 0U);
+}
+
+// Whoever begins a review and does not go on keeps nobody from having his.
+TEST_F(InjectorTest, TheOldestUnfinishedReviewGivesWay) {
+  start({.max_body = 100'000});
   auto session = connect({"h2"}, state.current.ca);
   const auto client = h2::ClientConnection::make(*std::move(session), {});
-  http::Request slow;
-  slow.method = "POST";
-  slow.scheme = "https";
-  slow.path = "/";
-  slow.authority = kHost;
-  auto [writer, reader] = http::make_body(*loop);
-  slow.body = std::move(reader);
-  net::TaskScope pending;
-  std::optional<Reply> first;
-  pending.spawn(keep(exchange(*client, std::move(slow), loop->after(5s)), &first));
-  const std::string half(8'000, ' ');
-  writer.write(as_bytes(half));
-  for (int i = 0; i < 20; ++i) loop->run_once(10ms);
-  EXPECT_EQ(send(*client, half).status, 503);
-  writer.finish();
-  for (int i = 0; i < 100 && !first; ++i) loop->run_once(10ms);
-  ASSERT_TRUE(first);
-  EXPECT_EQ(first->status, 400);
+  struct Slow {
+    http::BodyWriter writer;
+    std::optional<Reply> reply;
+    net::TaskScope scope;
+  };
+  std::deque<Slow> slow;
+  for (int i = 0; i < 10; ++i) {
+    http::Request request;
+    request.method = "POST";
+    request.scheme = "https";
+    request.path = "/";
+    request.authority = kHost;
+    auto [writer, reader] = http::make_body(*loop);
+    request.body = std::move(reader);
+    Slow& one = slow.emplace_back();
+    one.writer = std::move(writer);
+    one.scope.spawn(keep(exchange(*client, std::move(request), loop->after(30s)), &one.reply));
+    const std::string half(60'000, ' ');
+    one.writer.write(as_bytes(half));
+    for (int turn = 0; turn < 10; ++turn) loop->run_once(10ms);
+    EXPECT_LE(bounds.reviews.total(), 200'000U);
+  }
   EXPECT_EQ(send(*client, review_of(kPod)).status, 200);
+  EXPECT_EQ(post(review_of(kPod)).status, 200);
+  // Each learns of it when it goes on; the last to begin is served.
+  for (Slow& one : slow) {
+    one.writer.write(as_bytes(std::string_view(" ")));
+    one.writer.finish();
+  }
+  for (int i = 0; i < 100 && !slow.back().reply; ++i) loop->run_once(10ms);
+  ASSERT_TRUE(slow.front().reply && slow.back().reply);
+  EXPECT_EQ(slow.front().reply->status, 503);
+  EXPECT_EQ(slow.back().reply->status, 400);  // read, but no review
+}
+
+// 256 of them were once enough to answer nobody.
+TEST_F(InjectorTest, IdleConnectionsDoNotKeepOthersOut) {
+  start();
+  auto kept = connect({"h2"}, state.current.ca);
+  const auto client = h2::ClientConnection::make(*std::move(kept), {});
+  EXPECT_EQ(send(*client, review_of(kPod)).status, 200);
+  std::vector<std::unique_ptr<net::TcpStream>> idle;
+  for (int i = 0; i < 600; ++i) {
+    idle.push_back(
+        run(net::connect_tcp(*loop, sockets, port->address(), {}, loop->after(5s))).value());
+  }
+  for (int i = 0; i < 10; ++i) loop->run_once(1ms);
+  EXPECT_LE(port->connections(), 130U);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(post(review_of(kPod)).status, 200);
+  EXPECT_LE(port->connections(), 130U);
 }
 
 TEST_F(InjectorTest, ServesANewCertificateFromTheNextConnectionOn) {

@@ -8,11 +8,11 @@
 #include <string>
 
 #include "control/injector/review.h"
+#include "control/serve/bounds.h"
 #include "lib/http/message.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "lib/net/drain.h"
-#include "lib/net/socket.h"
 #include "lib/tls/engine.h"
 
 namespace tulle::control {
@@ -20,17 +20,15 @@ namespace tulle::control {
 class WebhookPort {
  public:
   struct Options {
-    bool any_path = true;                                    // false: only POST /
-    std::size_t max_body = std::size_t{10} * 1024 * 1024;    // of one review; 413 beyond
-    std::size_t max_bodies = std::size_t{32} * 1024 * 1024;  // of all reviews under way; 503 beyond
-    std::size_t max_connections = 256;
-    Duration handshake_timeout = 10s;
+    bool any_path = true;                                  // false: only POST /
+    std::size_t max_body = std::size_t{10} * 1024 * 1024;  // of one review; 413 beyond
     Duration body_timeout = 10s;
   };
   // `certificate` gives the serving certificate for each new connection; null while there is none.
   WebhookPort(net::Loop& loop, const log::Logger& log, Webhook& webhook,
               std::function<tls::CredentialsPtr()> certificate, net::Drain& drain,
-              metrics::Registry& metrics, std::string_view name, Options options);
+              metrics::Registry& metrics, PortBounds& bounds, std::string_view name,
+              Options options);
 
   Result<void> listen(net::SocketFactory& sockets, net::SocketAddr at);
   net::SocketAddr address() const noexcept { return listener_->local_addr(); }
@@ -42,15 +40,19 @@ class WebhookPort {
  private:
   class Handler final : public http::Handler {
    public:
-    explicit Handler(WebhookPort& port) : port_(port) {}
+    Handler(WebhookPort& port, const net::IpAddr& client) : port_(port), client_(client) {}
     net::Task<Result<http::Response>> handle(http::Request request) override;
 
    private:
     WebhookPort& port_;
+    const net::IpAddr client_;
   };
-  net::Task<void> serve(std::unique_ptr<net::TcpStream> stream);
-  net::Task<Result<http::Response>> respond(http::Request request);
-  http::Response refuse(std::uint16_t status, std::string_view text);
+  net::Task<void> serve(std::unique_ptr<net::GuestStream> stream, net::IpAddr client);
+  net::Task<Result<http::Response>> respond(http::Request request, net::IpAddr client);
+  // The body of a review; a status to refuse it with if it has none to be answered.
+  struct Body;
+  net::Task<std::uint16_t> read_body(http::BodyReader body, Body* into);
+  http::Response refuse(std::uint16_t status);
 
   net::Loop& loop_;
   log::Logger log_;
@@ -61,8 +63,8 @@ class WebhookPort {
   const Options options_;
   metrics::Family<metrics::Counter>& answers_;
   std::shared_ptr<metrics::Histogram> latency_;
-  std::size_t held_ = 0;  // bytes of reviews under way
-  Handler handler_{*this};
+  PortBounds& bounds_;
+  net::Admission admission_;
   std::unique_ptr<net::TcpListener> listener_;
   net::TaskScope connections_;  // destroyed first
 };

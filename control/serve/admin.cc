@@ -5,8 +5,21 @@
 
 namespace tulle::control {
 namespace {
-constexpr std::size_t kMaxConnections = 100;
+// Probes come on new connections, so new ones always get in; answers are short, so none may stay
+// for not being read.
+constexpr net::Admission::Limits kLimits{.total = 256, .per_source = 64, .busy_gives_way = true};
+constexpr Duration kIdleTime = 2min;
 }  // namespace
+
+AdminPort::AdminPort(net::Loop& loop, metrics::Registry& metrics,
+                     std::function<std::string()> ready, net::Drain& drain, PortBounds& bounds,
+                     std::string_view name)
+    : loop_(loop),
+      metrics_(metrics),
+      ready_(std::move(ready)),
+      drain_(drain),
+      bounds_(bounds),
+      admission_(kLimits, bounds.counters(name)) {}
 
 Result<void> AdminPort::listen(net::SocketFactory& sockets, net::SocketAddr at) {
   auto listener = net::listen_tcp(loop_, sockets, at, {});
@@ -19,13 +32,19 @@ net::Task<void> AdminPort::run() {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener_->accept();
     if (!accepted) co_return;
-    if (connections_.size() < kMaxConnections)
-      connections_.spawn(serve(std::move(accepted->stream)));
+    const net::IpAddr client = accepted->client.ip;
+    auto guest = net::GuestStream::make(admission_, nullptr, *std::move(accepted));
+    if (guest != nullptr) connections_.spawn(serve(std::move(guest), client));
   }
 }
 
-net::Task<void> AdminPort::serve(net::StreamPtr stream) {
-  const http1::ServerOptions options;
+net::Task<void> AdminPort::serve(std::unique_ptr<net::GuestStream> stream, net::IpAddr client) {
+  http1::ServerOptions options;
+  options.guard.heads = &bounds_.unfinished;
+  options.guard.client = client;
+  options.guard.place = stream.get();
+  options.guard.head_time = kHeadTime;
+  options.guard.idle_time = kIdleTime;
   co_await http1::serve(std::move(stream), handler_, options, drain_);
 }
 

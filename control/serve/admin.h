@@ -5,10 +5,10 @@
 #include <functional>
 #include <memory>
 
+#include "control/serve/bounds.h"
 #include "lib/http/message.h"
 #include "lib/metrics/metrics.h"
 #include "lib/net/drain.h"
-#include "lib/net/socket.h"
 
 namespace tulle::control {
 
@@ -16,8 +16,7 @@ class AdminPort {
  public:
   // `ready` says "" when all is well, else what is missing.
   AdminPort(net::Loop& loop, metrics::Registry& metrics, std::function<std::string()> ready,
-            net::Drain& drain)
-      : loop_(loop), metrics_(metrics), ready_(std::move(ready)), drain_(drain) {}
+            net::Drain& drain, PortBounds& bounds, std::string_view name);
 
   Result<void> listen(net::SocketFactory& sockets, net::SocketAddr at);
   net::SocketAddr address() const noexcept { return listener_->local_addr(); }
@@ -33,12 +32,14 @@ class AdminPort {
    private:
     AdminPort& port_;
   };
-  net::Task<void> serve(net::StreamPtr stream);
+  net::Task<void> serve(std::unique_ptr<net::GuestStream> stream, net::IpAddr client);
 
   net::Loop& loop_;
   metrics::Registry& metrics_;
   std::function<std::string()> ready_;
   net::Drain& drain_;
+  PortBounds& bounds_;
+  net::Admission admission_;
   Handler handler_{*this};
   std::unique_ptr<net::TcpListener> listener_;
   net::TaskScope connections_;

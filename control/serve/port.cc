@@ -7,10 +7,15 @@
 namespace tulle::control {
 namespace {
 
-// A client that connects and says nothing costs us one timeout.
-constexpr Duration kHandshakeTimeout = 10s;
-constexpr std::size_t kMaxConnections = 20'000;
 constexpr std::uint8_t kTlsHandshake = 0x16;
+// Proxies keep their watches for as long as they live: a connection with calls under way stays, and
+// is bounded by where it comes from. A node may stand for all of its pods.
+constexpr net::Admission::Limits kLimits{.total = 20'000, .per_source = 1024};
+constexpr Duration kIdleTime = 5min;  // without a call
+// Whoever is known may have a stream for each target it ever talks to: a proxy that waits for
+// streams on its one connection would wait for ever.
+constexpr std::uint32_t kStreams = 250;
+constexpr std::uint32_t kStreamsOfKnown = 5000;
 
 // Adds to each request of a connection who is at its other end.
 class PeerHandler final : public http::Handler {
@@ -48,8 +53,14 @@ PortMetrics::PortMetrics(metrics::Registry& registry)
 
 GrpcPort::GrpcPort(net::Loop& loop, const log::Logger& log, grpc::Server& server,
                    const OwnCertificates* own, net::Drain& drain, const PortMetrics& metrics,
-                   std::string_view name)
-    : loop_(loop), log_(log), server_(server), own_(own), drain_(drain) {
+                   PortBounds& bounds, std::string_view name)
+    : loop_(loop),
+      log_(log),
+      server_(server),
+      own_(own),
+      drain_(drain),
+      bounds_(bounds),
+      admission_(kLimits, bounds.counters(name)) {
   accepted_tls_ = metrics.accepted.get({{"port", name}, {"tls", "true"}});
   accepted_plain_ = metrics.accepted.get({{"port", name}, {"tls", "false"}});
   refused_ = metrics.refused.get({{"port", name}});
@@ -69,26 +80,32 @@ net::Task<void> GrpcPort::run() {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener_->accept();
     if (!accepted) co_return;
-    if (connections_.size() >= kMaxConnections) {
-      refused_->add();
-      accepted->stream->abort();
-      continue;
-    }
-    connections_.spawn(serve(std::move(accepted->stream), accepted->client));
+    const net::SocketAddr client = accepted->client;
+    auto guest = net::GuestStream::make(admission_, &bounds_.unfinished, *std::move(accepted));
+    if (guest != nullptr) connections_.spawn(serve(std::move(guest), client));
   }
 }
 
-net::Task<void> GrpcPort::serve(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client) {
+net::Task<void> GrpcPort::serve(std::unique_ptr<net::GuestStream> stream, net::SocketAddr client) {
+  net::GuestStream& guest = *stream;
   Secured secured = co_await secure(std::move(stream), client);
   if (secured.stream == nullptr) co_return;
+  guest.arrival().over();
+  h2::ServerOptions options;
+  options.max_concurrent_streams = secured.peer.identity.empty() ? kStreams : kStreamsOfKnown;
+  options.guard.heads = &bounds_.unfinished;
+  options.guard.client = client.ip;
+  options.guard.place = &guest;
+  options.guard.head_time = kHeadTime;
+  options.guard.idle_time = kIdleTime;
   PeerHandler handler(server_, std::move(secured.peer));
-  const h2::ServerOptions options;
   co_await h2::serve(std::move(secured.stream), handler, options, drain_);
 }
 
-net::Task<GrpcPort::Secured> GrpcPort::secure(std::unique_ptr<net::TcpStream> stream,
+net::Task<GrpcPort::Secured> GrpcPort::secure(std::unique_ptr<net::GuestStream> stream,
                                               net::SocketAddr client) {
-  const Result<std::uint8_t> first = co_await peek_byte(*stream, loop_.after(kHandshakeTimeout));
+  const Deadline by = loop_.after(kHeadTime);
+  const Result<std::uint8_t> first = co_await peek_byte(stream->tcp(), by);
   if (!first) co_return Secured{};
   if (*first == kTlsHandshake) co_return co_await accept_tls(std::move(stream), client);
   if (!client.ip.is_loopback()) {
@@ -102,14 +119,14 @@ net::Task<GrpcPort::Secured> GrpcPort::secure(std::unique_ptr<net::TcpStream> st
   co_return plain;
 }
 
-net::Task<GrpcPort::Secured> GrpcPort::accept_tls(std::unique_ptr<net::TcpStream> stream,
+net::Task<GrpcPort::Secured> GrpcPort::accept_tls(std::unique_ptr<net::GuestStream> stream,
                                                   net::SocketAddr client) {
   const OwnCertificates* const own = own_;
   tls::ChooseCredentials choose = [own](std::string_view name) {
     return own != nullptr ? own->choose(name) : nullptr;
   };
   const tls::ServerOptions options;
-  const Deadline by = loop_.after(kHandshakeTimeout);
+  const Deadline by = loop_.after(kHeadTime);
   net::StreamPtr inner = std::move(stream);
   Result<std::unique_ptr<tls::TlsStream>> session =
       co_await tls::accept_tls(std::move(inner), std::move(choose), options, by);

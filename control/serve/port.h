@@ -8,11 +8,11 @@
 #include <string_view>
 
 #include "control/identity/own_certificates.h"
+#include "control/serve/bounds.h"
 #include "lib/grpc/server.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "lib/net/drain.h"
-#include "lib/net/socket.h"
 
 namespace tulle::control {
 
@@ -28,7 +28,7 @@ class GrpcPort {
   // `own` may be null: then there is no TLS.
   GrpcPort(net::Loop& loop, const log::Logger& log, grpc::Server& server,
            const OwnCertificates* own, net::Drain& drain, const PortMetrics& metrics,
-           std::string_view name);
+           PortBounds& bounds, std::string_view name);
 
   Result<void> listen(net::SocketFactory& sockets, net::SocketAddr at);
   // The address that it has, e.g. after listening on port 0.
@@ -39,20 +39,22 @@ class GrpcPort {
   std::size_t connections() const noexcept { return connections_.size(); }
 
  private:
-  net::Task<void> serve(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
+  net::Task<void> serve(std::unique_ptr<net::GuestStream> stream, net::SocketAddr client);
   // A connection that may be served, with what is known of its other end; null otherwise.
   struct Secured {
     net::StreamPtr stream;
     grpc::Peer peer;
   };
-  net::Task<Secured> secure(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
-  net::Task<Secured> accept_tls(std::unique_ptr<net::TcpStream> stream, net::SocketAddr client);
+  net::Task<Secured> secure(std::unique_ptr<net::GuestStream> stream, net::SocketAddr client);
+  net::Task<Secured> accept_tls(std::unique_ptr<net::GuestStream> stream, net::SocketAddr client);
 
   net::Loop& loop_;
   log::Logger log_;
   grpc::Server& server_;
   const OwnCertificates* own_;
   net::Drain& drain_;
+  PortBounds& bounds_;
+  net::Admission admission_;
   std::shared_ptr<metrics::Counter> accepted_tls_;
   std::shared_ptr<metrics::Counter> accepted_plain_;
   std::shared_ptr<metrics::Counter> refused_;
