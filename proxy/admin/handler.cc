@@ -167,9 +167,9 @@ net::Task<http::Response> AdminHandler::answer(http::Request request) {
     response.headers.add("content-encoding", "gzip");
     co_return response;
   }
-  if (path == "/env.json") co_return environment(request, query);
-  if (path == "/proxy-log-level" || path == "/shutdown") {
+  if (path == "/env.json" || path == "/proxy-log-level" || path == "/shutdown") {
     if (!local) co_return text(403, "Requests are only permitted from localhost.");
+    if (path == "/env.json") co_return environment(request, query);
     if (path == "/proxy-log-level") {
       http::Response response = co_await log_level(request);
       co_return std::move(response);

@@ -127,9 +127,14 @@ TEST(Admin, LogLevel) {
 TEST(Admin, Environment) {
   TestHost host;
   ::setenv("TULLE_TEST_A", "x \"y\"", 1);
-  EXPECT_EQ(ask(host, "GET", "/env.json?TULLE_TEST_A&TULLE_TEST_NONE", "", "10.0.0.7").body,
+  EXPECT_EQ(ask(host, "GET", "/env.json?TULLE_TEST_A&TULLE_TEST_NONE").body,
             R"({"TULLE_TEST_A":"x \"y\"","TULLE_TEST_NONE":null})");
   EXPECT_NE(ask(host, "GET", "/env.json").body.find(R"("TULLE_TEST_A":)"), std::string::npos);
+  // What the proxy was started with is nobody else's business.
+  for (const std::string from : {"10.0.0.7", "fd00::7"}) {
+    EXPECT_EQ(ask(host, "GET", "/env.json", "", from).status, 403);
+    EXPECT_EQ(ask(host, "GET", "/env.json?TULLE_TEST_A", "", from).status, 403);
+  }
   EXPECT_EQ(ask(host, "GET", "/env.json?a=b").status, 400);
   EXPECT_EQ(ask(host, "POST", "/env.json").status, 405);
   EXPECT_EQ(ask(host, "GET", "/env.json", "", "127.0.0.1", {{"accept", "text/html"}}).status, 406);
