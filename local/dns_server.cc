@@ -5,7 +5,6 @@ namespace tulle::local {
 namespace {
 
 constexpr std::size_t kPlainUdp = 512;  // RFC 1035 §4.2.1
-constexpr std::size_t kMaxConnections = 64;
 constexpr Duration kIdle = 10s;
 
 }  // namespace
@@ -54,9 +53,8 @@ net::Task<void> DnsServer::accept(net::TcpListener& listener) {
   for (;;) {
     auto accepted = co_await listener.accept();
     if (!accepted) co_return;
-    if (connections_.size() < kMaxConnections) {
-      connections_.spawn(serve_tcp(std::move(accepted->stream)));
-    }
+    auto guest = net::GuestStream::make(admission_, nullptr, *std::move(accepted));
+    if (guest != nullptr) connections_.spawn(serve_tcp(std::move(guest)));
   }
 }
 

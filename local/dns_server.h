@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "lib/dns/message.h"
+#include "lib/net/admission.h"
 #include "lib/net/loop.h"
-#include "lib/net/socket.h"
 #include "lib/net/task.h"
 
 namespace tulle::local {
@@ -33,6 +33,8 @@ class DnsServer {
   Answer answer_;
   std::vector<std::unique_ptr<net::UdpSocket>> udp_;
   std::vector<std::unique_ptr<net::TcpListener>> tcp_;
+  // A query takes moments; who holds a connection open for longer makes room for whoever comes.
+  net::Admission admission_{{.total = 256, .per_source = 32}};
   net::TaskScope connections_;
   net::TaskScope servers_;
 };
