@@ -54,6 +54,11 @@ std::size_t bytes_of(const EndpointSet& set) {
   }
   return bytes;
 }
+// What clients may have sent together, in all workers, before any of it could be understood: some
+// thousand handshakes or heads that come in pieces.
+constexpr std::size_t kMaxUnfinished = std::size_t{8} * 1024 * 1024;
+constexpr Duration kHeadTime = 30s;
+
 constexpr auto kWeigh = [](const auto& state) { return bytes_of(state); };
 
 }  // namespace
@@ -128,6 +133,8 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
     : parts_(parts),
       loop_(loop),
       random_(seed),
+      unfinished_(kMaxUnfinished / std::max(parts.config.workers, 1U),
+                  parts.metrics.shed.get({{"direction", "inbound"}, {"reason", "unfinished"}})),
       learned_(parts.wide.learned),
       server_policies_(loop, parts.server_policies, parts.config.inbound.discovery_idle, kWeigh,
                        [&config = parts.config](const std::uint16_t& port) {
@@ -140,6 +147,14 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
       sweep_(std::make_unique<Sweep>(*this)) {}
 
 Worker::~Worker() = default;
+
+net::Guard Worker::guard(const net::IpAddr& client) noexcept {
+  net::Guard guard;
+  guard.heads = &unfinished_;
+  guard.client = client;
+  guard.head_time = kHeadTime;
+  return guard;
+}
 
 bool Worker::owns(const net::IpAddr& ip) const noexcept {
   return parts_.config.inbound_ips.empty() || is_own(ip) || ip.is_loopback();

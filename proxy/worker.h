@@ -57,6 +57,10 @@ class Worker final {
   Dialer* dialer() noexcept { return parts_.dialer; }
   Random& random() noexcept { return random_; }
   AccountList& accounts() noexcept { return accounts_; }
+  // Handshakes and heads of clients that are not whole.
+  net::HeldBytes& unfinished() noexcept { return unfinished_; }
+  // What a server of requests keeps that client to.
+  net::Guard guard(const net::IpAddr& client) noexcept;
   net::Drain& inbound_drain() noexcept { return inbound_drain_; }
   net::Drain& outbound_drain() noexcept { return outbound_drain_; }
   Learned& learned() noexcept { return learned_; }
@@ -122,6 +126,7 @@ class Worker final {
   net::Loop& loop_;
   Random random_;
   AccountList accounts_;
+  net::HeldBytes unfinished_;
   net::Drain inbound_drain_;
   net::Drain outbound_drain_;
   Learned learned_;

@@ -11,8 +11,33 @@ namespace tulle::proxy {
 namespace {
 
 constexpr Duration kDetectTimeout = 1s;
+constexpr Duration kHeadTime = 10s;
+constexpr Duration kIdleTime = 2min;
+// Probes come on new connections, so new ones always get in; answers are short, so none may stay
+// for not being read.
+constexpr net::Admission::Limits kLimits{.total = 256, .per_source = 64, .busy_gives_way = true};
+
+// The place of a connection, which must live as long as it is waited for anywhere.
+class Guest final : public net::Place {
+ public:
+  Guest(net::Admission& admission, const net::IpAddr& client, net::TcpStream& stream)
+      : Place(admission, client), stream_(stream) {}
+
+ private:
+  void give_way() override { stream_.abort(); }
+  net::TcpStream& stream_;
+};
+
+std::shared_ptr<metrics::Counter> shed(Proxy& proxy, std::string_view reason) {
+  return proxy.metrics().shed.get({{"direction", "admin"}, {"reason", reason}});
+}
 
 }  // namespace
+
+AdminServer::AdminServer(Proxy& proxy)
+    : unfinished_(std::size_t{1} * 1024 * 1024, shed(proxy, "unfinished")),
+      admission_(kLimits, {shed(proxy, "no_place"), shed(proxy, "gave_way")}),
+      proxy_(proxy) {}
 
 Result<void> AdminServer::listen() {
   auto listener = net::listen_tcp(proxy_.loop(), proxy_.sockets(), proxy_.config().admin_listen,
@@ -27,7 +52,7 @@ net::Task<void> AdminServer::accept_all() {
   for (;;) {
     Result<net::Accepted> accepted = co_await listener_->accept();
     if (!accepted) co_return;
-    scope_.spawn(serve(std::move(*accepted)));
+    if (admission_.admit(accepted->client.ip)) scope_.spawn(serve(std::move(*accepted)));
   }
 }
 
@@ -39,8 +64,10 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   Peer peer;
   peer.addr = accepted.client;
   const std::uint16_t port = proxy_.config().admin_listen.port;
-  auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), accounts_);
+  auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), accounts_,
+                                                 &unfinished_, accepted.client.ip);
   CountedStream& source = *counted;
+  Guest guest(admission_, accepted.client.ip, source.tcp());
   const Deadline by = proxy_.loop().after(kDetectTimeout);
   Result<DetectedTls> hello = co_await detect_tls(std::move(counted), by);
   if (!hello) co_return;
@@ -60,16 +87,26 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   Result<DetectedHttp> detected =
       co_await detect_http(std::move(stream), proxy_.loop().after(kDetectTimeout));
   if (!detected || detected->spoken == Spoken::NotHttp) co_return;
+  source.arrival().over();
+  net::Guard guard;
+  guard.heads = &unfinished_;
+  guard.client = accepted.client.ip;
+  guard.place = &guest;
+  guard.head_time = kHeadTime;
+  guard.idle_time = kIdleTime;
   const bool meshed = peer.tls == Peer::Tls::Terminated;
   AdminHandler handler(proxy_, std::move(peer));
   // A silent peer of the mesh will speak HTTP/2, others HTTP/1.
   const bool http2 =
       detected->spoken == Spoken::Http2 || (detected->spoken == Spoken::Timeout && meshed);
   if (http2) {
-    const h2::ServerOptions options;
+    h2::ServerOptions options;
+    options.max_concurrent_streams = 100;
+    options.guard = guard;
     co_await h2::serve(std::move(detected->stream), handler, options, drain_);
   } else {
-    const http1::ServerOptions options;
+    http1::ServerOptions options;
+    options.guard = guard;
     co_await http1::serve(std::move(detected->stream), handler, options, drain_);
   }
 }

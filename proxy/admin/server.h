@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "lib/http/message.h"
+#include "lib/net/admission.h"
 #include "lib/net/drain.h"
-#include "lib/net/socket.h"
 #include "proxy/observe/counted_stream.h"
 
 namespace tulle::proxy {
@@ -15,7 +15,7 @@ class Proxy;
 
 class AdminServer {
  public:
-  explicit AdminServer(Proxy& proxy) : proxy_(proxy) {}
+  explicit AdminServer(Proxy& proxy);
   Result<void> listen();
   net::SocketAddr local_addr() const noexcept { return listener_->local_addr(); }
   // Adds what live connections have moved to the counters.
@@ -24,6 +24,9 @@ class AdminServer {
  private:
   net::Task<void> accept_all();
   net::Task<void> serve(net::Accepted accepted);
+
+  net::HeldBytes unfinished_;
+  net::Admission admission_;
 
   Proxy& proxy_;
   net::Drain drain_;

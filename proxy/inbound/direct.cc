@@ -82,6 +82,7 @@ net::Task<void> serve_direct(Worker& worker, net::SocketAddr target, net::Socket
   InboundSession session{worker, local,   std::move(watched),
                          Peer{}, nullptr, worker.inbound_targets().at(local)};
   session.peer.addr = client;
+  session.source = &source;
   session.peer.tls = Peer::Tls::Terminated;
   session.peer.identity = std::move(mesh->identity);
   session.peer.tulle = mesh->tulle;

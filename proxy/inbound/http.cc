@@ -321,6 +321,8 @@ metrics::Labels source_labels(const InboundSession& session) {
 net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
   InboundHttp handler(session);
   const SideConfig& config = session.worker.config().inbound;
+  if (session.source != nullptr) session.source->arrival().over();
+  const net::Guard guard = session.worker.guard(session.peer.addr.ip);
   if (http2) {
     h2::ServerOptions options;
     options.stream_window = config.h2_stream_window;
@@ -333,9 +335,11 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     options.ping_interval = config.h2_ping_interval;
     if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
+    options.guard = guard;
     co_await h2::serve(std::move(session.stream), handler, options, session.worker.inbound_drain());
   } else {
     http1::ServerOptions options;
+    options.guard = guard;
     options.limits = http1_limits(config);
     co_await http1::serve(std::move(session.stream), handler, options,
                           session.worker.inbound_drain());

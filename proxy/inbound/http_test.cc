@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "lib/base/text.h"
 #include "lib/h2/connection.h"
@@ -118,6 +120,40 @@ TEST_F(Inbound, BytesOfAHeadPassAsTheyAre) {
       "HTTP/1.1 299 Fine Enough\r\nETag: 1\r\ncontent-length: 2\r\nX-Y: z\r\n\r\nhi";
   EXPECT_EQ(exchange(request, answer), answer);
   EXPECT_EQ(seen, request);
+}
+
+TEST_F(Inbound, AHeadThatDoesNotEndHasItsTime) {
+  serve();
+  send("GET / HTTP/1.1\r\nHost: web\r\nX: a");
+  world.loop().advance(29s);
+  send("b");
+  EXPECT_FALSE(client->peer_closed());
+  world.loop().advance(2s);
+  EXPECT_EQ(received().find("HTTP/1.1 408 "), 0U);
+  EXPECT_TRUE(client->peer_closed());
+}
+
+// Thousands of clients that send most of a head once held 60 KB each.
+TEST_F(Inbound, HeadsThatDoNotEndShareABound) {
+  app.attach(world);
+  std::vector<std::unique_ptr<PipeEnd>> clients;
+  const net::HeldBytes& unfinished = world.worker().unfinished();
+  for (int i = 0; i < 300; ++i) {
+    serve(false, test::peer("10.0.1." + std::to_string(i % 5)));
+    send("GET / HTTP/1.1\r\nHost: web\r\nX: " + std::string(55'000, 'x'));
+    clients.push_back(std::move(client));
+    EXPECT_LE(unfinished.total(), std::size_t{8} * 1024 * 1024);
+  }
+  EXPECT_GT(unfinished.total(), std::size_t{4} * 1024 * 1024);
+  EXPECT_TRUE(clients.front()->peer_closed());
+  EXPECT_FALSE(clients.back()->peer_closed());
+  serve();
+  EXPECT_NE(exchange("GET / HTTP/1.1\r\nHost: web\r\n\r\n").find("200 OK"), std::string::npos);
+  // What is idle between requests has all time, and counts for nothing.
+  clients.clear();
+  world.loop().advance(1h);
+  EXPECT_EQ(unfinished.total(), 0U);
+  EXPECT_FALSE(client->peer_closed());
 }
 
 TEST_F(Inbound, HopHeadersAndForgedIdentitiesAreTakenOut) {

@@ -36,7 +36,8 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
     refused(worker, *target, "unexpected");
     co_return;
   }
-  auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts());
+  auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts(),
+                                                 &worker.unfinished(), accepted.client.ip);
   CountedStream& source = *counted;
   if (target->port == worker.config().inbound_listen.port) {
     co_await serve_direct(worker, *target, accepted.client, std::move(counted), source);
@@ -56,6 +57,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
                          std::move(counted),
                          worker.inbound_targets().at(*target)};
   session.peer.addr = accepted.client;
+  session.source = &source;
   co_await policy_known(session);
   using Protocol = ServerPolicy::Protocol;
   const ServerPolicyPtr first = session.port.get();

@@ -25,6 +25,7 @@ struct InboundSession {
   // first line is watched.
   bool undecided = false;
   Learned::Try trying;  // nobody else dials early until the protocol is known
+  CountedStream* source = nullptr;  // the client's connection, somewhere under `stream`
 };
 
 // Labels of the connection's src side: target, peer, server.

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "lib/base/intrusive_list.h"
+#include "lib/net/admission.h"
 #include "lib/net/socket.h"
 #include "proxy/observe/metrics.h"
 
@@ -25,8 +26,11 @@ using AccountList = IntrusiveList<Account, AccountTag>;
 class CountedStream final : public net::Stream, public Account {
  public:
   // `accounts` belongs to the worker. Metrics may come later (the labels of a client are known only
-  // after its handshake); until then nothing is lost.
-  CountedStream(std::unique_ptr<net::TcpStream> tcp, AccountList& accounts) : tcp_(std::move(tcp)) {
+  // after its handshake); until then nothing is lost. `unfinished` counts what a client sends
+  // before it is known what it wants; null for connections that we have made.
+  CountedStream(std::unique_ptr<net::TcpStream> tcp, AccountList& accounts,
+                net::HeldBytes* unfinished = nullptr, const net::IpAddr& client = {})
+      : tcp_(std::move(tcp)), arrival_(unfinished, client, *tcp_) {
     accounts.push_back(*this);
   }
   ~CountedStream() override {
@@ -53,8 +57,13 @@ class CountedStream final : public net::Stream, public Account {
     written_ = tcp_->bytes_written();
   }
   net::TcpStream& tcp() noexcept { return *tcp_; }
+  net::Arrival& arrival() noexcept { return arrival_; }
 
-  Result<std::size_t> try_read(MutableBytes into) override { return tcp_->try_read(into); }
+  Result<std::size_t> try_read(MutableBytes into) override {
+    const Result<std::size_t> n = tcp_->try_read(into);
+    arrival_.received(tcp_->bytes_read());
+    return n;
+  }
   Result<std::size_t> try_write(Bytes bytes) override { return tcp_->try_write(bytes); }
   Result<void> try_shutdown() override { return tcp_->try_shutdown(); }
   void abort() noexcept override { tcp_->abort(); }
@@ -64,6 +73,7 @@ class CountedStream final : public net::Stream, public Account {
 
  private:
   std::unique_ptr<net::TcpStream> tcp_;
+  net::Arrival arrival_;
   std::shared_ptr<TransportMetrics> metrics_;
   std::uint64_t read_ = 0;
   std::uint64_t written_ = 0;

@@ -293,6 +293,7 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
 net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
   OutboundHttp handler(session);
   const SideConfig& config = session.worker.config().outbound;
+  const net::Guard guard = session.worker.guard(session.client.ip);
   if (http2) {
     h2::ServerOptions options;
     options.stream_window = config.h2_stream_window;
@@ -304,10 +305,12 @@ net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
     options.ping_interval = config.h2_ping_interval;
     if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;
     if (config.h2_max_concurrent != 0) options.max_concurrent_streams = config.h2_max_concurrent;
+    options.guard = guard;
     co_await h2::serve(std::move(session.stream), handler, options,
                        session.worker.outbound_drain());
   } else {
     http1::ServerOptions options;
+    options.guard = guard;
     options.limits = http1_limits(config);
     co_await http1::serve(std::move(session.stream), handler, options,
                           session.worker.outbound_drain());

@@ -93,10 +93,12 @@ net::Task<void> refuse_unknown(OutboundSession session) {
   Unknown handler(session);
   net::Drain& drain = session.worker.outbound_drain();
   if (detected->spoken == Spoken::Http2) {
-    const h2::ServerOptions options;
+    h2::ServerOptions options;
+    options.guard = session.worker.guard(session.client.ip);
     co_await h2::serve(std::move(detected->stream), handler, options, drain);
   } else {
-    const http1::ServerOptions options;
+    http1::ServerOptions options;
+    options.guard = session.worker.guard(session.client.ip);
     co_await http1::serve(std::move(detected->stream), handler, options, drain);
   }
 }
