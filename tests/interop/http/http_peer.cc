@@ -101,7 +101,7 @@ net::Task<void> echo_bytes(net::StreamPtr stream) {
 //   /bytes/N    N bytes of the pattern, as fast as they are read; /sized/N with a content-length
 //   /made       how many bytes of the last /bytes were made
 //   /sum        reads the body: its size, whether it is the pattern, its trailers
-//   /late-sum   the same, but reads nothing for a second
+//   /late-sum   the same, but reads nothing for a second; /held-sum until somebody asks for /let-go
 //   /continue   100, then reads the body; /hints 103 twice, then the answer
 //   /early      413 before the body is read
 //   /status/N   that status without more; /hint-204 103, then 204
@@ -112,7 +112,7 @@ net::Task<void> echo_bytes(net::StreamPtr stream) {
 //   /never      waits for ever
 class Script final : public http::Handler {
  public:
-  explicit Script(net::Loop& loop) : loop_(loop) {}
+  explicit Script(net::Loop& loop) : loop_(loop), let_go_(loop) {}
 
   net::Task<Result<http::Response>> handle(http::Request request) override {
     const std::string path(request.path.view().substr(0, request.path.view().find('?')));
@@ -128,8 +128,12 @@ class Script final : public http::Handler {
     if (path == "/made")
       co_return text(std::to_string(sources_.empty() ? 0 : sources_.back().made()));
     if (path == "/late-sum") co_await net::sleep_for(loop_, 1s);
+    if (path == "/held-sum") {
+      [[maybe_unused]] const bool told = co_await let_go_.wait();
+    }
+    if (path == "/let-go") let_go_.notify_all();
     if (path == "/continue") inform(request, 100, "");
-    if (path == "/sum" || path == "/late-sum" || path == "/continue")
+    if (path == "/sum" || path.ends_with("-sum") || path == "/continue")
       co_return co_await sum(std::move(request));
     if (path == "/hints" || path == "/hint-204") {
       inform(request, 103, "</a>; rel=preload");
@@ -237,6 +241,7 @@ class Script final : public http::Handler {
   }
 
   net::Loop& loop_;
+  net::Signal let_go_;
   std::list<Source> sources_;
   net::TaskScope tunnels_;
 };

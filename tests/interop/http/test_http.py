@@ -223,7 +223,7 @@ class OurHttp1Server(unittest.TestCase):
     def test_a_slow_handler_stops_the_client(self):
         raw = self.talk()
         raw.tcp.settimeout(0.3)
-        raw.send(get("/late-sum", "Content-Length: 50000000", method="POST"))
+        raw.send(get("/held-sum", "Content-Length: 50000000", method="POST"))
         sent, data = 0, pattern(50_000_000)
         try:
             while sent < len(data):
@@ -231,6 +231,7 @@ class OurHttp1Server(unittest.TestCase):
         except TimeoutError:
             pass
         self.assertLess(sent, 20_000_000)
+        self.assertEqual(self.talk().send(get("/let-go")).response()[2], b"hello")
         raw.tcp.settimeout(20)
         raw.send(data[sent:])
         self.assertEqual(raw.response()[2], b"50000000 same")
