@@ -261,7 +261,7 @@ TEST_F(ControlTest, ProbesGetThroughSilentConnections) {
   start();
   for (const net::SocketAddr at : {*control->addresses().admin, *control->addresses().dest_admin}) {
     std::vector<net::StreamPtr> silent;
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 600; ++i) {
       silent.push_back(connect(at));
       if (i % 2 == 0) EXPECT_TRUE(silent.back()->try_write(as_bytes("GET /live HTTP/1.1\r\nX: ")));
     }

@@ -7,7 +7,7 @@ namespace tulle::control {
 namespace {
 // Probes come on new connections, so new ones always get in; answers are short, so none may stay
 // for not being read.
-constexpr net::Admission::Limits kLimits{.total = 256, .per_source = 64, .busy_gives_way = true};
+constexpr net::Admission::Limits kLimits{.total = 512, .per_source = 256, .busy_gives_way = true};
 constexpr Duration kIdleTime = 2min;
 }  // namespace
 

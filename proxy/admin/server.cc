@@ -15,7 +15,7 @@ constexpr Duration kHeadTime = 10s;
 constexpr Duration kIdleTime = 2min;
 // Probes come on new connections, so new ones always get in; answers are short, so none may stay
 // for not being read.
-constexpr net::Admission::Limits kLimits{.total = 256, .per_source = 64, .busy_gives_way = true};
+constexpr net::Admission::Limits kLimits{.total = 512, .per_source = 256, .busy_gives_way = true};
 
 // The place of a connection, which must live as long as it is waited for anywhere.
 class Guest final : public net::Place {

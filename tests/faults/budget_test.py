@@ -65,8 +65,8 @@ class Group:
 class Siege:
     """Strangers in a pod without a proxy, until the end of the block; probes and a kept client meanwhile."""
 
-    def __init__(self, w, group, process, probe):
-        self.w, self.group, self.process, self.probe = w, group, process, probe
+    def __init__(self, w, node, group, process, probe):
+        self.w, self.node, self.group, self.process, self.probe = w, node, group, process, probe
 
     def run(self, *attacks):
         load = self.w.load(self.w.single["http"], rate=50)
@@ -74,7 +74,7 @@ class Siege:
         most = slowest = probes = 0
         while any(r.poll() is None for r in running):
             began = time.monotonic()
-            code = self.w.plain.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", self.probe, check=False)
+            code = self.node.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", self.probe, check=False)
             slowest = max(slowest, time.monotonic() - began)
             probes += 1
             assert code == "200", f"a probe was answered {code!r} after {time.monotonic() - began:.1f} s"
@@ -97,7 +97,7 @@ def control_plane_under_strangers(siege, ip):
     many = 2000 if SOAK else 300
     figures = siege.run(("idle", ip, 9990, many), ("head", ip, 9996, many), ("hello", ip, 8090, many), ("idle", ip, 8086, many), ("grpc", ip, 8080, 40))
     w = siege.w
-    refused = w.control.run("curl", "-s", "http://127.0.0.1:9990/metrics")
+    refused = w.mesh.control.run("curl", "-s", "http://127.0.0.1:9990/metrics")
     assert 'tulle_connections_refused_total{port="admin",reason="gave_way"}' in refused, refused[-2000:]
     return figures
 
@@ -125,6 +125,7 @@ def main():
     groups = []
     try:
         with Mesh(bin_dir, name="b") as mesh:
+            node = mesh.pod("node")  # whom probes come from
             w = World(mesh)
             for process in (mesh.control_process, w.a.proxy):
                 group = Group(f"{mesh.prefix}{process.pid}", limit)
@@ -132,8 +133,8 @@ def main():
                 # The process itself, found below what started it.
                 for pid in subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True, check=True).stdout.split():
                     group.write("cgroup.procs", pid)
-            control = Siege(w, groups[0], mesh.control_process, f"http://{mesh.control.ip}:9990/live")
-            proxy = Siege(w, groups[1], w.a.proxy, f"http://{w.a.ip}:4191/ready")
+            control = Siege(w, node, groups[0], mesh.control_process, f"http://{mesh.control.ip}:9990/live")
+            proxy = Siege(w, node, groups[1], w.a.proxy, f"http://{w.a.ip}:4191/ready")
             cases.check(only_the_pod_itself_reads_its_environment, w, details=w.logs)
             cases.check(control_plane_under_strangers, control, mesh.control.ip, details=w.logs)
             cases.check(a_proxy_under_strangers, proxy, w.a, details=w.logs)
