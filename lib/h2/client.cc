@@ -7,6 +7,7 @@ namespace {
 
 SessionOptions session_options(const ClientOptions& options) {
   SessionOptions out;
+  out.carries_http1 = options.carries_http1;
   out.stream_window = options.stream_window;
   out.connection_window = options.connection_window;
   out.max_header_list = options.max_header_list;

@@ -45,7 +45,8 @@ struct ClientOptions {
   // time.
   std::optional<Duration> ping_interval;
   Duration ping_timeout = 3s;
-  bool ping_while_idle = false;  // also without open streams
+  bool ping_while_idle = false;    // also without open streams
+  std::string_view carries_http1;  // see SessionOptions
 };
 
 class ClientConnection final : public http::Client {

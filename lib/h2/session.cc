@@ -150,7 +150,7 @@ void Session::end_block() {
   }
 }
 
-void Session::put_headers(const http::HeaderMap& headers) {
+void Session::put_headers(const http::HeaderMap& headers, bool has_authority) {
   char lower[256] __attribute__((uninitialized));  // written before it is read
   std::string long_name;
   for (const auto field : headers) {
@@ -166,6 +166,10 @@ void Session::put_headers(const http::HeaderMap& headers) {
       }
     }
     if (connection_specific(name)) continue;
+    // Some servers take both for two hosts.
+    if (name == "host" && has_authority &&
+        (options_.carries_http1.empty() || !headers.contains(options_.carries_http1)))
+      continue;
     if (name == "te" && !iequals(trim(field.value), "trailers")) continue;
     encoder_.encode(name, field.value, output_);
   }
@@ -189,7 +193,7 @@ StreamState* Session::send_request(const http::Request& request, bool end) {
     encoder_.encode(":path", request.path.empty() ? "/" : request.path.view(), output_);
   }
   if (!request.authority.empty()) encoder_.encode(":authority", request.authority, output_);
-  put_headers(request.headers);
+  put_headers(request.headers, !request.authority.empty());
   end_block();
   if (end) end_local(stream);
   return &stream;
@@ -202,7 +206,7 @@ void Session::send_response(StreamState& stream, const http::ResponseHead& respo
                     static_cast<char>('0' + response.status / 10 % 10),
                     static_cast<char>('0' + response.status % 10)};
   encoder_.encode(":status", std::string_view(digits, 3), output_);
-  put_headers(response.headers);
+  put_headers(response.headers, false);
   end_block();
   if (end) end_local(stream);
 }
@@ -226,7 +230,7 @@ std::size_t Session::send_data(StreamState& stream, Bytes data, bool end) {
 void Session::send_trailers(StreamState& stream, const http::HeaderMap& trailers) {
   if (stream.local_closed) return;
   begin_block(stream.id, true);
-  put_headers(trailers);
+  put_headers(trailers, false);
   end_block();
   end_local(stream);
 }

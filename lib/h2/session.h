@@ -46,8 +46,9 @@ struct SessionOptions {
   // server: a fifth of the streams that a client may reset at once as soon as they have begun,
   // before that is taken for an attack
   std::uint32_t max_pending_resets = 20;
-  // server: a request with this field is one of HTTP/1 that a proxy carries in HTTP/2; which host
-  // it names, with Host beside :authority, is for the handler to judge. Empty: none is.
+  // A request with this field is one of HTTP/1 that a proxy carries in HTTP/2. Server: which host
+  // it names, with Host beside :authority, is for the handler to judge. Client: its Host is sent
+  // beside :authority, that of others is not. Empty: none is.
   std::string_view carries_http1;
 };
 
@@ -209,7 +210,7 @@ class Session final : HpackSink {
   void announce();
   void begin_block(std::uint32_t stream, bool end);
   void end_block();
-  void put_headers(const http::HeaderMap& headers);
+  void put_headers(const http::HeaderMap& headers, bool has_authority);
   bool end_remote(StreamState& stream);
   void end_local(StreamState& stream);
   void close(StreamState& stream);

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kFlushAt = std::size_t{64} * 1024;
 // Requests that are answered in a row, all of them there already, before others have their turn.
 constexpr unsigned kRequestsInARow = 16;
-constexpr std::size_t kLingerMost = std::size_t{1} * 1024 * 1024;
+constexpr std::size_t kLingerTurn = std::size_t{1} * 1024 * 1024;
 constexpr std::size_t kDrainMost =
     std::size_t{64} * 1024;  // rest of an unread body we still read to keep the connection
 
@@ -424,12 +424,17 @@ net::Task<void> Server::run() {
   Result<void> ended = co_await net::shutdown_write(*stream_, stream_->loop().after(1s));
   if (asked_to_end_) co_return;
   const Deadline linger = stream_->loop().after(500ms);
-  std::size_t most = kLingerMost;  // a client that sends on and on is not waited for
+  std::size_t read = 0;
   while (ended && !client_ended_ && !stream_->io().failed) {
     const Result<std::size_t> n = stream_->try_read(stream_->loop().scratch());
-    if (n ? *n == 0 || *n > most : n.error().code != Errc::WouldBlock) break;
+    if (n ? *n == 0 : n.error().code != Errc::WouldBlock) break;
     if (n) {
-      most -= *n;
+      // A client that sends on and on has this time as well, and others their turns meanwhile.
+      read += *n;
+      if (read < kLingerTurn) continue;
+      read = 0;
+      co_await net::yield(stream_->loop());
+      if (linger.passed(stream_->loop().now())) break;
       continue;
     }
     const bool in_time = co_await net::readable(stream_->io(), linger);

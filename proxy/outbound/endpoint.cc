@@ -14,6 +14,7 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
   PoolOptions options;
   options.http1_idle = config.outbound.pool_idle;
   options.http1 = http1_limits(config.outbound);
+  options.h2.carries_http1 = kOrigProto;
   options.h2.max_header_list =
       std::max(options.h2.max_header_list, config.outbound.h2_max_header_list);
   options.max_idle = config.outbound.max_idle_per_endpoint;
