@@ -14,9 +14,8 @@
 //              ends; they believe it because the chain of leaves carries its bridge from now on:
 //              the new anchor's name and key, signed by the old anchor (lib/tls/anchors.h).
 //   Switched:  leaves come from the new one, whose bridge stays in their chain. Who starts with the
-//   old anchor alone (a pod
-//              whose containers are started again, a proxy that cannot be told) can follow it, for
-//              as long as the old anchor itself is valid.
+//              old anchor alone (a pod whose containers are started again, a proxy that cannot be
+//              told) can follow it, for as long as the old anchor itself is valid.
 #pragma once
 
 #include <optional>

@@ -9,7 +9,7 @@
 namespace tulle::control {
 namespace {
 
-constexpr Duration kPatience = 10s;
+constexpr Duration kPatience = 8s;
 
 }  // namespace
 

@@ -12,8 +12,6 @@
 namespace tulle::control {
 namespace {
 
-constexpr std::size_t kMaxBrokenNamed = 10'000;
-
 k8s::Reflector::Options core(const k8s::Resource& resource, bool metadata_only = false) {
   k8s::Reflector::Options options;
   options.resource = resource;
@@ -48,7 +46,7 @@ class KubernetesSource::Feed : public k8s::Receiver {
   using Name = std::pair<std::string, std::string>;
 
   void is_broken(const Name& name, const std::string& why) {
-    if (broken_.size() < kMaxBrokenNamed) broken_.insert(name);
+    broken_.insert(name);
     source_.log_.error("an object cannot be read; its last good state stays",
                        {{"resource", reflector_.options().resource.plural},
                         {"namespace", name.first},
@@ -68,7 +66,8 @@ class KubernetesSource::TypedFeed final : public Feed {
 
   void list_begin() override {
     listed_.clear();
-    stale_ = std::exchange(broken_, {});
+    stale_.merge(broken_);  // an earlier list may have been broken off
+    broken_.clear();
     // The first list has nothing to take away.
     comparing_ = source_.index_.count<T>() != 0;
   }
@@ -88,7 +87,12 @@ class KubernetesSource::TypedFeed final : public Feed {
     const Name name{T::kKind.namespaced ? value.meta.ns : std::string(), value.meta.name};
     if (comparing_ && !name.second.empty()) listed_.insert(name);
     if (problem) {
-      close(name, closures_of_text(concat("kind: ", T::kKind.kind, "\n", json)));
+      std::vector<Closure> closures = closures_of_text(concat("kind: ", T::kKind.kind, "\n", json));
+      // Where it is, the API server has said; whatever namespaces its text may name.
+      if (T::kKind.namespaced && !name.first.empty()) {
+        for (Closure& closure : closures) closure.ns = name.first;
+      }
+      close(name, std::move(closures));
       return is_broken(name, *problem);
     }
     if (const auto violation = k8s::complete_and_check(object)) {

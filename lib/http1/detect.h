@@ -53,7 +53,7 @@ class FirstLine {
   Detected seen_ = Detected::NeedMore;
   At at_ = At::Start;
   bool after_cr_ = false;
-  bool more_words_ = false;  // than a method and a target, and no version yet
+  bool more_words_ = false;       // than a method and a target, and no version yet
   std::uint8_t method_size_ = 0;  // of what is kept
   std::uint8_t target_size_ = 0;
   std::uint8_t version_size_ = 0;

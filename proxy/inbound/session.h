@@ -24,7 +24,7 @@ struct InboundSession {
   // The client has said nothing, or something that may still become a request: bytes pass, but its
   // first line is watched.
   bool undecided = false;
-  Learned::Try trying;  // nobody else dials early until the protocol is known
+  Learned::Try trying;              // nobody else dials early until the protocol is known
   CountedStream* source = nullptr;  // the client's connection, somewhere under `stream`
 };
 
