@@ -89,6 +89,9 @@ net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by, 
 
 Result<std::size_t> UndecidedStream::try_read(MutableBytes into) {
   if (is_http()) return Error{Errc::Forbidden, "a request among bytes"};
+  // No more at once than can be kept, while a request may still come of it.
+  if (whole_ && line_.seen() == http1::Detected::NeedMore && kept_.size() < kMaxKept)
+    into = into.first(std::min(into.size(), kMaxKept - kept_.size()));
   const Result<std::size_t> n = inner_->try_read(into);
   if (!n || *n == 0 || line_.seen() == http1::Detected::NotHttp) return n;
   const Bytes got = into.first(*n);
@@ -140,11 +143,15 @@ Heard judge_greeting(Bytes seen) {
 struct GiveBack {
   net::StreamPtr& stream;
   ByteQueue held;
-  ~GiveBack() { stream = replay(std::move(stream), std::move(held)); }
+  net::TcpStream* peeked = nullptr;  // what was seen there is still to be read
+  ~GiveBack() {
+    if (peeked != nullptr) peeked->io().readable = true;
+    stream = replay(std::move(stream), std::move(held));
+  }
 };
 
 net::Task<Heard> hear(net::StreamPtr& stream, bool server, Deadline by) {
-  GiveBack back{stream, {}};
+  GiveBack back{stream, {}, nullptr};
   net::TcpStream* const tcp = stream->plain_tcp();
   for (;;) {
     const MutableBytes room = stream->loop().scratch().first(64);
@@ -158,12 +165,10 @@ net::Task<Heard> hear(net::StreamPtr& stream, bool server, Deadline by) {
       if (heard != Heard::Nothing) co_return heard;
       if (tcp == nullptr) continue;
       tcp->io().readable = false;  // what is there was seen; the next byte wakes
+      back.peeked = tcp;
     }
     const bool in_time = co_await net::readable(stream->io(), by);
-    if (!in_time) {
-      if (n) tcp->io().readable = true;
-      co_return Heard::Nothing;
-    }
+    if (!in_time) co_return Heard::Nothing;
   }
 }
 

@@ -35,10 +35,10 @@ constexpr bool kSanitized = false;
 #endif
 
 using If = AllowedCall::If;
-constexpr std::uint32_t kWriting = O_ACCMODE | O_CREAT;
+constexpr std::uint32_t kWriting = O_ACCMODE | O_CREAT | O_TRUNC;
 
 // Those of each request first. What is missing on purpose: execve, fork and new threads, files that
-// are written, memory that is executed, sockets other than TCP and UDP, tracing, signals to others,
+// are written, memory that is executed, sockets of other families, tracing, signals to others,
 // mounts, keys, io_uring.
 constexpr AllowedCall kCalls[] = {
     {__NR_read},

@@ -57,6 +57,7 @@ std::size_t bytes_of(const EndpointSet& set) {
 // What clients may have sent together, in all workers, before any of it could be understood: some
 // thousand handshakes or heads that come in pieces.
 constexpr std::size_t kMaxUnfinished = std::size_t{8} * 1024 * 1024;
+constexpr std::size_t kLeastUnfinished = std::size_t{2} * 1024 * 1024;  // of one of many workers
 constexpr Duration kHeadTime = 30s;
 
 constexpr auto kWeigh = [](const auto& state) { return bytes_of(state); };
@@ -133,7 +134,7 @@ Worker::Worker(const WorkloadParts& parts, net::Loop& loop, std::uint64_t seed)
     : parts_(parts),
       loop_(loop),
       random_(seed),
-      unfinished_(kMaxUnfinished / std::max(parts.config.workers, 1U),
+      unfinished_(std::max(kMaxUnfinished / std::max(parts.config.workers, 1U), kLeastUnfinished),
                   parts.metrics.shed.get({{"direction", "inbound"}, {"reason", "unfinished"}})),
       learned_(parts.wide.learned),
       server_policies_(loop, parts.server_policies, parts.config.inbound.discovery_idle, kWeigh,

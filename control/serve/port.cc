@@ -9,8 +9,9 @@ namespace {
 
 constexpr std::uint8_t kTlsHandshake = 0x16;
 // Proxies keep their watches for as long as they live: a connection with calls under way stays, and
-// is bounded by where it comes from. A node may stand for all of its pods.
-constexpr net::Admission::Limits kLimits{.total = 20'000, .per_source = 1024};
+// is bounded by where it comes from. A node may stand for all of its pods, a cloud's /64 for all
+// of a zone.
+constexpr net::Admission::Limits kLimits{.total = 20'000, .per_source = 4096};
 constexpr Duration kIdleTime = 5min;  // without a call
 // Whoever is known may have a stream for each target it ever talks to: a proxy that waits for
 // streams on its one connection would wait for ever.

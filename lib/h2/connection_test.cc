@@ -291,5 +291,53 @@ TEST_F(SlowReaderFixture, AReaderThatIsSlowIsNotDead) {
   EXPECT_FALSE(cut());
 }
 
+// As TLS does: its last word must go out before its end.
+class WordyEnd final : public net::Stream {
+ public:
+  explicit WordyEnd(std::unique_ptr<testing::PipeEnd> inner) : inner_(std::move(inner)) {}
+  Result<std::size_t> try_read(MutableBytes into) override { return inner_->try_read(into); }
+  Result<std::size_t> try_write(Bytes bytes) override { return inner_->try_write(bytes); }
+  Result<void> try_shutdown() override {
+    const Result<std::size_t> word = inner_->try_write(as_bytes("."));
+    if (!word) return word.error();
+    return inner_->try_shutdown();
+  }
+  void abort() noexcept override { inner_->abort(); }
+  net::IoState& io() noexcept override { return inner_->io(); }
+  void hold_little(bool on) noexcept override { inner_->hold_little(on); }
+
+ private:
+  std::unique_ptr<testing::PipeEnd> inner_;
+};
+
+// The connection has still something to write when its client ends; then only one waits for room.
+TEST(Server, EndsTowardAClientThatReadsNothing) {
+  for (const bool reads_at_last : {false, true}) {
+    testing::SimLoop loop;
+    EchoHandler handler(loop);
+    net::Drain drain;
+    net::TaskScope scope;
+    auto [peer, ours] = loop.pipe(1024);
+    ours->set_capacity(200);
+    scope.spawn(serve(std::make_unique<WordyEnd>(std::move(ours)), handler, {}, drain));
+    std::string said = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    said += RawFixture::framed(frame::kSettings, 0, 0, "");
+    for (int i = 0; i < 40; ++i) said += RawFixture::framed(frame::kPing, 0, 0, "12345678");
+    ASSERT_TRUE(peer->try_write(as_bytes(said)));
+    loop.drain();
+    ASSERT_TRUE(peer->try_shutdown());
+    loop.drain();
+    EXPECT_FALSE(scope.empty());
+    std::vector<std::uint8_t> room(4096);
+    for (bool more = reads_at_last; more;) {
+      const Result<std::size_t> n = peer->try_read(room);
+      more = n && *n != 0;
+      loop.drain();
+    }
+    loop.advance(2s);
+    EXPECT_TRUE(scope.empty());
+  }
+}
+
 }  // namespace
 }  // namespace tulle::h2

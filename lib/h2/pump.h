@@ -66,6 +66,11 @@ class Pump : public net::FlushHook {
     flush_soon();
   }
   void flush_soon() { loop().flush_later(*this); }
+  // Nothing is written any more: the stream's writing side belongs to whoever shuts it down.
+  void stop_writing() {
+    stopped_writing_ = true;
+    writer_.cancel();
+  }
   bool write_failed() const noexcept { return write_failed_; }
 
   // Reads until the connection ends; the error that ended it (Eof for a clean end).
@@ -123,6 +128,7 @@ class Pump : public net::FlushHook {
   }
 
   void flush_now() override {
+    if (stopped_writing_) return;
     fill();
     while (!session_.output().empty()) {
       const Result<std::size_t> n = stream_->try_write(session_.output().data());
@@ -250,6 +256,7 @@ class Pump : public net::FlushHook {
   bool waiting_ = false;
   bool write_failed_ = false;
   bool closing_ = false;
+  bool stopped_writing_ = false;
   net::TaskScope writer_;
 };
 

@@ -80,6 +80,7 @@ class Server final : public Pump,
     static_cast<net::Timer*>(this)->unlink();
     if (keep_alive_.gave_up()) co_return;
     flush_now();
+    stop_writing();
     Result<void> closed = co_await net::shutdown_write(stream(), loop().after(1s));
     (void)closed;
   }
@@ -242,7 +243,7 @@ class Server final : public Pump,
 
   http::Handler& handler_;
   const std::size_t most_unsent_;
-  const net::Guard guard_;
+  const net::Guard& guard_;  // of serve()'s options, which outlive this
   WaitingFor waiting_for_ = WaitingFor::Nothing;
   std::uint32_t last_begun_ = 0;
   KeepAlive keep_alive_;

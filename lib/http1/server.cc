@@ -96,7 +96,7 @@ class Server final : net::DrainListener,
 
   net::StreamPtr stream_;
   http::Handler& handler_;
-  const ServerOptions options_;
+  const ServerOptions& options_;  // serve()'s own, which outlive this
   net::Drain& drain_;
   ByteQueue in_;   // read and not yet used
   ByteQueue out_;  // to be written
@@ -178,7 +178,12 @@ net::Task<Result<std::optional<ParsedRequest>>> Server::receive_head() {
       hold(in_.size());
       const bool in_time = co_await net::readable(stream_->io(), by);
       if (in_time) continue;
-      if (in_.empty()) co_return std::optional<ParsedRequest>{};
+      // Empty lines after the last request are no head (RFC 9112 §2.2).
+      const Bytes begun_with = in_.data();
+      if (std::all_of(begun_with.begin(), begun_with.end(),
+                      [](std::uint8_t b) { return b == '\r' || b == '\n'; })) {
+        co_return std::optional<ParsedRequest>{};
+      }
       co_return Error{Errc::Timeout, "read a request head"};
     }
     if (*n == 0) {

@@ -226,6 +226,9 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
                                             {"client.id", session_.peer.identity},
                                             {"server", policy->meta.name}});
   }
+  // What a tunnel goes on being held to: what the client sent, before filters change it.
+  std::optional<http::RequestHead> routed;
+  if (request.wants_upgrade) routed = request;
   std::optional<http::Response> answered =
       apply_filters(request, *policy, route.rules[found->rule], found->match);
   if (answered) co_return finish(std::move(*answered));
@@ -254,9 +257,6 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
     worker().metrics().shed.get({{"direction", "inbound"}, {"reason", "memory"}})->add();
     co_return finish(refuse(request, *policy, Cause::LoadShed, "the proxy is short of memory"));
   }
-
-  std::optional<http::RequestHead> routed;  // what a tunnel goes on being held to
-  if (request.wants_upgrade) routed = request;
 
   add_ours(request, downgrade, meshed ? std::string_view(session_.peer.identity) : "");
   const bool http1 = request.version != http::Version::Http2;

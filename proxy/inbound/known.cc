@@ -17,7 +17,8 @@ PortHandle watch_port(Worker& worker, std::uint16_t port) {
   if (!worker.declares(port) && !policies.contains(port)) {
     const std::size_t workers = std::max(worker.config().workers, 1U);
     const bool room =
-        policies.make_room(kFewPorts / workers, kMostPorts / workers,
+        policies.make_room(std::max<std::size_t>(kFewPorts / workers, 16),
+                           std::max<std::size_t>(kMostPorts / workers, 128),
                            [&](std::uint16_t known) { return !worker.declares(known); });
     if (!room) {
       worker.metrics().shed.get({{"direction", "inbound"}, {"reason", "ports"}})->add();

@@ -77,6 +77,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   if (first->protocol == Protocol::Detect || first->protocol == Protocol::Tls) {
     EarlyOutcome early = co_await dial_early(session, by);
     if (early.server_spoke) {
+      early.trying = {};
       source.set_metrics(
           worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
       co_await forward_bytes(std::move(session), std::move(early.dialled));
@@ -167,6 +168,7 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
   if (terminated && !dialled && policy->protocol == Protocol::Detect) {
     EarlyOutcome early = co_await dial_early(session, by);
     if (early.server_spoke) {
+      early.trying = {};
       co_await forward_bytes(std::move(session), std::move(early.dialled));
       co_return;
     }

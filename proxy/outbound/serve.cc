@@ -174,6 +174,7 @@ net::Task<void> serve_outbound_known(OutboundSession session) {
   if (usable) {
     early = co_await dial_early_outbound(session, plan, detect_by);
     if (early.server_spoke) {
+      early.trying = {};
       co_await serve_outbound_opaque(std::move(session), std::move(early.dialled));
       co_return;
     }

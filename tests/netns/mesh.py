@@ -237,7 +237,7 @@ class Mesh:
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"name": pod.name, "namespace": pod.ns, "uid": pod.uid, "labels": labels, "annotations": pod.annotations},
                 "spec": {"serviceAccountName": pod.sa, "nodeName": "node", "containers": containers},
-                "status": {"phase": "Running", "podIP": pod.ip, "podIPs": [{"ip": pod.ip}, {"ip": pod.ip6}],
+                "status": {"phase": "Running", "hostIP": "10.244.0.1", "podIP": pod.ip, "podIPs": [{"ip": pod.ip}, {"ip": pod.ip6}],
                            "conditions": [{"type": "Ready", "status": "True"}]}})
         for s in self.services:
             documents.append({"apiVersion": "v1", "kind": "Service",
@@ -281,7 +281,7 @@ class Mesh:
         self.control_process = self.control.popen(
             os.path.join(self.bin, "tulle-control"), f"--manifests={self.manifests}", f"--issuer={self.issuer}", "--identity-generate",
             f"--token-key={self.public}", f"--identity-issuance-lifetime={self.lifetime}",
-            f"--identity-clock-skew-allowance={self.skew}", "--cluster-networks=10.0.0.0/8,fd00::/8", *flags,
+            f"--identity-clock-skew-allowance={self.skew}", "--cluster-networks=10.0.0.0/8,fd00::/8", "--probe-networks=0.0.0.0/0,::/0", *flags,
             log="control.log")
         self.wait(lambda: self.control.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:9990/ready", check=False) == "200",
                   "the control plane is ready")

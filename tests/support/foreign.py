@@ -224,8 +224,12 @@ class Inbound:
     async def app(self):
         return await asyncio.open_connection("127.0.0.1", self.args.app)
 
+    @staticmethod
+    def identity_of(writer):
+        return next((value for kind, value in writer.get_extra_info("peercert").get("subjectAltName", ()) if kind == "DNS"), "")
+
     async def accept(self, reader, writer):
-        identity = next((value for kind, value in writer.get_extra_info("peercert").get("subjectAltName", ()) if kind == "DNS"), "")
+        identity = self.identity_of(writer)
         try:
             first = await reader.read(65536)
             await self.speak(reader, writer, first, identity)
@@ -249,7 +253,7 @@ class Inbound:
             return
         header = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
         if b"\x1a\x02" in header:  # a session protocol
-            await self.speak(reader, writer, await reader.read(65536), "")
+            await self.speak(reader, writer, await reader.read(65536), self.identity_of(writer))
         else:
             await relay((reader, writer), await self.app())
 
@@ -443,9 +447,9 @@ async def main():
 
     if args.side == "inbound":
         inbound = Inbound(args)
-        servers = [await asyncio.start_server(inbound.accept, "0.0.0.0", args.port, ssl=context(True, False))]
+        servers = [await asyncio.start_server(inbound.accept, None, args.port, ssl=context(True, False))]
         if args.direct:
-            servers.append(await asyncio.start_server(inbound.accept_direct, "0.0.0.0", args.direct, ssl=context(True, True)))
+            servers.append(await asyncio.start_server(inbound.accept_direct, None, args.direct, ssl=context(True, True)))
     else:
         outbound = Outbound(args, context(False, bool(args.direct)))
         servers = [await asyncio.start_server(outbound.accept, "127.0.0.1", args.port)]
