@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "lib/testing/sim.h"
 
 namespace tulle::proxy {
@@ -272,6 +275,26 @@ TEST(Undecided, ARequestThatComesAfterAllIsNotPassed) {
   const Result<std::size_t> n = again->try_read(room);
   ASSERT_TRUE(n);
   EXPECT_EQ(as_text(Bytes(room, *n)), "FROB / HTTP/1.1\r\nl5d-client-id: x\r\n");
+}
+
+TEST(Undecided, ARequestWithMoreThanCanBeKeptIsServedAsHttp) {
+  SimLoop loop;
+  auto [client, ours] = loop.pipe();
+  UndecidedStream stream(std::move(ours));
+  const std::string request =
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + std::string(40'000, 'x');
+  EXPECT_EQ(*client->try_write(as_bytes(request)), request.size());
+  std::vector<std::uint8_t> room(192 * 1024);
+  EXPECT_EQ(stream.try_read(room).error().code, Errc::Forbidden);
+  ASSERT_TRUE(stream.turned());
+  const net::StreamPtr again = stream.release();
+  std::string all;
+  for (;;) {
+    const Result<std::size_t> n = again->try_read(room);
+    if (!n) break;
+    all += as_text(Bytes(room.data(), *n));
+  }
+  EXPECT_EQ(all, request);
 }
 
 TEST(Undecided, OnceTheServerHasAnsweredARequestIsCutOff) {

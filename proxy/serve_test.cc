@@ -473,5 +473,26 @@ TEST_F(Serve, TunnelsEndWhenPolicyAdmitsThemNoLonger) {
   EXPECT_NE(server.scrape().find("\ninbound_tcp_authz_terminate_total{"), std::string::npos);
 }
 
+// What a filter changes of the head that began a tunnel is no reason to end it.
+TEST_F(Serve, TunnelsAreHeldToWhatTheirClientSent) {
+  connect(server_policy(Protocol::Http1, [](ServerPolicy& policy) {
+    attach_route(policy);
+    auto& rule = policy.routes.front().rules.front();
+    rule.matches.emplace_back().headers.push_back({"x-env", "a", nullptr});
+    Filter edit;
+    edit.kind = Filter::Kind::RequestHeaders;
+    edit.edit.remove = {"x-env"};
+    rule.filters = {edit};
+  }));
+  say("GET /chat HTTP/1.1\r\nHost: web\r\nX-Env: a\r\nConnection: upgrade\r\n"
+      "Upgrade: websocket\r\n\r\n");
+  EXPECT_EQ(app_heard().find("X-Env"), std::string::npos);
+  app_says("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_TRUE(hear().starts_with("HTTP/1.1 101 "));
+  say("ping");
+  EXPECT_EQ(app_heard(), "ping");
+  EXPECT_FALSE(client->peer_aborted());
+}
+
 }  // namespace
 }  // namespace tulle::proxy

@@ -71,6 +71,16 @@ struct Guarded : ::testing::Test {
   net::TaskScope scope;
 };
 
+// Clients that end their requests with one empty line too many (RFC 9112 §2.2) are idle after it: a
+// 408 would be taken for the answer to the next request.
+TEST_F(Guarded, AnEmptyLineIsNoHead) {
+  send(std::string(kGet) + "\r\n");
+  EXPECT_EQ(received().substr(0, 12), "HTTP/1.1 200");
+  loop.advance(70s);
+  EXPECT_TRUE(client->peer_closed());
+  EXPECT_EQ(received(), "");
+}
+
 TEST_F(Guarded, AHeadThatDoesNotEndIsAnsweredAndClosed) {
   send("GET / HTTP/1.1\r\nHos");
   EXPECT_EQ(heads.total(), 19U);
