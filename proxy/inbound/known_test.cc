@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "proxy/inbound/direct.h"
 #include "proxy/testing/support.h"
 
@@ -142,7 +145,8 @@ TEST_F(Known, AScanOfPortsIsBounded) {
 }
 
 TEST_F(Known, AScanDoesNotPushOutWhatIsServedNorWhatIsDeclared) {
-  test::TestWorker declaring({{"INBOUND_PORTS", "80,9000-9200"}});
+  const std::map<std::string, std::string> settings = {{"INBOUND_PORTS", "80,9000-9200"}};
+  test::TestWorker declaring(settings);
   Worker& worker = declaring.worker();
   watch_port(worker, 7777);
   worker.server_policies().prefer(7777);
