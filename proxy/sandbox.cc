@@ -21,19 +21,6 @@
 namespace tulle::proxy {
 namespace {
 
-// The runtime of sanitizers makes calls of its own.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
-
 using If = AllowedCall::If;
 constexpr std::uint32_t kWriting = O_ACCMODE | O_CREAT | O_TRUNC;
 

@@ -47,17 +47,6 @@ Ended in_sandbox(bool json, bool off, Body body) {
 }
 
 // Sanitizers and emulators cannot have it, and it must say so.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 bool impossible(const Ended& ended) {
   if (!kSanitized && std::getenv("TULLE_EMULATED") == nullptr) return false;
   return ended.status == kUnsupported;
