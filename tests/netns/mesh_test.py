@@ -83,7 +83,8 @@ def rss(pid):
 def sanitized(w):
     """Memory of a program with sanitizers says nothing."""
     with open(os.path.join(w.mesh.bin, "tulle-proxy"), "rb") as f:
-        return b"__asan_init" in f.read() or b"__tsan_init" in f.read()
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 class World:
