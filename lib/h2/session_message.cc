@@ -62,7 +62,7 @@ void Session::on_field(std::string_view name, std::string_view value) {
                                          {":path", &Parsing::path},
                                          {":status", &Parsing::status}};
     for (unsigned i = 0; i < std::size(kPseudo); ++i) {
-      if (name != kPseudo[i].name) continue;
+      if (name.size() != kPseudo[i].name.size() || name != kPseudo[i].name) continue;
       const bool for_requests = i < 4;
       if (parsing.regular_seen || (parsing.pseudo & 1U << i) != 0 || for_requests != server_)
         parsing.bad = true;
@@ -74,7 +74,8 @@ void Session::on_field(std::string_view name, std::string_view value) {
     return;
   }
   parsing.regular_seen = true;
-  if (!is_lower_token(name) || connection_specific(name) || (name == "te" && value != "trailers")) {
+  if (!is_lower_token(name) || connection_specific(name) ||
+      (name.size() == 2 && name == "te" && value != "trailers")) {
     parsing.bad = true;
     return;
   }

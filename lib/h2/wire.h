@@ -25,8 +25,13 @@ inline constexpr std::uint16_t kTableSize = 1, kEnablePush = 2, kMaxStreams = 3,
 
 // Fields that HTTP/2 does not carry (RFC 9113 §8.2.2); the name in lower case.
 inline bool connection_specific(std::string_view name) {
-  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
-         name == "transfer-encoding" || name == "upgrade";
+  switch (name.size()) {
+    case 7: return name == "upgrade";
+    case 10: return name == "connection" || name == "keep-alive";
+    case 16: return name == "proxy-connection";
+    case 17: return name == "transfer-encoding";
+    default: return false;
+  }
 }
 
 inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

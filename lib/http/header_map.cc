@@ -96,9 +96,13 @@ HeaderMap::Field HeaderMap::operator[](std::size_t index) const noexcept {
 }
 
 std::size_t HeaderMap::find(std::string_view name, std::size_t from) const noexcept {
+  const char first = name.empty() ? '\0' : name.front();
   for (std::size_t i = from; i < count_; ++i) {
     if (entries_[i].name_size != name.size()) continue;
-    if (iequals({text_ + entries_[i].offset, name.size()}, name)) return i;
+    const char* const own = text_ + entries_[i].offset;
+    // Two that differ in more than the case of their first letter need no call.
+    if (!name.empty() && ((*own ^ first) & ~0x20) != 0) continue;
+    if (iequals({own, name.size()}, name)) return i;
   }
   return kNone;
 }

@@ -119,6 +119,24 @@ TEST(Message, ChecksNamesAndValues) {
   }
 }
 
+TEST(Message, AuthoritiesAreAHostAndPerhapsAPort) {
+  for (const char* good : {"", "a", "a.", "a.b:80", "a:", "10.0.0.1:8080", "[::1]", "[::1]:443",
+                           "[fe80::1:2]:", "xn--bcher-kva.example", "b\xC3\xBC"})
+    EXPECT_TRUE(is_authority(good)) << good;
+  for (const char* bad :
+       {":80",     "a:b",     "a:80:81", "a b",   "a#",      "a/",    "a?", "u@a",  "a,b",
+        "a%2e",    "a\\b",    "a..",     "a..b",  "..",      "[",     "[]", "[::1", "[::1]a",
+        "[::1]80", "[[::1]]", "a[::1]",  "[a/b]", "[a%25b]", "a\x7F", "a\t"})
+    EXPECT_FALSE(is_authority(bad)) << bad;
+}
+
+TEST(Message, TargetsHaveNoBlanksControlsOrFragments) {
+  for (const char* good : {"/", "/a?b=c", "*", "http://a/b", "/\xC3\xBC", "/%23", "/[]{}|"})
+    EXPECT_TRUE(is_target(good)) << good;
+  for (const char* bad : {"", "/ a", "/a#", "/\r", "/\n", "/\t", "/\x7F", "/\x01"})
+    EXPECT_FALSE(is_target(bad)) << bad;
+}
+
 TEST(Host, SpellingsOfOneHostAreOne) {
   EXPECT_TRUE(same_host("Web.Shop", "web.shop.", ""));
   EXPECT_TRUE(same_host("web:80", "web", "http"));

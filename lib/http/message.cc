@@ -95,50 +95,70 @@ bool is_idempotent(std::string_view method) noexcept {
   return is_safe(method) || method == "PUT" || method == "DELETE";
 }
 
-bool is_token(std::string_view text) noexcept {
-  static constexpr auto kToken = [] {
-    std::array<bool, 256> table{};
-    for (char c = '0'; c <= '9'; ++c) table[static_cast<std::uint8_t>(c)] = true;
-    for (char c = 'a'; c <= 'z'; ++c) table[static_cast<std::uint8_t>(c)] = true;
-    for (char c = 'A'; c <= 'Z'; ++c) table[static_cast<std::uint8_t>(c)] = true;
-    for (const char c : std::string_view("!#$%&'*+-.^_`|~"))
-      table[static_cast<std::uint8_t>(c)] = true;
-    return table;
-  }();
-  if (text.empty()) return false;
+namespace {
+
+// What a byte may be part of.
+enum Class : std::uint8_t {
+  kToken = 1,   // a token (RFC 9110 §5.6.2)
+  kTarget = 2,  // a request target
+  kHost = 4,    // a host that is a name or an IPv4 address
+  kDigit = 8,
+};
+constexpr auto kClasses = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const auto c = static_cast<char>(byte);
+    const bool digit = c >= '0' && c <= '9';
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const auto among = [c](std::string_view some) {
+      return some.find(c) != std::string_view::npos;
+    };
+    // Some servers cut a fragment off, others take it for a part of the path.
+    const bool target = byte > 0x20 && byte != 0x7F && c != '#';
+    if (digit || letter || among("!#$%&'*+-.^_`|~")) table[byte] |= kToken;
+    if (target) table[byte] |= kTarget;
+    if (target && !among("/?,@%\\:[]")) table[byte] |= kHost;
+    if (digit) table[byte] |= kDigit;
+  }
+  return table;
+}();
+bool is_a(char c, Class wanted) noexcept {
+  return (kClasses[static_cast<std::uint8_t>(c)] & wanted) != 0;
+}
+bool all_are(std::string_view text, Class wanted) noexcept {
   for (const char c : text) {
-    if (!kToken[static_cast<std::uint8_t>(c)]) return false;
+    if (!is_a(c, wanted)) return false;
   }
   return true;
 }
 
-bool is_target(std::string_view text) noexcept {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    // Some servers cut a fragment off, others take it for a part of the path.
-    return byte > 0x20 && byte != 0x7F && byte != '#';
-  });
-}
+}  // namespace
+
+bool is_token(std::string_view text) noexcept { return !text.empty() && all_are(text, kToken); }
+
+bool is_target(std::string_view text) noexcept { return !text.empty() && all_are(text, kTarget); }
 
 bool is_authority(std::string_view text) noexcept {
   if (text.empty()) return true;
-  if (!is_target(text) || text.find_first_of("/?,@%\\") != std::string_view::npos) return false;
-  std::string_view port = text;
+  std::size_t host = 0;
   if (text.front() == '[') {
     const auto end = text.find(']');
-    if (end == std::string_view::npos || end < 2 || text.find('[', 1) < end) return false;
-    port.remove_prefix(end + 1);
-    if (!port.empty() && port.front() != ':') return false;
+    if (end == std::string_view::npos || end < 2) return false;
+    for (const char c : text.substr(1, end - 1)) {
+      if (c != ':' && !is_a(c, kHost)) return false;
+    }
+    host = end + 1;
   } else {
-    const auto end = std::min(text.find(':'), text.size());
-    const std::string_view host = text.substr(0, end);
-    if (host.empty() || host.find_first_of("[]") != std::string_view::npos) return false;
-    // No name has an empty part; some servers take any number of final dots off.
-    if (host.find("..") != std::string_view::npos) return false;
-    port.remove_prefix(end);
+    bool dot = false;
+    for (; host < text.size() && is_a(text[host], kHost); ++host) {
+      // No name has an empty part; some servers take any number of final dots off.
+      if (text[host] == '.' && dot) return false;
+      dot = text[host] == '.';
+    }
+    if (host == 0) return false;
   }
-  if (!port.empty()) port.remove_prefix(1);
-  return std::all_of(port.begin(), port.end(), ascii_digit);
+  if (host == text.size()) return true;
+  return text[host] == ':' && all_are(text.substr(host + 1), kDigit);
 }
 
 bool is_scheme(std::string_view text) noexcept {

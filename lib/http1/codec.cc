@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,11 @@ namespace tulle::http1 {
 namespace {
 
 Error invalid(std::string_view what) { return {Errc::Invalid, what}; }
+
+// Most fields differ in length already, which needs no call.
+bool is_named(std::string_view field, std::string_view name) noexcept {
+  return field.size() == name.size() && iequals(field, name);
+}
 
 // Length of the head up to and with its empty line; 0: not complete. A bare LF or CR is found
 // later, line by line; here only the end matters.
@@ -108,7 +114,7 @@ Result<Length> parse_framing(const http::HeaderMap& headers, http::Version versi
   Length length;
   Codings codings;
   for (const auto field : headers) {
-    if (iequals(field.name, "content-length")) {
+    if (is_named(field.name, "content-length")) {
       std::string_view rest = field.value;
       for (;;) {  // a list of equal values is one value
         const auto comma = rest.find(',');
@@ -123,7 +129,7 @@ Result<Length> parse_framing(const http::HeaderMap& headers, http::Version versi
         if (comma == std::string_view::npos) break;
         rest.remove_prefix(comma + 1);
       }
-    } else if (iequals(field.name, "transfer-encoding")) {
+    } else if (is_named(field.name, "transfer-encoding")) {
       const Result<void> usable = codings.add(field.value);
       if (!usable) return usable.error();
     }
@@ -170,7 +176,7 @@ Result<void> add_coding(std::string_view coding, AnswerCodings& codings) {
 Result<AnswerCodings> parse_answer_codings(const http::HeaderMap& headers) {
   AnswerCodings codings;
   for (const auto field : headers) {
-    if (!iequals(field.name, "transfer-encoding")) continue;
+    if (!is_named(field.name, "transfer-encoding")) continue;
     std::string_view rest = field.value;
     for (;;) {
       const auto comma = rest.find(',');
@@ -271,12 +277,14 @@ void put_number(std::uint64_t value, int base, ByteQueue& out) {
 void put_field(std::string_view name, std::string_view value, ByteQueue& out) {
   const MutableBytes room = out.prepare(name.size() + value.size() + 4);
   std::uint8_t* at = room.data();
-  at = std::copy(name.begin(), name.end(), at);
-  *at++ = ':';
-  *at++ = ' ';
-  at = std::copy(value.begin(), value.end(), at);
-  *at++ = '\r';
-  *at++ = '\n';
+  const auto put = [&at](std::string_view text) {
+    if (!text.empty()) std::memcpy(at, text.data(), text.size());
+    at += text.size();
+  };
+  put(name);
+  put(": ");
+  put(value);
+  put("\r\n");
   out.commit(room.size());
 }
 
@@ -285,7 +293,7 @@ void put_fields(const http::HeaderMap& headers, Framing framing,
   bool has_length = false;
   bool has_transfer = false;
   for (const auto field : headers) {
-    if (iequals(field.name, "content-length")) {
+    if (is_named(field.name, "content-length")) {
       if (framing == Framing::Chunked) continue;
       if (has_length) continue;  // equal values collapse into one
       has_length = true;
@@ -299,7 +307,7 @@ void put_fields(const http::HeaderMap& headers, Framing framing,
       }
       continue;
     }
-    if (iequals(field.name, "transfer-encoding")) {
+    if (is_named(field.name, "transfer-encoding")) {
       if (framing != Framing::Chunked || has_transfer) continue;
       has_transfer = true;
     }
@@ -364,7 +372,7 @@ Result<std::optional<ParsedRequest>> parse_request(Bytes bytes, const Limits& li
   std::size_t hosts = 0;
   std::string_view host;
   for (const auto field : request.headers) {
-    if (!iequals(field.name, "host")) continue;
+    if (!is_named(field.name, "host")) continue;
     ++hosts;
     host = field.value;
   }
@@ -423,7 +431,7 @@ Result<void> check_request(const http::Request& request) {
     return invalid("CONNECT needs an authority");
   bool host = false;
   for (const auto field : request.headers) {
-    if (!iequals(field.name, "host")) continue;
+    if (!is_named(field.name, "host")) continue;
     if (std::exchange(host, true)) return invalid("more than one Host");
     if (!http::is_authority(field.value)) return invalid("a malformed Host");
   }
@@ -434,7 +442,7 @@ Result<void> check_request(const http::Request& request) {
 Result<void> settle_host(http::Request& request) {
   std::optional<std::string_view> host;
   for (const auto field : request.headers) {
-    if (!iequals(field.name, "host")) continue;
+    if (!is_named(field.name, "host")) continue;
     if (host) return invalid("more than one Host");
     host = field.value;
   }

@@ -8,8 +8,32 @@
 #include "lib/base/text.h"
 
 namespace tulle::http1 {
+namespace {
+
+// Could that be one of the names below?
+bool may_be_hop_header(std::string_view name) noexcept {
+  const auto begins = [name](char c) { return (name.front() | 0x20) == c; };
+  switch (name.size()) {
+    case 2: return begins('t');                  // te
+    case 7: return begins('u');                  // upgrade
+    case 10: return begins('c') || begins('k');  // connection, keep-alive
+    case 14: return begins('h');                 // http2-settings
+    case 16: return begins('p');                 // proxy-connection
+    default: return false;
+  }
+}
+// Most messages have none of them, and one look is enough.
+bool may_have_hop_headers(const http::HeaderMap& headers) noexcept {
+  for (const auto field : headers) {
+    if (may_be_hop_header(field.name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 void strip_hop_headers(http::HeaderMap& headers, bool keep_upgrade) {
+  if (!may_have_hop_headers(headers)) return;
   if (const auto connection = headers.get("connection")) {
     std::vector<std::string> named;
     for (const auto field : headers) {
