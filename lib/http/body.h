@@ -72,7 +72,9 @@ class BodyReader {
   BodyReader() = default;  // no body: ended at once
   BodyReader(BodyReader&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   BodyReader& operator=(BodyReader&& other) noexcept;
-  ~BodyReader() { reset(); }
+  ~BodyReader() {  // most are empty: they moved
+    if (state_ != nullptr) reset();
+  }
 
   // False for a message that has no body at all (not even an empty one that may have trailers).
   bool has_value() const noexcept { return state_ != nullptr; }

@@ -84,7 +84,7 @@ std::string joined(std::string_view path, unsigned steps) {
     out += '/';
     out += segment;
   }
-  if (out.empty()) out = "/";
+  if (out.empty()) out.push_back('/');
   return out;
 }
 
