@@ -65,6 +65,8 @@ class Subscription {
  protected:
   // Something changed. Must not touch the index; called at most once per depend_on().
   virtual void on_change() = 0;
+  // It was told since the last depend_on(), or depends on nothing yet.
+  bool told() const noexcept { return told_; }
 
  private:
   friend class Index;

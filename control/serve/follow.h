@@ -21,25 +21,22 @@
 
 namespace tulle::control {
 
-// Waits for changes of the index on behalf of a coroutine.
-class IndexWatch final : public Subscription {
+// Waits for a change of the index on behalf of one coroutine, which awaits this. No net::Signal: a
+// place for each of many streams that wait would be larger than what they wait with.
+class IndexWatch final : public Subscription, private net::Waiter {
  public:
-  IndexWatch(Index& index, net::Loop& loop) : Subscription(index), signal_(loop) {}
-  void watch(const TopicSet& topics) {
-    changed_ = false;
-    depend_on(topics);
-  }
-  bool changed() const noexcept { return changed_; }
-  // Ends at some change; ask changed() in a loop around it.
-  net::Signal::Wait wait(Deadline by = {}) { return signal_.wait(by); }
+  IndexWatch(Index& index, net::Loop& loop) : Subscription(index), loop_(loop) {}
+  void watch(const TopicSet& topics) { depend_on(topics); }
+
+  bool await_ready() const noexcept { return told(); }
+  void await_suspend(std::coroutine_handle<> caller) noexcept { handle = caller; }
+  void await_resume() noexcept { handle = nullptr; }
 
  private:
   void on_change() override {
-    changed_ = true;
-    signal_.notify_all();
+    if (handle) loop_.wake(*this);
   }
-  net::Signal signal_;
-  bool changed_ = false;
+  net::Loop& loop_;
 };
 
 // A Follower of a state that is sent as a whole: what(view, config, query) → StatusOr<Message>,
@@ -120,7 +117,7 @@ net::Task<void> follow(grpc::ServerCall& call, Index& index, const MeshConfig& c
   for (;;) {
     const bool there = co_await call.ready();
     if (!there || !look_once(*follower, call, index, watch)) co_return;
-    while (!watch.changed()) co_await watch.wait();
+    co_await watch;
   }
 }
 

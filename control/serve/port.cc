@@ -92,15 +92,22 @@ net::Task<void> GrpcPort::serve(std::unique_ptr<net::GuestStream> stream, net::S
   Secured secured = co_await secure(std::move(stream), client);
   if (secured.stream == nullptr) co_return;
   guest.arrival().over();
+  const bool known = !secured.peer.identity.empty();
+  PeerHandler handler(server_, std::move(secured.peer));
+  co_await speak(std::move(secured.stream), handler, guest, client.ip, known);
+}
+
+// No coroutine: options would stay in its frame for as long as the connection lives.
+net::Task<void> GrpcPort::speak(net::StreamPtr stream, http::Handler& handler,
+                                net::GuestStream& guest, const net::IpAddr& client, bool known) {
   h2::ServerOptions options;
-  options.max_concurrent_streams = secured.peer.identity.empty() ? kStreams : kStreamsOfKnown;
+  options.max_concurrent_streams = known ? kStreamsOfKnown : kStreams;
   options.guard.heads = &bounds_.unfinished;
-  options.guard.client = client.ip;
+  options.guard.client = client;
   options.guard.place = &guest;
   options.guard.head_time = kHeadTime;
   options.guard.idle_time = kIdleTime;
-  PeerHandler handler(server_, std::move(secured.peer));
-  co_await h2::serve(std::move(secured.stream), handler, options, drain_);
+  return h2::serve(std::move(stream), handler, options, drain_);
 }
 
 net::Task<GrpcPort::Secured> GrpcPort::secure(std::unique_ptr<net::GuestStream> stream,

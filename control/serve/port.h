@@ -40,6 +40,9 @@ class GrpcPort {
 
  private:
   net::Task<void> serve(std::unique_ptr<net::GuestStream> stream, net::SocketAddr client);
+  // Serves requests. `known`: who is at the other end has shown who he is.
+  net::Task<void> speak(net::StreamPtr stream, http::Handler& handler, net::GuestStream& guest,
+                        const net::IpAddr& client, bool known);
   // A connection that may be served, with what is known of its other end; null otherwise.
   struct Secured {
     net::StreamPtr stream;

@@ -12,6 +12,27 @@
 namespace tulle::control {
 namespace {
 
+// Waits for a change of the index, or for a time.
+class TimedWatch final : public Subscription {
+ public:
+  TimedWatch(Index& index, net::Loop& loop) : Subscription(index), signal_(loop) {}
+  void watch(const TopicSet& topics) {
+    changed_ = false;
+    depend_on(topics);
+  }
+  bool changed() const noexcept { return changed_; }
+  // Ends at some change; ask changed() in a loop around it.
+  net::Signal::Wait wait(Deadline by) { return signal_.wait(by); }
+
+ private:
+  void on_change() override {
+    changed_ = true;
+    signal_.notify_all();
+  }
+  net::Signal signal_;
+  bool changed_ = false;
+};
+
 using k8s::JsonWriter;
 using k8s::StatusCondition;
 
@@ -185,7 +206,7 @@ net::Task<void> StatusWriter::write(const Patch& patch) {
 }
 
 net::Task<void> StatusWriter::run() {
-  IndexWatch watch(index_, client_.loop());
+  TimedWatch watch(index_, client_.loop());
   for (;;) {
     TopicSet seen;
     std::vector<Patch> patches;

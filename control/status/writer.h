@@ -10,10 +10,10 @@
 
 #include "control/config.h"
 #include "control/index/index.h"
-#include "control/serve/follow.h"
 #include "lib/k8s/client.h"
 #include "lib/k8s/lease.h"
 #include "lib/log/log.h"
+#include "lib/net/loop.h"
 
 namespace tulle::control {
 

@@ -44,7 +44,7 @@ class ServerCall::Pending final : public SlabAllocated, public net::HeldBytes::H
       : Holder(options.unfinished, call.peer_.address.ip),
         by(options.request_time ? call.loop_.after(*options.request_time) : Deadline::never()),
         call_(call),
-        head_(kCall + call.head_.headers.list_size()),
+        head_(kCall + call.request().headers.list_size()),
         max_answering_(options.max_answering),
         answering_(std::move(answering)) {
     hold_message(0);
@@ -77,14 +77,15 @@ ServerCall::ServerCall(net::Loop& loop, http::Request request, Peer peer, const 
                        bool streams, std::shared_ptr<MethodCounts> counts,
                        std::shared_ptr<std::size_t> answering)
     : loop_(loop),
-      head_(std::move(static_cast<http::RequestHead&>(request))),
+      asked_(new Asked{{},
+                       std::move(static_cast<http::RequestHead&>(request)),
+                       {std::move(request.body), options.max_message, this}}),
       peer_(std::move(peer)),
-      deadline_(deadline_of(loop, head_.headers)),
+      deadline_(deadline_of(loop, asked_->head.headers)),
       send_buffer_(options.send_buffer),
       streams_(streams),
       counts_(std::move(counts)),
       pending_(std::make_unique<Pending>(*this, options, std::move(answering))),
-      messages_(std::move(request.body), options.max_message, this),
       changed_(loop),
       drained_(loop) {
   if (!streams_) deadline_ = deadline_.earlier(pending_->by);
@@ -101,7 +102,7 @@ ServerCall::~ServerCall() {
 }
 
 net::Task<StatusOr<std::optional<std::string>>> ServerCall::next(Deadline by) {
-  Result<std::optional<std::string>> next = co_await messages_.next(by);
+  Result<std::optional<std::string>> next = co_await asked_->messages.next(by);
   if (!next) co_return status_of(next.error());
   if (next->has_value()) ++counts_->received;
   co_return std::move(*next);
@@ -117,7 +118,7 @@ net::Task<StatusOr<std::string>> ServerCall::read_one() {
   StatusOr<std::optional<std::string>> message = co_await next(by);
   if (!message) co_return message.status();
   if (!message->has_value()) co_return Status{Code::Internal, "a request without a message"};
-  messages_.body() = http::BodyReader{};
+  asked_->messages.body() = http::BodyReader{};
   if (streams_) {
     pending_.reset();
   } else if (!pending_->answer((*message)->size())) {

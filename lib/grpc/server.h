@@ -73,9 +73,10 @@ class ServerCall final : public SlabAllocated,
   // The client's, from grpc-timeout.
   Deadline deadline() const noexcept { return deadline_; }
   // The request's head; metadata is among its headers (lib/grpc/headers.h).
-  const http::RequestHead& request() const noexcept { return head_; }
-  // Frees the request's head, for a call that will live long and needs it no more.
-  void forget_request() noexcept { head_ = {}; }
+  const http::RequestHead& request() const noexcept { return asked_->head; }
+  // Frees the request, for a call that will live long and needs it no more: neither request() nor
+  // reading after this.
+  void forget_request() noexcept { asked_.reset(); }
   // Metadata to send before the first message and with the status; set it in time.
   http::HeaderMap& response_headers() noexcept { return response_headers_; }
   http::HeaderMap& trailers() noexcept { return trailers_; }
@@ -111,8 +112,14 @@ class ServerCall final : public SlabAllocated,
   http::Response complete_response();
   http::Response streaming_response();
 
+  // Beside the call: there are many that wait for long and have read all they will.
+  struct Asked : SlabAllocated {
+    http::RequestHead head;
+    MessageReader messages;
+  };
+
   net::Loop& loop_;
-  http::RequestHead head_;
+  std::unique_ptr<Asked> asked_;
   Peer peer_;
   Deadline deadline_;
   const std::size_t send_buffer_;
@@ -122,7 +129,6 @@ class ServerCall final : public SlabAllocated,
   bool started_ = false;
   bool done_ = false;
   bool gone_ = false;
-  MessageReader messages_;
   http::BodyWriter writer_;
   http::BodyReader reader_;
   http::HeaderMap response_headers_;

@@ -33,8 +33,9 @@ struct ServerOptions {
   net::Guard guard;  // a header block that takes too long ends the connection
 };
 
-// Serves the connection until it ends. Draining: GOAWAY, then the streams under way finish.
-net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options,
+// Serves the connection until it ends. Draining: GOAWAY, then the streams under way finish. The
+// options are read before this returns: a connection keeps of them what it needs.
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
                       net::Drain& drain);
 
 struct ClientOptions {

@@ -87,10 +87,7 @@ class Pump : public net::FlushHook {
         co_await net::yield(loop());
         if (closing_) co_return Error{Errc::Eof, "close HTTP/2"};
       }
-      while (session_.output().size() > hold_at_ && !write_failed_ && !closing_) {
-        flush_soon();
-        [[maybe_unused]] const bool told = co_await drained_.wait();
-      }
+      if (holds_reading()) co_await may_read();
       const MutableBytes room = loop().scratch().first(at_once);
       const Result<std::size_t> n = stream_->try_read(room);
       if (!n) {
@@ -226,6 +223,16 @@ class Pump : public net::FlushHook {
     return !all || body.complete() || body.failure() != nullptr;
   }
 
+  bool holds_reading() noexcept {
+    return session_.output().size() > hold_at_ && !write_failed_ && !closing_;
+  }
+  // Beside read_all(), whose frame every idle connection keeps.
+  net::Task<void> may_read() {
+    while (holds_reading()) {
+      flush_soon();
+      [[maybe_unused]] const bool told = co_await drained_.wait();
+    }
+  }
   void blocked(const Error& error) {
     if (error.code != Errc::WouldBlock) {
       write_failed_ = true;

@@ -38,15 +38,21 @@ class ServerStream final : public Outgoing,
 
   Server& server;
   http::BodyWriter request_body;
-  std::optional<http::Request> request;  // until its handler is started
-  net::TaskScope scope;                  // the handler
+  // Until its handler is started. Beside the stream: many streams wait for long.
+  struct Waiting : SlabAllocated {
+    explicit Waiting(http::Request r) : request(std::move(r)) {}
+    http::Request request;
+  };
+  std::unique_ptr<Waiting> waiting;
+  net::TaskScope scope;  // the handler
 };
 
 class Server final : public Pump,
                      public SessionEvents,
                      net::DrainListener,
                      net::Timer,
-                     net::HeldBytes::Holder {
+                     net::HeldBytes::Holder,
+                     public SlabAllocated {
  public:
   Server(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
          net::Drain& drain)
@@ -54,7 +60,9 @@ class Server final : public Pump,
         Holder(options.guard.heads, options.guard.client),
         handler_(handler),
         most_unsent_(options.send_buffer),
-        guard_(options.guard),
+        place_(options.guard.place),
+        head_time_(options.guard.head_time),
+        idle_time_(options.guard.idle_time),
         keep_alive_(*this, {options.ping_interval, options.ping_timeout, false, true}) {
     hold_reading_at(most_unsent_);
     drain.add(*this);
@@ -71,17 +79,12 @@ class Server final : public Pump,
     bury();
   }
 
-  net::Task<void> run() {
-    flush_soon();
-    keep_alive_.start();
-    watch();
-    [[maybe_unused]] const Error ended = co_await read_all();
-    keep_alive_.stop();
-    static_cast<net::Timer*>(this)->unlink();
-    if (keep_alive_.gave_up()) co_return;
-    flush_now();
-    stop_writing();
-    Result<void> closed = co_await net::shutdown_write(stream(), loop().after(1s));
+  static net::Task<void> run(std::unique_ptr<Server> server) {
+    server->begin();
+    [[maybe_unused]] const Error ended = co_await server->read_all();
+    if (!server->end()) co_return;
+    const Deadline by = server->loop().after(1s);
+    Result<void> closed = co_await net::shutdown_write(server->stream(), by);
     (void)closed;
   }
 
@@ -99,7 +102,7 @@ class Server final : public Pump,
       request.body = std::move(reader);
     }
     request.informational = stream;
-    stream->request.emplace(std::move(request));
+    stream->waiting = std::make_unique<ServerStream::Waiting>(std::move(request));
     fresh_.push_back(*stream);
   }
   void on_response(StreamState&, http::Response, bool) override {}
@@ -163,6 +166,8 @@ class Server final : public Pump,
     }
     session().send_response(*stream.stream, *response, end);
     if (!end) {
+      // Answers may go on for long after their request was read, and nothing more comes of it.
+      if (stream.request_body.abandoned()) stream.request_body = {};
       stream.body = std::move(response->body);
       start(stream);
     }
@@ -170,6 +175,20 @@ class Server final : public Pump,
   }
 
  private:
+  void begin() {
+    flush_soon();
+    keep_alive_.start();
+    watch();
+  }
+  // Whether there is somebody left to say goodbye to.
+  bool end() {
+    keep_alive_.stop();
+    static_cast<net::Timer*>(this)->unlink();
+    if (keep_alive_.gave_up()) return false;
+    flush_now();
+    stop_writing();
+    return true;
+  }
   // DrainListener
   void on_drain() override { goodbye(); }
   void goodbye() {
@@ -201,8 +220,8 @@ class Server final : public Pump,
     }
     hold(unfinished);
     const bool busy = session().open_streams() != 0;
-    if (guard_.place != nullptr) guard_.place->set_busy(busy);
-    const bool silent = guard_.idle_time && !session().greeted();
+    if (place_ != nullptr) place_->set_busy(busy);
+    const bool silent = idle_time_ && !session().greeted();
     const WaitingFor now = unfinished != 0 || silent ? WaitingFor::Head
                            : busy                    ? WaitingFor::Nothing
                                                      : WaitingFor::Request;
@@ -212,8 +231,8 @@ class Server final : public Pump,
     waiting_for_ = what;
     static_cast<net::Timer*>(this)->unlink();
     std::optional<Duration> time;
-    if (what == WaitingFor::Head) time = guard_.head_time;
-    if (what == WaitingFor::Request) time = guard_.idle_time;
+    if (what == WaitingFor::Head) time = head_time_;
+    if (what == WaitingFor::Request) time = idle_time_;
     if (time) loop().arm(*this, loop().now() + *time);
   }
   void after_flush() override {
@@ -231,8 +250,8 @@ class Server final : public Pump,
   void after_receive() override {
     while (ServerStream* const stream = fresh_.pop_front()) {
       if (stream->stream == nullptr) continue;  // reset in the same breath
-      http::Request request = std::move(*stream->request);
-      stream->request.reset();
+      http::Request request = std::move(stream->waiting->request);
+      stream->waiting.reset();
       stream->scope.spawn(answer(*stream, std::move(request)));
     }
     watch();
@@ -243,7 +262,9 @@ class Server final : public Pump,
 
   http::Handler& handler_;
   const std::size_t most_unsent_;
-  const net::Guard& guard_;  // of serve()'s options, which outlive this
+  net::Place* const place_;
+  const std::optional<Duration> head_time_;
+  const std::optional<Duration> idle_time_;
   WaitingFor waiting_for_ = WaitingFor::Nothing;
   std::uint32_t last_begun_ = 0;
   KeepAlive keep_alive_;
@@ -272,10 +293,10 @@ void ServerStream::on_informational(http::ResponseHead head) {
 
 }  // namespace
 
-net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, ServerOptions options,
+// No coroutine: what one takes by value, it keeps.
+net::Task<void> serve(net::StreamPtr stream, http::Handler& handler, const ServerOptions& options,
                       net::Drain& drain) {
-  Server server(std::move(stream), handler, options, drain);
-  co_await server.run();
+  return Server::run(std::make_unique<Server>(std::move(stream), handler, options, drain));
 }
 
 }  // namespace tulle::h2

@@ -97,7 +97,7 @@ class SessionEvents {
 };
 
 // The message being read from a header block.
-struct ParsedHeaders {
+struct ParsedHeaders : SlabAllocated {
   http::HeaderMap headers;
   std::string method, scheme, authority, path, status;
   unsigned pseudo = 0;
@@ -253,7 +253,7 @@ class Session final : HpackSink {
   std::size_t block_start_ = 0;  // of the one being written into output_
 
   using Parsing = ParsedHeaders;
-  std::optional<Parsing> parsing_;
+  std::unique_ptr<Parsing> parsing_;  // while a whole block is read
 
   bool preface_done_ = false;
   bool settings_received_ = false;

@@ -247,7 +247,7 @@ Result<void> Session::on_headers_frame(const Frame& frame, Bytes payload) {
   block_begins_ = server_ && frame.stream > last_peer_stream_;
   block_frames_ = 1;
   if ((frame.flags & flag::kEndHeaders) != 0) {
-    parsing_.emplace();
+    parsing_ = std::make_unique<Parsing>();
     const Result<void> decoded = decoder_.decode(payload, *this);
     if (!decoded) return fail(Code::CompressionError, decoded.error().where);
     return finish_headers();
@@ -267,7 +267,7 @@ Result<void> Session::on_continuation(const Frame& frame, Bytes payload) {
   if ((frame.flags & flag::kEndHeaders) == 0) return {};
   ByteQueue block;
   block.swap(block_);
-  parsing_.emplace();
+  parsing_ = std::make_unique<Parsing>();
   const Result<void> decoded = decoder_.decode(block.data(), *this);
   if (!decoded) return fail(Code::CompressionError, decoded.error().where);
   return finish_headers();
