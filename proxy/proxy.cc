@@ -154,10 +154,10 @@ Proxy::Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sin
           {[this] { return policy_client_->heard_at(); }, [this] { policy_client_->ask(); },
            [this] { return policy_client_->away(); }}),
       endpoints_(control,
-                 [this](std::string path, EndpointHub::Publish publish) {
+                 [this](EndpointKey key, EndpointHub::Publish publish) {
                    return watch_endpoints(
                        {config_, *destination_client_, metrics_, log_, unsupported_},
-                       std::move(path), std::move(publish));
+                       std::move(key), std::move(publish));
                  },
                  {[this] { return destination_client_->heard_at(); },
                   [this] { destination_client_->ask(); },

@@ -64,14 +64,14 @@ constexpr auto kWeigh = [](const auto& state) { return bytes_of(state); };
 
 }  // namespace
 
-BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load,
+BalancedBackend::BalancedBackend(Worker& worker, EndpointKey key, const EwmaOptions& load,
                                  const metrics::Labels& labels)
     : worker_(worker),
-      path_(std::move(path)),
+      key_(std::move(key)),
       labels_(labels),
       balancer_(worker.loop(), *this, balancer_options(worker.config(), load),
                 worker.random().next(), worker.metrics().balancer(labels)),
-      endpoints_(worker.endpoint_sets().acquire(path_)),
+      endpoints_(worker.endpoint_sets().acquire(key_)),
       on_change_(
           [this](const std::shared_ptr<const EndpointSet>& set) { balancer_.update(*set); }) {
   if (endpoints_.get()) balancer_.update(*endpoints_.get());
@@ -81,7 +81,7 @@ BalancedBackend::BalancedBackend(Worker& worker, std::string path, const EwmaOpt
 Balancer& BalancedBackend::for_connections(QueueLimits limits) {
   if (balancer_.connections() == nullptr) {
     metrics::Labels labels = labels_;
-    labels.add("logical", path_).add("concrete", path_);
+    labels.add("logical", path()).add("concrete", path());
     balancer_.count_connections(worker_.metrics().balancer(labels, Balanced::Connections), limits);
   }
   return balancer_;
@@ -90,7 +90,7 @@ Balancer& BalancedBackend::for_connections(QueueLimits limits) {
 BalancedBackend::~BalancedBackend() { endpoints_.unlisten(&on_change_); }
 
 std::shared_ptr<Endpoint> BalancedBackend::make_endpoint(const EndpointPtr& info) {
-  return worker_.make_endpoint(info, authority_of(path_));
+  return worker_.make_endpoint(info, authority_of(path()));
 }
 
 // Lets go of balancers, endpoints and targets that nothing has used for a while.
@@ -172,12 +172,14 @@ net::SocketAddr Worker::named(const net::SocketAddr& target) const {
   return selected ? target : net::SocketAddr{target.ip, 0};
 }
 
-std::shared_ptr<BalancedBackend> Worker::balanced(const Meta& parent, const Backend& backend) {
-  auto& kept = balanced_[{backend.path, backend.load}];
+std::shared_ptr<BalancedBackend> Worker::balanced(const Meta& parent, const Backend& backend,
+                                                  Family family) {
+  const EndpointKey key{backend.path, family};
+  auto& kept = balanced_[{key, backend.load}];
   if (!kept.value) {
     metrics::Labels labels = parent_labels(parent);
     labels.append(backend_labels(backend.meta));
-    kept.value = std::make_shared<BalancedBackend>(*this, backend.path, backend.load, labels);
+    kept.value = std::make_shared<BalancedBackend>(*this, key, backend.load, labels);
   }
   kept.used = loop_.now();
   return kept.value;
@@ -204,9 +206,9 @@ RouteMetricsPtr Worker::outbound_backend(bool grpc, const metrics::Labels& label
   return metrics;
 }
 
-std::shared_ptr<Plan> Worker::plan(const ClientPolicyPtr& policy) {
-  auto& kept = plans_[policy.get()];
-  if (!kept.value) kept.value = make_plan(*this, policy);
+std::shared_ptr<Plan> Worker::plan(const ClientPolicyPtr& policy, Family family) {
+  auto& kept = plans_[{policy.get(), family}];
+  if (!kept.value) kept.value = make_plan(*this, policy, family);
   kept.used = loop_.now();
   return kept.value;
 }

@@ -25,21 +25,21 @@ struct Plan;
 class BalancedBackend final : Balancer::EndpointFactory {
  public:
   // `labels` of its metrics: parent and backend.
-  BalancedBackend(Worker& worker, std::string path, const EwmaOptions& load,
+  BalancedBackend(Worker& worker, EndpointKey key, const EwmaOptions& load,
                   const metrics::Labels& labels);
   ~BalancedBackend();
   Balancer& balancer() noexcept { return balancer_; }
   // The same for connections of bytes, which are counted for themselves.
   Balancer& for_connections(QueueLimits limits);
-  const std::string& path() const noexcept { return path_; }
+  const std::string& path() const noexcept { return key_.path; }
 
  private:
   std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info) override;
   Worker& worker_;
-  std::string path_;
+  EndpointKey key_;
   metrics::Labels labels_;
   Balancer balancer_;
-  WatchCache<std::string, EndpointSet>::Handle endpoints_;
+  WatchCache<EndpointKey, EndpointSet>::Handle endpoints_;
   std::function<void(const std::shared_ptr<const EndpointSet>&)> on_change_;
 };
 
@@ -84,7 +84,7 @@ class Worker final {
 
   WatchCache<std::uint16_t, ServerPolicy>& server_policies() noexcept { return server_policies_; }
   WatchCache<net::SocketAddr, ClientPolicy>& client_policies() noexcept { return client_policies_; }
-  WatchCache<std::string, EndpointSet>& endpoint_sets() noexcept { return endpoint_sets_; }
+  WatchCache<EndpointKey, EndpointSet>& endpoint_sets() noexcept { return endpoint_sets_; }
   InboundTargets& inbound_targets() noexcept { return *inbound_targets_; }
 
   // What is counted of an inbound port under one policy, and of one of its routes.
@@ -95,12 +95,14 @@ class Worker final {
   // the same labels.
   RouteMetricsPtr outbound_route(bool grpc, const metrics::Labels& labels);
   RouteMetricsPtr outbound_backend(bool grpc, const metrics::Labels& labels);
-  // The plan of a policy: made once, shared by all connections of the worker.
-  std::shared_ptr<Plan> plan(const ClientPolicyPtr& policy);
+  // The plan of a policy for connections to addresses of that family: made once, shared by all of
+  // them on the worker.
+  std::shared_ptr<Plan> plan(const ClientPolicyPtr& policy, Family family);
 
   // Shared while anybody holds it; kept a little longer for those who come back.
   // Counted under the parent and the backend that asked first.
-  std::shared_ptr<BalancedBackend> balanced(const Meta& parent, const Backend& backend);
+  std::shared_ptr<BalancedBackend> balanced(const Meta& parent, const Backend& backend,
+                                            Family family);
   std::shared_ptr<Endpoint> forward(const EndpointPtr& info);
   // An endpoint that nobody holds any more goes once the loop comes round: the last to let go of it
   // may be what its own connection calls, when the end of a response gives back the lease.
@@ -133,12 +135,12 @@ class Worker final {
   CredentialsPtr credentials_;
   WatchCache<std::uint16_t, ServerPolicy> server_policies_;
   WatchCache<net::SocketAddr, ClientPolicy> client_policies_;
-  WatchCache<std::string, EndpointSet> endpoint_sets_;
+  WatchCache<EndpointKey, EndpointSet> endpoint_sets_;
   std::unique_ptr<Retired> retired_;  // outlives whoever holds endpoints
-  std::map<std::pair<std::string, EwmaOptions>, Kept<BalancedBackend>> balanced_;
+  std::map<std::pair<EndpointKey, EwmaOptions>, Kept<BalancedBackend>> balanced_;
   std::map<net::SocketAddr, Kept<Endpoint>> forwards_;
   // a plan holds its policy: no address comes twice
-  std::unordered_map<const ClientPolicy*, Kept<Plan>> plans_;
+  std::map<std::pair<const ClientPolicy*, Family>, Kept<Plan>> plans_;
   struct InboundPort {
     ServerPolicyPtr policy;  // held: no address comes twice
     DetectMetrics detection;

@@ -25,7 +25,7 @@ namespace tulle::proxy {
 
 using ServerPolicyHub = WatchHub<std::uint16_t, ServerPolicy>;
 using ClientPolicyHub = WatchHub<net::SocketAddr, ClientPolicy>;
-using EndpointHub = WatchHub<std::string, EndpointSet>;
+using EndpointHub = WatchHub<EndpointKey, EndpointSet>;
 using CredentialsPtr = std::shared_ptr<const tls::Credentials>;
 
 // What workers may use of a workload; immutable or thread-safe, and outlives them.

@@ -155,17 +155,49 @@ void from_selector(const View& view, const k8s::Service& service, const Endpoint
   }
 }
 
+bool is_v6(const Candidate& candidate) { return candidate.address.ip.is_v6(); }
+
+// What the client asked for while it has endpoints, otherwise the other: who came to an IPv4
+// address of a Service expects what listens there, and an application may listen on one family
+// only.
+void keep_family(EndpointQuery::Family family, std::vector<Candidate>& candidates) {
+  const bool v6 = family == EndpointQuery::Family::V6;
+  const auto asked = [v6](const Candidate& c) { return is_v6(c) == v6; };
+  if (std::none_of(candidates.begin(), candidates.end(), asked)) return;
+  std::erase_if(candidates, [&](const Candidate& c) { return !asked(c); });
+}
+
+// One address a pod, whatever is asked for: IPv6 if it has one.
+void keep_one_address(std::vector<Candidate>& candidates) {
+  std::set<const void*> with_v6;
+  const auto member = [](const Candidate& c) -> const void* {
+    return c.pod != nullptr ? static_cast<const void*>(c.pod) : c.external;
+  };
+  for (const Candidate& c : candidates) {
+    if (member(c) != nullptr && is_v6(c)) with_v6.insert(member(c));
+  }
+  std::erase_if(candidates,
+                [&](const Candidate& c) { return !is_v6(c) && with_v6.contains(member(c)); });
+}
+
 void filter(const k8s::Service& service, const EndpointQuery& query, std::string_view client_zone,
             const MeshConfig& config, std::vector<Candidate>& candidates) {
+  using Family = EndpointQuery::Family;
   const auto keep_if = [&](const auto& keep) {
     std::erase_if(candidates, [&](const Candidate& c) { return !keep(c); });
   };
   if (!query.service.instance.empty()) {
     keep_if([&](const Candidate& c) { return c.hostname == query.service.instance; });
   }
-  if (service.spec.internal_traffic_policy == "Local") {
+  if (!config.ipv6) keep_if([](const Candidate& c) { return !is_v6(c); });
+  const bool local = service.spec.internal_traffic_policy == "Local";
+  if (local) {
     keep_if([&](const Candidate& c) { return c.pod != nullptr && c.node == query.client.node; });
-  } else {
+  }
+  // Before the hints, which are made for each family: far endpoints of the one that was asked for
+  // come before near ones of the other.
+  if (query.family != Family::Unset) keep_family(query.family, candidates);
+  if (!local) {
     const bool all_hinted = std::none_of(candidates.begin(), candidates.end(),
                                          [](const Candidate& c) { return c.hints.empty(); });
     const auto near = [&](const Candidate& c) {
@@ -177,18 +209,7 @@ void filter(const k8s::Service& service, const EndpointQuery& query, std::string
       keep_if(near);
     }
   }
-  // One address a pod: IPv6 if it may be used.
-  std::set<const void*> with_v6;
-  const auto member = [](const Candidate& c) -> const void* {
-    return c.pod != nullptr ? static_cast<const void*>(c.pod) : c.external;
-  };
-  for (const Candidate& c : candidates) {
-    if (config.ipv6 && member(c) != nullptr && c.address.ip.is_v6()) with_v6.insert(member(c));
-  }
-  keep_if([&](const Candidate& c) {
-    if (c.address.ip.is_v6()) return config.ipv6;
-    return member(c) == nullptr || !with_v6.contains(member(c));
-  });
+  if (query.family == Family::Unset) keep_one_address(candidates);
 }
 
 // An address that is no pod: outside of the mesh, or a gateway of another cluster.
@@ -225,6 +246,12 @@ pb::destination::WeightedAddr described(const View& view, const MeshConfig& conf
   return bare_endpoint(config, c, service_port);
 }
 
+EndpointQuery::Family family_from(std::int32_t wire) {
+  using Wire = pb::destination::IpFamily;
+  if (wire == Wire::IPV4) return EndpointQuery::Family::V4;
+  return wire == Wire::IPV6 ? EndpointQuery::Family::V6 : EndpointQuery::Family::Unset;
+}
+
 }  // namespace
 
 grpc::StatusOr<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
@@ -242,7 +269,8 @@ grpc::StatusOr<EndpointQuery> parse_endpoint_query(const pb::destination::GetDes
     return grpc::Status{grpc::Code::InvalidArgument,
                         concat("not the name of a service: ", authority->name())};
   }
-  return EndpointQuery{*std::move(service), authority->port, parse_context(request.context_token)};
+  return EndpointQuery{*std::move(service), authority->port, parse_context(request.context_token),
+                       family_from(request.ip_family)};
 }
 
 grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& config,

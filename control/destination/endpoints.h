@@ -22,6 +22,9 @@ struct EndpointQuery {
   ServiceName service;
   std::uint16_t port = 80;
   ClientContext client;
+  // The family to keep to while it has endpoints; unset: one address a pod, IPv6 if it may be used.
+  enum class Family : std::uint8_t { Unset, V4, V6 };
+  Family family = Family::Unset;
 };
 grpc::StatusOr<EndpointQuery> parse_endpoint_query(const pb::destination::GetDestination& request,
                                                    const MeshConfig& config);

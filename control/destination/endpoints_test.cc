@@ -251,6 +251,110 @@ TEST_F(Endpoints, GivesOneFamilyAPod) {
   EXPECT_EQ(addresses(kWeb), "10.0.0.1:8080 10.0.0.2:8080");
 }
 
+// What a client gets that came by an address of this family.
+class EndpointsOfAFamily : public Endpoints {
+ protected:
+  using Family = pb::destination::IpFamily;
+  std::string by(std::int32_t family, std::string_view path = kWeb, std::string_view context = "") {
+    const auto parsed = parse_endpoint_query(
+        {.path = std::string(path), .context_token = std::string(context), .ip_family = family},
+        config);
+    EXPECT_TRUE(parsed) << path;
+    const auto set = endpoints_of(View(index), config, *parsed);
+    EXPECT_TRUE(set) << path;
+    std::string out;
+    for (const auto& [address, endpoint] : set->endpoints) {
+      if (!out.empty()) out += ' ';
+      out += address.to_string();
+    }
+    return out;
+  }
+  std::string by_v4(std::string_view path = kWeb, std::string_view context = "") {
+    return by(Family::IPV4, path, context);
+  }
+  std::string by_v6(std::string_view path = kWeb, std::string_view context = "") {
+    return by(Family::IPV6, path, context);
+  }
+  void add_v6_slice(std::string_view endpoints) {
+    add_slice(endpoints, "[{name: '', port: 8080}]", "web-v6", "IPv6");
+  }
+};
+
+TEST_F(EndpointsOfAFamily, KeepToItWhileItHasAny) {
+  add_service("{ports: [{port: 80}]}");
+  add_pod("web-0", "10.0.0.1");
+  add_pod("web-1", "10.0.0.2");
+  add_slice(
+      "[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}, {addresses: [10.0.0.2], "
+      "targetRef: {kind: Pod, name: web-1}}]");
+  add_v6_slice("[{addresses: ['fd00::1'], targetRef: {kind: Pod, name: web-0}}]");
+  EXPECT_EQ(by_v4(), "10.0.0.1:8080 10.0.0.2:8080");
+  EXPECT_EQ(by_v6(), "[fd00::1]:8080");
+  EXPECT_EQ(addresses(kWeb), "10.0.0.2:8080 [fd00::1]:8080");  // not told: as ever
+  EXPECT_EQ(by(7), addresses(kWeb));
+  config.ipv6 = false;
+  EXPECT_EQ(by_v6(), "10.0.0.1:8080 10.0.0.2:8080");
+}
+
+TEST_F(EndpointsOfAFamily, GoToTheOtherWhenItHasNone) {
+  add_service("{ports: [{port: 80}]}");
+  add_pod("web-0", "10.0.0.1");
+  add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-0}}]");
+  EXPECT_EQ(by_v6(), "10.0.0.1:8080");
+  EndpointStream stream;
+  const EndpointQuery asked{{"", "web", "shop"}, 80, {}, EndpointQuery::Family::V6};
+  const auto next = [&] { return text_of(stream.next(*endpoints_of(View(index), config, asked))); };
+  EXPECT_EQ(asked.service.service, query(kWeb).service.service);
+  EXPECT_EQ(next(), "+10.0.0.1:8080");
+  add_v6_slice("[{addresses: ['fd00::1'], targetRef: {kind: Pod, name: web-0}}]");
+  EXPECT_EQ(next(), "+v6:8080 | -10.0.0.1:8080");
+  add_v6_slice(
+      "[{addresses: ['fd00::1'], conditions: {ready: false}, targetRef: {kind: Pod, name: "
+      "web-0}}]");
+  EXPECT_EQ(next(), "+10.0.0.1:8080 | -v6:8080");
+}
+
+TEST_F(EndpointsOfAFamily, AreThoseOfTheInstanceThatWasNamed) {
+  add_service("{clusterIP: None, ports: [{port: 80}]}");
+  add_pod("web-0", "10.0.0.1");
+  add_pod("web-1", "10.0.0.2");
+  add_slice(
+      "[{addresses: [10.0.0.1], hostname: web-0, targetRef: {kind: Pod, name: web-0}}, "
+      "{addresses: [10.0.0.2], hostname: web-1, targetRef: {kind: Pod, name: web-1}}]");
+  add_v6_slice("[{addresses: ['fd00::1'], hostname: web-0, targetRef: {kind: Pod, name: web-0}}]");
+  EXPECT_EQ(by_v4("web-0.web.shop.svc.cluster.local:80"), "10.0.0.1:8080");
+  EXPECT_EQ(by_v6("web-0.web.shop.svc.cluster.local:80"), "[fd00::1]:8080");
+  EXPECT_EQ(by_v6("web-1.web.shop.svc.cluster.local:80"), "10.0.0.2:8080");
+}
+
+TEST_F(EndpointsOfAFamily, AreNearOnesIfTheyHaveSome) {
+  add("apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/zone: "
+      "a}}\n");
+  add_service("{ports: [{port: 80}]}");
+  add_pod("web-0", "10.0.0.1");
+  add_pod("web-1", "10.0.0.2");
+  add_slice(
+      "[{addresses: [10.0.0.2], hints: {forZones: [{name: b}]}, targetRef: {kind: Pod, name: "
+      "web-1}}]");
+  add_v6_slice(
+      "[{addresses: ['fd00::1'], hints: {forZones: [{name: a}]}, targetRef: {kind: Pod, name: "
+      "web-0}}, {addresses: ['fd00::2'], hints: {forZones: [{name: b}]}, targetRef: {kind: Pod, "
+      "name: web-1}}]");
+  const std::string_view here = R"({"nodeName":"n1"})";
+  EXPECT_EQ(by_v6(kWeb, here), "[fd00::1]:8080");
+  EXPECT_EQ(by_v4(kWeb, here), "10.0.0.2:8080");
+}
+
+TEST_F(EndpointsOfAFamily, AreFoundWithoutSlicesToo) {
+  add_service("{selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}");
+  add_pod("web-0", "10.0.0.1");
+  add("apiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: shop, labels: {app: web}}\n"
+      "spec: {containers: [{name: app}]}\nstatus: {phase: Running, podIP: 10.0.0.2, podIPs: "
+      "[{ip: 10.0.0.2}, {ip: 'fd00::2'}], conditions: [{type: Ready, status: 'True'}]}\n");
+  EXPECT_EQ(by_v4(), "10.0.0.1:8080 10.0.0.2:8080");
+  EXPECT_EQ(by_v6(), "[fd00::2]:8080");
+}
+
 TEST_F(Endpoints, DescribesAMeshedPod) {
   add_service("{ports: [{port: 80}]}");
   add_pod("web-abc-x", "10.0.0.1", "",

@@ -48,7 +48,7 @@ class RouteConnection {
 
 Plan& OutboundSession::current() {
   const ClientPolicyPtr& policy = handle.get();
-  if (!plan || plan->policy != policy) plan = worker.plan(policy);
+  if (!plan || plan->policy != policy) plan = worker.plan(policy, family_of(target.ip));
   return *plan;
 }
 

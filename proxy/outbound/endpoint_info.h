@@ -3,7 +3,9 @@
 // §5.1).
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +47,20 @@ struct EndpointInfo {
 
 using EndpointPtr = std::shared_ptr<const EndpointInfo>;
 
+// Endpoints are asked for in the family of the address that the application connected to: it may
+// listen on that one only (docs/decisions/0012-families.md).
+enum class Family : std::uint8_t { V4, V6 };
+inline Family family_of(const net::IpAddr& ip) noexcept {
+  return ip.is_v6() ? Family::V6 : Family::V4;
+}
+
+// What discovery is asked for.
+struct EndpointKey {
+  std::string path;  // "name:port"
+  Family family = Family::V4;
+  friend auto operator<=>(const EndpointKey&, const EndpointKey&) = default;
+};
+
 // All endpoints of one backend; sorted by address.
 struct EndpointSet {
   bool known = false;   // discovery has answered
@@ -54,3 +70,10 @@ struct EndpointSet {
 };
 
 }  // namespace tulle::proxy
+
+template <>
+struct std::hash<tulle::proxy::EndpointKey> {
+  std::size_t operator()(const tulle::proxy::EndpointKey& key) const noexcept {
+    return std::hash<std::string>{}(key.path) ^ static_cast<std::size_t>(key.family);
+  }
+};

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t kMaxHosts = 100;
 
-PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy,
+PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy, Family family,
                                       const Distribution& from) {
   PlannedDistribution to;
   to.kind = from.kind;
@@ -16,7 +16,7 @@ PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy
     PlannedBackend planned;
     planned.spec = &backend;
     if (backend.kind == Backend::Kind::Balance)
-      planned.balanced = worker.balanced(policy.parent, backend);
+      planned.balanced = worker.balanced(policy.parent, backend, family);
     if (backend.kind == Backend::Kind::Forward) planned.forward = worker.forward(backend.endpoint);
     to.backends.push_back(std::move(planned));
   }
@@ -24,6 +24,7 @@ PlannedDistribution plan_distribution(Worker& worker, const ClientPolicy& policy
 }
 
 std::vector<std::vector<PlannedRule>> plan_routes(Worker& worker, const ClientPolicy& policy,
+                                                  Family family,
                                                   const std::vector<OutboundRoute>& routes) {
   const bool grpc = policy.protocol == ClientPolicy::Protocol::Grpc;
   std::vector<std::vector<PlannedRule>> planned;
@@ -35,7 +36,7 @@ std::vector<std::vector<PlannedRule>> plan_routes(Worker& worker, const ClientPo
     auto& rules = planned.emplace_back();
     for (const OutboundRule& rule : route.rules) {
       PlannedRule& made = rules.emplace_back();
-      made.distribution = plan_distribution(worker, policy, rule.distribution);
+      made.distribution = plan_distribution(worker, policy, family, rule.distribution);
       if (worker.config().hostname_labels) made.labels = labels;
       made.route = counted;
       for (PlannedBackend& backend : made.distribution.backends) {
@@ -94,14 +95,14 @@ PlannedBackend* PlannedDistribution::choose(Random& random) {
   return nullptr;
 }
 
-std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy) {
+std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy, Family family) {
   auto plan = std::make_shared<Plan>();
-  plan->http1 = plan_routes(worker, *policy, policy->http1);
-  plan->http2 = plan_routes(worker, *policy, policy->http2);
+  plan->http1 = plan_routes(worker, *policy, family, policy->http1);
+  plan->http2 = plan_routes(worker, *policy, family, policy->http2);
   if (policy->opaque)
-    plan->opaque = plan_distribution(worker, *policy, policy->opaque->distribution);
+    plan->opaque = plan_distribution(worker, *policy, family, policy->opaque->distribution);
   for (const TlsRouteMatch& route : policy->tls) {
-    plan->tls.push_back(plan_distribution(worker, *policy, route.rule.distribution));
+    plan->tls.push_back(plan_distribution(worker, *policy, family, route.rule.distribution));
   }
   static constexpr std::string_view kProtocols[] = {"detect", "http/1", "http/2",
                                                     "http/2", "opaq",   "tls"};

@@ -49,6 +49,7 @@ struct Plan {
   DetectMetrics detection;  // of policies that detect
 };
 
-std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy);
+// For connections to addresses of that family.
+std::shared_ptr<Plan> make_plan(Worker& worker, ClientPolicyPtr policy, Family family);
 
 }  // namespace tulle::proxy

@@ -153,7 +153,7 @@ net::Task<void> serve_outbound_known(OutboundSession session) {
   Worker& worker = session.worker;
   const ClientPolicyPtr policy = session.handle.get();
   using Protocol = ClientPolicy::Protocol;
-  const std::shared_ptr<Plan> plan = worker.plan(policy);
+  const std::shared_ptr<Plan> plan = worker.plan(policy, family_of(session.target.ip));
   plan->connections->add();
 
   switch (policy->protocol) {

@@ -105,9 +105,9 @@ TestWorker::TestWorker(const std::map<std::string, std::string>& more, testing::
             return go_on(loop_.get());
           }),
       endpoint_hub_(loop_.get(),
-                    [this](std::string path, EndpointHub::Publish publish) -> net::Task<void> {
-                      sets_.watches[path] = publish;
-                      if (sets_.state.contains(path)) publish(sets_.state[path]);
+                    [this](EndpointKey key, EndpointHub::Publish publish) -> net::Task<void> {
+                      sets_.watches[key] = publish;
+                      if (sets_.state.contains(key)) publish(sets_.state[key]);
                       return go_on(loop_.get());
                     }) {
   parts_ = std::make_unique<WorkloadParts>(
@@ -132,12 +132,15 @@ void TestWorker::publish(std::uint16_t port, ServerPolicyPtr policy) {
   if (servers_.watches.contains(port)) servers_.watches[port](policy);
   loop_.drain();
 }
-void TestWorker::publish(const std::string& path, EndpointSet set) {
+void TestWorker::publish(const EndpointKey& key, EndpointSet set) {
   set.known = true;
   auto shared = std::make_shared<const EndpointSet>(std::move(set));
-  sets_.state[path] = shared;
-  if (sets_.watches.contains(path)) sets_.watches[path](shared);
+  sets_.state[key] = shared;
+  if (sets_.watches.contains(key)) sets_.watches[key](shared);
   loop_.drain();
+}
+void TestWorker::publish(const std::string& path, const EndpointSet& set) {
+  for (const Family family : {Family::V4, Family::V6}) publish(EndpointKey{path, family}, set);
 }
 void TestWorker::publish(const net::SocketAddr& target, ClientPolicyPtr policy) {
   clients_.state[target] = policy;

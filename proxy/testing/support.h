@@ -53,7 +53,8 @@ class TestWorker {
   double value(const std::string& series);
   // What a watch for that key says from now on.
   void publish(std::uint16_t port, ServerPolicyPtr policy);
-  void publish(const std::string& path, EndpointSet set);
+  void publish(const EndpointKey& key, EndpointSet set);
+  void publish(const std::string& path, const EndpointSet& set);  // of both families
   void publish(const net::SocketAddr& target, ClientPolicyPtr policy);
 
  private:
@@ -73,7 +74,7 @@ class TestWorker {
   ProxyWide wide_;
   Published<std::uint16_t, ServerPolicyPtr> servers_;
   Published<net::SocketAddr, ClientPolicyPtr> clients_;
-  Published<std::string, std::shared_ptr<const EndpointSet>> sets_;
+  Published<EndpointKey, std::shared_ptr<const EndpointSet>> sets_;
   ServerPolicyHub server_hub_;
   ClientPolicyHub client_hub_;
   EndpointHub endpoint_hub_;

@@ -10,7 +10,7 @@ using Get = pb::destination::Destination::Get;
 
 }  // namespace
 
-net::Task<void> watch_endpoints(WatchParts parts, std::string path, PublishEndpoints publish) {
+net::Task<void> watch_endpoints(WatchParts parts, EndpointKey key, PublishEndpoints publish) {
   std::map<net::SocketAddr, EndpointPtr> known;
   bool exists = true;
   Backoff backoff(parts.config.outbound.backoff, 1);
@@ -25,8 +25,10 @@ net::Task<void> watch_endpoints(WatchParts parts, std::string path, PublishEndpo
     publish(std::move(set));
   };
   pb::destination::GetDestination request;
-  request.path = path;
+  request.path = key.path;
   request.context_token = parts.config.destination_context;
+  using Asked = pb::destination::IpFamily;
+  request.ip_family = key.family == Family::V6 ? Asked::IPV6 : Asked::IPV4;
   for (;;) {
     auto stream = grpc::open_stream<Get>(parts.client.channel(), request);
     const Deadline end = limits.lifetime ? loop.after(*limits.lifetime) : Deadline::never();
@@ -76,7 +78,7 @@ net::Task<void> watch_endpoints(WatchParts parts, std::string path, PublishEndpo
       if (!message && (message.status().code == grpc::Code::InvalidArgument ||
                        message.status().code == grpc::Code::FailedPrecondition)) {
         parts.log.warn("no endpoints will come",
-                       {{"path", path}, {"message", message.status().message}});
+                       {{"path", key.path}, {"message", message.status().message}});
         known.clear();
         tell(message.status().message.empty() ? std::string("refused") : message.status().message);
         co_return;

@@ -9,6 +9,6 @@
 namespace tulle::proxy {
 
 using PublishEndpoints = std::function<void(std::shared_ptr<const EndpointSet>)>;
-net::Task<void> watch_endpoints(WatchParts parts, std::string path, PublishEndpoints publish);
+net::Task<void> watch_endpoints(WatchParts parts, EndpointKey key, PublishEndpoints publish);
 
 }  // namespace tulle::proxy

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications for the tests: `app.py http PORT` answers with what it was sent, as JSON; `app.py banner PORT` speaks
-first, then echoes; `app.py echo PORT` echoes. Both address families."""
+first, then echoes; `app.py echo PORT` echoes. Both address families; `http4` and `http6` listen on one only."""
 import http.server
 import json
 import socket
@@ -37,6 +37,16 @@ class HttpServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
 
+class Http4Server(HttpServer):
+    address_family = socket.AF_INET
+
+
+class Http6Server(HttpServer):
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
 class Bytes(socketserver.BaseRequestHandler):
     banner = b""
 
@@ -62,7 +72,8 @@ class TcpServer(socketserver.ThreadingTCPServer):
 def main():
     kind, port = sys.argv[1], int(sys.argv[2])
     server = {"http": lambda: HttpServer(("::", port), Http), "banner": lambda: TcpServer(("::", port), Banner),
-              "echo": lambda: TcpServer(("::", port), Bytes)}[kind]()
+              "echo": lambda: TcpServer(("::", port), Bytes), "http4": lambda: Http4Server(("0.0.0.0", port), Http),
+              "http6": lambda: Http6Server(("::", port), Http)}[kind]()
     server.serve_forever()
 
 

@@ -245,6 +245,8 @@ class Mesh:
                               "spec": {"clusterIP": s["ip"], "clusterIPs": [s["ip"], s["ip6"]], "ports": [{"name": "p", "port": s["port"], "targetPort": s["target"]}],
                                        "selector": {"app": s["pods"][0].name}}})
             for family, field in (("IPv4", "ip"), ("IPv6", "ip6")):
+                if family not in s.get("families", ("IPv4", "IPv6")):
+                    continue
                 documents.append({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
                                   "metadata": {"name": f"{s['name']}-{field}", "namespace": s["ns"], "labels": {"kubernetes.io/service-name": s["name"]}},
                                   "ports": [{"name": "p", "port": s["target"], "protocol": "TCP"}],

@@ -138,6 +138,24 @@ def both_families_are_served(w):
     assert w.json(w.client)["path"] == "/"
 
 
+def the_family_of_the_client_is_kept(w):
+    """Applications that listen on one family only, behind Services that have addresses of both: who comes by that family is served
+    every time; who comes by the other is where the Service has endpoints of one family only."""
+    listening = (("http4", 8084, "IPv4"), ("http6", 8086, "IPv6"))
+    services = []
+    for kind, port, family in listening:
+        w.web.popen("/usr/bin/python3", APP, kind, str(port), log=f"{kind}.log")
+        services += [(w.mesh.service(f"{kind}-of-two", w.web, 80, port), (family,)),
+                     (w.mesh.service(f"{kind}-of-one", w.web, 80, port, families=(family,)), ("IPv4", "IPv6"))]
+    w.mesh.write_manifests()
+    for service, served in services:
+        for family in served:
+            host = service["ip"] if family == "IPv4" else f"[{service['ip6']}]"
+            w.mesh.wait(lambda host=host: w.get(w.client, host=host).endswith("200"), f"{service['name']} by {family}")
+            codes = {code_of(w.get(w.client, host=host)) for _ in range(10)}
+            assert codes == {"200"}, (service["name"], family, codes)
+
+
 def unmeshed_clients_come_in_as_plain_text(w):
     answer = w.json(w.plain)
     assert "l5d-client-id" not in headers_of(answer)
@@ -460,7 +478,7 @@ def a_scan_of_ports_costs_little(w):
         assert grown < 24e6 and grown_control < 24e6, (grown, grown_control)
 
 
-CASES = [system_calls_are_limited, http_is_mutual_tls, both_families_are_served, unmeshed_clients_come_in_as_plain_text, bodies_and_statuses_pass,
+CASES = [system_calls_are_limited, http_is_mutual_tls, both_families_are_served, the_family_of_the_client_is_kept, unmeshed_clients_come_in_as_plain_text, bodies_and_statuses_pass,
          opaque_ports_carry_bytes, servers_that_speak_first_do_not_wait, http_is_never_dialled_early_twice, many_at_once_lose_nothing,
          policy_admits_one_identity_only, applications_that_are_gone_are_told, the_control_plane_may_be_gone,
          heads_pass_as_they_were, access_log_is_written, control_and_route_families, the_control_plane_may_be_gone_for_an_idle_client,
