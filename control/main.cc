@@ -8,7 +8,9 @@
 #include <cstdlib>
 
 #include "control/control.h"
+#include "control/system_calls.h"
 #include "lib/base/text.h"
+#include "lib/sandbox/sandbox.h"
 
 namespace {
 
@@ -64,6 +66,9 @@ int run(const control::Options& options) {
   const net::Fd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
   net::IoState io;
   if (!fd || !(*loop)->watch(fd.get(), io)) return kCannotStart;
+  const std::vector<AllowedCall> calls = control::system_calls(options);
+  sandbox::limit_system_calls(
+      {.fd = 1, .json = options.log_json, .target = "tulle::control", .also = calls}, log);
   {
     bool told = false;
     net::TaskScope scope;

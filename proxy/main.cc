@@ -12,9 +12,9 @@
 #include <cstring>
 
 #include "lib/base/text.h"
+#include "lib/sandbox/sandbox.h"
 #include "proxy/cgroup.h"
 #include "proxy/proxy.h"
-#include "proxy/sandbox.h"
 
 // Nothing here throws. The library's own version names the exception, which takes a demangler,
 // stdio and 60 KB of memory.
@@ -52,23 +52,6 @@ net::Task<void> drain_on_signal(net::Loop& loop, int fd, Proxy& proxy) {
     io.readable = false;
     co_await net::readable(io);
   }
-}
-
-// TULLE_SANDBOX=off: for tools that make calls in the program's name (valgrind, some profilers).
-void limit_system_calls(const Config& config, const log::Logger& log) {
-  const char* const wanted = std::getenv("TULLE_SANDBOX");
-  if (wanted != nullptr && std::string_view(wanted) == "off") {
-    log.warn("system calls are not limited", {{"reason", "TULLE_SANDBOX=off"}});
-    return;
-  }
-  const Result<void> limited =
-      enter_sandbox({.fd = 1, .json = config.log_json, .off = config.log_off});
-  if (limited) {
-    log.debug("system calls are limited to what a proxy needs");
-    return;
-  }
-  log.warn("system calls are not limited",
-           {{"reason", limited.error().where}, {"errno", limited.error().os_errno}});
 }
 
 constexpr std::string_view kHelp =
@@ -145,7 +128,7 @@ int run() {
   const net::Fd signal_fd{::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC)};
   net::TaskScope scope;
   scope.spawn(drain_on_signal(**loop, signal_fd.get(), proxy));
-  limit_system_calls(config, log);
+  sandbox::limit_system_calls({.fd = 1, .json = config.log_json, .off = config.log_off}, log);
   (*loop)->run();
   log.info("shut down");
   // Threads and sockets end with the process; nothing of value is left in memory.

@@ -106,8 +106,8 @@ class Pod:
                 total += float(line.rsplit(" ", 1)[1])
         return total
 
-    def log(self):
-        with open(os.path.join(self.files, "proxy.log"), errors="replace") as f:
+    def log(self, name="proxy.log"):
+        with open(os.path.join(self.files, name), errors="replace") as f:
             return f.read()
 
 

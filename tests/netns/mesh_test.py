@@ -373,17 +373,23 @@ def bad_settings_end_with_64(w):
 
 
 def system_calls_are_limited(w):
-    """Each thread of a running proxy has a filter and can gain nothing by starting a program."""
-    for pod in (w.web, w.client):
+    """Each thread of a running proxy and of the control plane has a filter and can gain nothing by starting a program."""
+    for process, log, least in ((w.web.proxy, w.web.log(), 2), (w.client.proxy, w.client.log(), 2), (w.mesh.control_process, w.mesh.control.log("control.log"), 1)):
         seen = []
-        for task in os.listdir(f"/proc/{pod.proxy.pid}/task"):
-            with open(f"/proc/{pod.proxy.pid}/task/{task}/status", encoding="ascii") as f:
+        for task in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{task}/status", encoding="ascii") as f:
                 fields = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
             seen.append((fields["Seccomp"], fields["NoNewPrivs"]))
-        if "a build with sanitizers" in pod.log():
+        if "a build with sanitizers" in log:
             assert set(seen) == {("0", "0")}, seen
         else:
-            assert len(seen) >= 2 and set(seen) == {("2", "1")}, seen
+            assert len(seen) >= least and set(seen) == {("2", "1")}, seen
+
+
+def nothing_was_refused(w):
+    """No call that a program makes in its ordinary life is one that its filter refuses."""
+    for log in (w.web.log(), w.client.log(), w.mesh.control.log("control.log")):
+        assert "a system call was refused" not in log, log[-3000:]
 
 
 def a_policy_that_is_not_known_lets_nobody_in(w):
@@ -482,7 +488,7 @@ CASES = [system_calls_are_limited, http_is_mutual_tls, both_families_are_served,
          opaque_ports_carry_bytes, servers_that_speak_first_do_not_wait, http_is_never_dialled_early_twice, many_at_once_lose_nothing,
          policy_admits_one_identity_only, applications_that_are_gone_are_told, the_control_plane_may_be_gone,
          heads_pass_as_they_were, access_log_is_written, control_and_route_families, the_control_plane_may_be_gone_for_an_idle_client,
-         a_policy_that_is_not_known_lets_nobody_in, probes_pass_from_their_node_only, a_scan_of_ports_costs_little,
+         a_policy_that_is_not_known_lets_nobody_in, probes_pass_from_their_node_only, a_scan_of_ports_costs_little, nothing_was_refused,
          draining_loses_nothing, bad_settings_end_with_64]
 
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "proxy/sandbox.h"
+#include "lib/sandbox/sandbox.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,14 +11,14 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <string_view>
 
-#include "lib/base/confine.h"
 #include "lib/base/time.h"
 
-namespace tulle::proxy {
+namespace tulle::sandbox {
 namespace {
 
 using If = AllowedCall::If;
@@ -119,7 +119,8 @@ constexpr AllowedCall kCalls[] = {
     {__NR_exit_group},
 };
 
-SandboxLog log_to;
+Options told;
+constexpr std::size_t kMostOthers = 32;
 TimePoint started;
 
 // Fixed room, no allocation: the refused call may have been malloc's.
@@ -170,14 +171,16 @@ void add_wall_clock(Line& line) {
 }
 
 void tell(int number) noexcept {
-  if (log_to.off) return;
+  if (told.off) return;
   Line line;
-  if (log_to.json) {
+  if (told.json) {
     line.add(R"x({"timestamp":")x");
     add_wall_clock(line);
     line.add(R"x(","level":"ERROR","fields":{"message":"a system call was refused","call":)x");
     line.add(static_cast<unsigned>(number));
-    line.add(R"x(},"target":"linkerd","spans":[],"threadId":"ThreadId(0)"})x");
+    line.add(R"x(},"target":")x");
+    line.add(told.target);
+    line.add(R"x(","spans":[],"threadId":"ThreadId(0)"})x");
   } else {
     const auto us =
         static_cast<std::uint64_t>((monotonic_now() - started) / std::chrono::microseconds(1));
@@ -185,25 +188,44 @@ void tell(int number) noexcept {
     line.add(us / 1'000'000, 6, ' ');
     line.add(".");
     line.add(us % 1'000'000, 6);
-    line.add("s] ERROR ThreadId(00) linkerd: a system call was refused call=");
+    line.add("s] ERROR ThreadId(00) ");
+    line.add(told.target);
+    line.add(": a system call was refused call=");
     line.add(static_cast<unsigned>(number));
   }
   line.add("\n");
-  line.write_to(log_to.fd);
+  line.write_to(told.fd);
 }
 
 }  // namespace
 
-Result<void> enter_sandbox(const SandboxLog& log) {
+Result<void> enter(const Options& options) {
   if (kSanitized) return Error{Errc::Unsupported, "a build with sanitizers"};
-  log_to = log;
+  if (options.also.size() > kMostOthers) return Error{Errc::TooLarge, "limit system calls"};
+  told = options;
   started = monotonic_now();
   constexpr std::size_t kCount = std::size(kCalls);
-  std::array<AllowedCall, kCount + 1> calls{};
+  std::array<AllowedCall, kCount + 1 + kMostOthers> calls{};
   std::copy(std::begin(kCalls), std::end(kCalls), calls.begin());
   // Signals to itself only: abort().
   calls[kCount] = {__NR_tgkill, If::ArgumentIs, 0, static_cast<std::uint32_t>(::getpid())};
-  return confine(calls, tell);
+  std::copy(options.also.begin(), options.also.end(), calls.begin() + kCount + 1);
+  return confine(std::span(calls).first(kCount + 1 + options.also.size()), tell);
 }
 
-}  // namespace tulle::proxy
+void limit_system_calls(const Options& options, const log::Logger& log) {
+  const char* const wanted = std::getenv("TULLE_SANDBOX");
+  if (wanted != nullptr && std::string_view(wanted) == "off") {
+    log.warn("system calls are not limited", {{"reason", "TULLE_SANDBOX=off"}});
+    return;
+  }
+  const Result<void> limited = enter(options);
+  if (limited) {
+    log.debug("system calls are limited to what the program needs");
+    return;
+  }
+  log.warn("system calls are not limited",
+           {{"reason", limited.error().where}, {"errno", limited.error().os_errno}});
+}
+
+}  // namespace tulle::sandbox

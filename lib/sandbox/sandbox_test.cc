@@ -1,67 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "proxy/sandbox.h"
+#include "lib/sandbox/sandbox.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <string>
 
-namespace tulle::proxy {
+#include "lib/sandbox/testing.h"
+
+namespace tulle::sandbox {
 namespace {
 
-struct Ended {
-  int status = -1;
-  std::string said;
-};
-constexpr int kUnsupported = 77;
-
-// What a proxy's process can do once it runs: `body` in a child.
-template <typename Body>
-Ended in_sandbox(bool json, bool off, Body body) {
-  int ends[2];
-  EXPECT_EQ(::pipe(ends), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const Result<void> entered = enter_sandbox({.fd = ends[1], .json = json, .off = off});
-    if (!entered) ::_exit(entered.error().code == Errc::Unsupported ? kUnsupported : 1);
-    ::_exit(body());
-  }
-  ::close(ends[1]);
-  Ended ended;
-  char block[512];
-  for (ssize_t n = 0; (n = ::read(ends[0], block, sizeof block)) > 0;)
-    ended.said.append(block, static_cast<std::size_t>(n));
-  ::close(ends[0]);
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-  return ended;
-}
-
-// Sanitizers and emulators cannot have it, and it must say so.
-bool impossible(const Ended& ended) {
-  if (!kSanitized && std::getenv("TULLE_EMULATED") == nullptr) return false;
-  return ended.status == kUnsupported;
-}
-
-bool refused(long result) { return result == -1 && errno == EPERM; }
-
-int start_a_program() {
-  char name[] = "/bin/true";
-  char* const arguments[] = {name, nullptr};
-  return refused(::syscall(__NR_execve, name, arguments, nullptr)) ? 0 : 1;
-}
-
-TEST(Sandbox, AProxyStartsNothingAndWritesNothing) {
-  const Ended ended = in_sandbox(false, false, [] {
+TEST(Sandbox, AServerStartsNothingAndWritesNothing) {
+  const Ended ended = in_sandbox({}, [] {
     if (start_a_program() != 0) return 2;
     if (!refused(::syscall(__NR_clone, SIGCHLD, 0, 0, 0, 0))) return 3;
     if (!refused(::syscall(__NR_openat, AT_FDCWD, "/tmp/tulle", O_WRONLY | O_CREAT, 0600)))
@@ -80,7 +37,7 @@ TEST(Sandbox, AProxyStartsNothingAndWritesNothing) {
 }
 
 TEST(Sandbox, ItsOwnWorkGoesOn) {
-  const Ended ended = in_sandbox(false, false, [] {
+  const Ended ended = in_sandbox({}, [] {
     if (::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0) return 2;
     if (::open("/proc/self/stat", O_RDONLY | O_CLOEXEC) < 0) return 3;
     int ends[2];
@@ -96,7 +53,7 @@ TEST(Sandbox, ItsOwnWorkGoesOn) {
 }
 
 TEST(Sandbox, AFailedCheckStillEndsTheProcess) {
-  const Ended ended = in_sandbox(false, false, [] {
+  const Ended ended = in_sandbox({}, [] {
     std::abort();
     return 0;
   });
@@ -105,8 +62,7 @@ TEST(Sandbox, AFailedCheckStillEndsTheProcess) {
 }
 
 TEST(Sandbox, ALineTellsOfEachCall) {
-  const Ended plain =
-      in_sandbox(false, false, [] { return start_a_program() + start_a_program(); });
+  const Ended plain = in_sandbox({}, [] { return start_a_program() + start_a_program(); });
   if (impossible(plain)) return;
   EXPECT_EQ(plain.status, 0);
   EXPECT_EQ(plain.said.find("[     "), 0U) << plain.said;
@@ -116,7 +72,7 @@ TEST(Sandbox, ALineTellsOfEachCall) {
       std::string::npos)
       << plain.said;
 
-  const Ended json = in_sandbox(true, false, start_a_program);
+  const Ended json = in_sandbox({.json = true}, start_a_program);
   EXPECT_EQ(json.said.find(R"({"timestamp":"20)"), 0U) << json.said;
   EXPECT_NE(
       json.said.find(R"("fields":{"message":"a system call was refused","call":)" + call + "}"),
@@ -124,8 +80,8 @@ TEST(Sandbox, ALineTellsOfEachCall) {
       << json.said;
   EXPECT_EQ(json.said.substr(json.said.size() - 2), "}\n");
 
-  EXPECT_EQ(in_sandbox(false, true, start_a_program).said, "");
+  EXPECT_EQ(in_sandbox({.off = true}, start_a_program).said, "");
 }
 
 }  // namespace
-}  // namespace tulle::proxy
+}  // namespace tulle::sandbox
