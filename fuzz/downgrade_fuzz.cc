@@ -21,7 +21,7 @@
 #include "lib/http1/codec.h"
 #include "lib/http1/hop.h"
 #include "proxy/inbound/settle.h"
-#include "proxy/orig_proto.h"
+#include "proxy/protocol/orig_proto.h"
 
 namespace {
 
@@ -178,7 +178,7 @@ void any_request(std::string_view text) {
   }
 }
 
-// As outbound/endpoint.cc, outbound/http.cc and the server connection take an answer on.
+// As endpoint/endpoint.cc, outbound/http.cc and the server connection take an answer on.
 void any_response(std::string_view text, bool from_tulle) {
   bool body = false;
   bool head = false;

@@ -2,7 +2,7 @@
 // The header of transport connections: decided as early as it can be, the same for every split, and
 // what is accepted survives encoding.
 #include "lib/base/check.h"
-#include "proxy/transport_header.h"
+#include "proxy/protocol/transport_header.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace tulle;  // NOLINT: a fuzz target

@@ -13,7 +13,7 @@
 
 #include "lib/base/text.h"
 #include "lib/sandbox/sandbox.h"
-#include "proxy/cgroup.h"
+#include "proxy/process/cgroup.h"
 #include "proxy/proxy.h"
 
 // Nothing here throws. The library's own version names the exception, which takes a demangler,

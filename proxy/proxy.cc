@@ -8,15 +8,15 @@
 
 #include "lib/base/text.h"
 #include "proxy/admin/server.h"
-#include "proxy/application_sockets.h"
 #include "proxy/inbound/serve.h"
-#include "proxy/mesh_tls.h"
 #include "proxy/outbound/serve.h"
+#include "proxy/process/application_sockets.h"
+#include "proxy/protocol/mesh_tls.h"
 #include "proxy/watch/control_client.h"
 #include "proxy/watch/destination.h"
 #include "proxy/watch/identity.h"
 #include "proxy/watch/policies.h"
-#include "proxy/worker.h"
+#include "proxy/workload/worker.h"
 
 namespace tulle::proxy {
 namespace {
@@ -269,7 +269,7 @@ Result<void> Proxy::start() {
     worker->trim = std::make_unique<Trim>(*worker->loop);
     workers_.push_back(std::move(worker));
   }
-  admin_ = std::make_unique<AdminServer>(*this);
+  admin_ = std::make_unique<AdminServer>(*this, sockets_, credentials_);
   if (const Result<void> bound = admin_->listen(); !bound) return bound;
   log_.info("Admin interface", {{"addr", config_.admin_listen.to_string()}});
   log_.info("Inbound interface", {{"addr", config_.inbound_listen.to_string()}});

@@ -10,8 +10,8 @@
 
 #include "lib/dns/control_name.h"
 #include "proxy/admin/handler.h"
-#include "proxy/departure.h"
-#include "proxy/workload.h"
+#include "proxy/process/departure.h"
+#include "proxy/workload/workload.h"
 
 namespace tulle::proxy {
 

@@ -8,8 +8,8 @@
 
 #include "lib/base/text.h"
 #include "lib/metrics/gzip.h"
-#include "proxy/observe/response.h"
-#include "proxy/policy/route.h"
+#include "proxy/request/response.h"
+#include "proxy/route/route.h"
 
 extern char** environ;
 

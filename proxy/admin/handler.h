@@ -8,9 +8,9 @@
 
 #include "lib/http/message.h"
 #include "lib/log/log.h"
-#include "proxy/config.h"
+#include "proxy/config/config.h"
 #include "proxy/observe/metrics.h"
-#include "proxy/policy/server_policy.h"
+#include "proxy/snapshot/server_policy.h"
 
 namespace tulle::proxy {
 

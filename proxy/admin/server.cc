@@ -3,9 +3,8 @@
 
 #include "lib/h2/connection.h"
 #include "lib/http1/connection.h"
-#include "proxy/detect.h"
-#include "proxy/mesh_tls.h"
-#include "proxy/proxy.h"
+#include "proxy/protocol/detect.h"
+#include "proxy/protocol/mesh_tls.h"
 
 namespace tulle::proxy {
 namespace {
@@ -28,20 +27,23 @@ class Guest final : public net::Place {
   net::TcpStream& stream_;
 };
 
-std::shared_ptr<metrics::Counter> shed(Proxy& proxy, std::string_view reason) {
-  return proxy.metrics().shed.get({{"direction", "admin"}, {"reason", reason}});
+std::shared_ptr<metrics::Counter> shed(AdminHost& host, std::string_view reason) {
+  return host.metrics().shed.get({{"direction", "admin"}, {"reason", reason}});
 }
 
 }  // namespace
 
-AdminServer::AdminServer(Proxy& proxy)
-    : unfinished_(std::size_t{1} * 1024 * 1024, shed(proxy, "unfinished")),
-      admission_(kLimits, {shed(proxy, "no_place"), shed(proxy, "gave_way")}),
-      proxy_(proxy) {}
+AdminServer::AdminServer(AdminHost& host, net::SocketFactory& sockets,
+                         const Credentials& credentials)
+    : unfinished_(std::size_t{1} * 1024 * 1024, shed(host, "unfinished")),
+      admission_(kLimits, {shed(host, "no_place"), shed(host, "gave_way")}),
+      host_(host),
+      sockets_(sockets),
+      credentials_(credentials) {}
 
 Result<void> AdminServer::listen() {
-  auto listener = net::listen_tcp(proxy_.loop(), proxy_.sockets(), proxy_.config().admin_listen,
-                                  proxy_.config().inbound.accept);
+  auto listener = net::listen_tcp(host_.loop(), sockets_, host_.config().admin_listen,
+                                  host_.config().inbound.accept);
   if (!listener) return listener.error();
   listener_ = std::move(*listener);
   scope_.spawn(accept_all());
@@ -63,29 +65,28 @@ void AdminServer::fold_accounts() {
 net::Task<void> AdminServer::serve(net::Accepted accepted) {
   Peer peer;
   peer.addr = accepted.client;
-  const std::uint16_t port = proxy_.config().admin_listen.port;
+  const std::uint16_t port = host_.config().admin_listen.port;
   auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), accounts_,
                                                  &unfinished_, accepted.client.ip);
   CountedStream& source = *counted;
   Guest guest(admission_, accepted.client.ip, source.tcp());
-  const Deadline by = proxy_.loop().after(kDetectTimeout);
+  const Deadline by = host_.loop().after(kDetectTimeout);
   Result<DetectedTls> hello = co_await detect_tls(std::move(counted), by);
   if (!hello) co_return;
   net::StreamPtr stream = std::move(hello->stream);
   if (hello->tls) {
-    if (hello->sni != proxy_.config().server_name) co_return;
-    Result<MeshAccepted> mesh =
-        co_await accept_mesh(std::move(stream), proxy_.credentials(), false, by);
+    if (hello->sni != host_.config().server_name) co_return;
+    Result<MeshAccepted> mesh = co_await accept_mesh(std::move(stream), credentials_, false, by);
     if (!mesh) co_return;
     peer.tls = Peer::Tls::Terminated;
     peer.identity = std::move(mesh->identity);
     stream = std::move(mesh->stream);
   }
-  metrics::Labels labels = target_labels(proxy_.config().admin_listen);
-  labels.append(peer_labels(peer)).append(server_labels(proxy_.server_policy(port)->meta, port));
-  source.set_metrics(proxy_.metrics().transport(Direction::Inbound, true, labels));
+  metrics::Labels labels = target_labels(host_.config().admin_listen);
+  labels.append(peer_labels(peer)).append(server_labels(host_.server_policy(port)->meta, port));
+  source.set_metrics(host_.metrics().transport(Direction::Inbound, true, labels));
   Result<DetectedHttp> detected =
-      co_await detect_http(std::move(stream), proxy_.loop().after(kDetectTimeout));
+      co_await detect_http(std::move(stream), host_.loop().after(kDetectTimeout));
   if (!detected || detected->spoken == Spoken::NotHttp) co_return;
   source.arrival().over();
   net::Guard guard;
@@ -95,7 +96,7 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   guard.head_time = kHeadTime;
   guard.idle_time = kIdleTime;
   const bool meshed = peer.tls == Peer::Tls::Terminated;
-  AdminHandler handler(proxy_, std::move(peer));
+  AdminHandler handler(host_, std::move(peer));
   // A silent peer of the mesh will speak HTTP/2, others HTTP/1.
   const bool http2 =
       detected->spoken == Spoken::Http2 || (detected->spoken == Spoken::Timeout && meshed);

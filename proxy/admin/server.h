@@ -7,15 +7,18 @@
 #include "lib/http/message.h"
 #include "lib/net/admission.h"
 #include "lib/net/drain.h"
+#include "lib/net/socket.h"
+#include "lib/tls/credentials.h"
+#include "proxy/admin/handler.h"
 #include "proxy/observe/counted_stream.h"
 
 namespace tulle::proxy {
 
-class Proxy;
-
 class AdminServer {
  public:
-  explicit AdminServer(Proxy& proxy);
+  using Credentials = std::shared_ptr<const tls::Credentials>;
+  // All outlive the server; `credentials` are null before the first certificate.
+  AdminServer(AdminHost& host, net::SocketFactory& sockets, const Credentials& credentials);
   Result<void> listen();
   net::SocketAddr local_addr() const noexcept { return listener_->local_addr(); }
   // Adds what live connections have moved to the counters.
@@ -28,7 +31,9 @@ class AdminServer {
   net::HeldBytes unfinished_;
   net::Admission admission_;
 
-  Proxy& proxy_;
+  AdminHost& host_;
+  net::SocketFactory& sockets_;
+  const Credentials& credentials_;
   net::Drain drain_;
   AccountList accounts_;
   std::unique_ptr<net::TcpListener> listener_;

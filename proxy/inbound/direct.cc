@@ -3,8 +3,8 @@
 
 #include "lib/base/text.h"
 #include "proxy/inbound/known.h"
-#include "proxy/mesh_tls.h"
-#include "proxy/transport_header.h"
+#include "proxy/protocol/mesh_tls.h"
+#include "proxy/protocol/transport_header.h"
 
 namespace tulle::proxy {
 namespace {

@@ -3,8 +3,8 @@
 // port and the protocol (proxy.md §2.4).
 #pragma once
 
-#include "proxy/detect.h"
 #include "proxy/inbound/session.h"
+#include "proxy/protocol/detect.h"
 
 namespace tulle::proxy {
 

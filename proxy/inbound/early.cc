@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/inbound/early.h"
 
-#include "proxy/detect.h"
+#include "proxy/protocol/detect.h"
 
 namespace tulle::proxy {
 net::Task<EarlyOutcome> dial_early(InboundSession& session, Deadline by) {

@@ -8,8 +8,6 @@
 
 namespace tulle::proxy {
 
-inline constexpr Duration kFirstByteHold = 2ms;
-
 struct EarlyOutcome {
   net::StreamPtr dialled;     // may be used for the bytes, if it comes to bytes
   bool server_spoke = false;  // the server spoke before the client, and not as HTTP
@@ -26,8 +24,5 @@ struct LateOutcome {
   bool http = false;       // the server spoke as HTTP servers do
 };
 net::Task<LateOutcome> learn_late(InboundSession& session, net::StreamPtr dialled);
-inline constexpr Duration kLateHold = 1s;
-// So long a client whose bytes will not pass may still begin a request, after detection.
-inline constexpr Duration kSilentHold = 50s;
 
 }  // namespace tulle::proxy

@@ -6,15 +6,15 @@
 #include "lib/h2/connection.h"
 #include "lib/http1/connection.h"
 #include "lib/http1/hop.h"
-#include "proxy/http_outcome.h"
+#include "proxy/config/limits.h"
 #include "proxy/inbound/session.h"
 #include "proxy/inbound/settle.h"
 #include "proxy/inbound/tunnel.h"
-#include "proxy/limits.h"
 #include "proxy/observe/access_log.h"
-#include "proxy/observe/response.h"
-#include "proxy/orig_proto.h"
-#include "proxy/policy/readings.h"
+#include "proxy/protocol/orig_proto.h"
+#include "proxy/request/http_outcome.h"
+#include "proxy/request/response.h"
+#include "proxy/route/readings.h"
 
 namespace tulle::proxy {
 namespace {

@@ -11,10 +11,10 @@
 #include "lib/h2/hpack.h"
 #include "lib/h2/wire.h"
 #include "lib/http1/connection.h"
+#include "proxy/config/limits.h"
 #include "proxy/inbound/session.h"
-#include "proxy/limits.h"
-#include "proxy/orig_proto.h"
 #include "proxy/outbound/session.h"
+#include "proxy/protocol/orig_proto.h"
 #include "proxy/testing/support.h"
 
 namespace tulle::proxy {

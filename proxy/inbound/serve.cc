@@ -2,12 +2,12 @@
 #include "proxy/inbound/serve.h"
 
 #include "lib/base/text.h"
-#include "proxy/detect.h"
 #include "proxy/inbound/direct.h"
 #include "proxy/inbound/early.h"
 #include "proxy/inbound/known.h"
 #include "proxy/inbound/session.h"
-#include "proxy/mesh_tls.h"
+#include "proxy/protocol/detect.h"
+#include "proxy/protocol/mesh_tls.h"
 
 namespace tulle::proxy {
 

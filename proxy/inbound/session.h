@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "lib/net/stream.h"
-#include "proxy/inbound/local_target.h"
-#include "proxy/policy/authorization.h"
-#include "proxy/worker.h"
+#include "proxy/endpoint/local_target.h"
+#include "proxy/route/authorization.h"
+#include "proxy/workload/worker.h"
 
 namespace tulle::proxy {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "lib/http/message.h"
-#include "proxy/orig_proto.h"
+#include "proxy/protocol/orig_proto.h"
 
 namespace tulle::proxy {
 

@@ -7,8 +7,8 @@
 
 #include "lib/http/message.h"
 #include "lib/log/log.h"
-#include "proxy/config.h"
-#include "proxy/policy/authorization.h"
+#include "proxy/config/config.h"
+#include "proxy/route/authorization.h"
 
 namespace tulle::proxy {
 

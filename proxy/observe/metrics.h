@@ -13,9 +13,9 @@
 #include "lib/net/address.h"
 #include "proxy/observe/balancer_metrics.h"
 #include "proxy/observe/route_metrics.h"
-#include "proxy/outbound/endpoint_info.h"
-#include "proxy/policy/authorization.h"
-#include "proxy/policy/meta.h"
+#include "proxy/route/authorization.h"
+#include "proxy/route/meta.h"
+#include "proxy/snapshot/endpoint_info.h"
 
 namespace tulle::proxy {
 

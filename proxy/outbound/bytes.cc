@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 #include "lib/net/copy.h"
-#include "proxy/detect.h"
 #include "proxy/outbound/session.h"
+#include "proxy/protocol/detect.h"
 
 namespace tulle::proxy {
 namespace {

@@ -5,11 +5,11 @@
 #include "lib/h2/connection.h"
 #include "lib/http1/connection.h"
 #include "lib/http1/hop.h"
-#include "proxy/http_outcome.h"
-#include "proxy/limits.h"
-#include "proxy/observe/response.h"
-#include "proxy/orig_proto.h"
+#include "proxy/config/limits.h"
 #include "proxy/outbound/session.h"
+#include "proxy/protocol/orig_proto.h"
+#include "proxy/request/http_outcome.h"
+#include "proxy/request/response.h"
 
 namespace tulle::proxy {
 namespace {

@@ -6,10 +6,9 @@
 #include "lib/base/text.h"
 #include "lib/h2/connection.h"
 #include "lib/http1/connection.h"
-#include "proxy/detect.h"
-#include "proxy/http_outcome.h"
-#include "proxy/inbound/early.h"
 #include "proxy/outbound/session.h"
+#include "proxy/protocol/detect.h"
+#include "proxy/request/http_outcome.h"
 
 namespace tulle::proxy {
 namespace {

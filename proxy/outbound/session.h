@@ -3,7 +3,7 @@
 #pragma once
 
 #include "lib/net/stream.h"
-#include "proxy/outbound/plan.h"
+#include "proxy/workload/plan.h"
 
 namespace tulle::proxy {
 

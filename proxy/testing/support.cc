@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "lib/base/text.h"
-#include "proxy/inbound/local_target.h"
+#include "proxy/endpoint/local_target.h"
 
 namespace tulle::proxy::test {
 namespace {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "lib/testing/sim.h"
-#include "proxy/policy/convert.h"
-#include "proxy/worker.h"
+#include "proxy/snapshot/convert.h"
+#include "proxy/workload/worker.h"
 
 namespace tulle::proxy::test {
 

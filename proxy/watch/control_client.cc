@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "lib/tls/stream.h"
-#include "proxy/observe/response.h"
+#include "proxy/request/response.h"
 
 namespace tulle::proxy {
 

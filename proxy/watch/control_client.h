@@ -13,8 +13,8 @@
 #include "lib/log/log.h"
 #include "lib/net/socket.h"
 #include "lib/tls/credentials.h"
-#include "proxy/balance/backoff.h"
-#include "proxy/config.h"
+#include "proxy/config/backoff.h"
+#include "proxy/config/config.h"
 #include "proxy/observe/balancer_metrics.h"
 
 namespace tulle::proxy {

@@ -3,7 +3,7 @@
 // outage: the first answer of a new stream replaces them (wire-api.md §5.2).
 #pragma once
 
-#include "proxy/outbound/endpoint_info.h"
+#include "proxy/snapshot/endpoint_info.h"
 #include "proxy/watch/policies.h"
 
 namespace tulle::proxy {

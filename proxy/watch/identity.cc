@@ -10,7 +10,7 @@
 #include "lib/tls/anchors.h"
 #include "proto/identity.pb.h"
 #include "proto/message.h"
-#include "proxy/mesh_tls.h"
+#include "proxy/protocol/mesh_tls.h"
 
 namespace tulle::proxy {
 namespace {

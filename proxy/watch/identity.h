@@ -10,7 +10,7 @@
 #include "lib/log/log.h"
 #include "lib/net/loop.h"
 #include "lib/tls/credentials.h"
-#include "proxy/config.h"
+#include "proxy/config/config.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/watch/control_client.h"
 

@@ -4,10 +4,10 @@
 #pragma once
 
 #include "lib/log/log.h"
-#include "proxy/config.h"
-#include "proxy/departure.h"
+#include "proxy/config/config.h"
 #include "proxy/observe/metrics.h"
-#include "proxy/policy/convert.h"
+#include "proxy/process/departure.h"
+#include "proxy/snapshot/convert.h"
 #include "proxy/watch/control_client.h"
 
 namespace tulle::proxy {

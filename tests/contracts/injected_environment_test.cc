@@ -8,7 +8,7 @@
 
 #include "lib/inject/inject.h"
 #include "lib/k8s/meta.h"
-#include "proxy/config.h"
+#include "proxy/config/config.h"
 
 namespace tulle {
 namespace {

@@ -11,8 +11,8 @@
 #include "lib/base/text.h"
 #include "lib/http1/codec.h"
 #include "proxy/inbound/settle.h"
-#include "proxy/policy/readings.h"
-#include "proxy/policy/server_policy.h"
+#include "proxy/route/readings.h"
+#include "proxy/snapshot/server_policy.h"
 
 namespace {
 
