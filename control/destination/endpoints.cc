@@ -130,6 +130,13 @@ void add_external(const View& view, const k8s::Service& service, const EndpointQ
   }
 }
 
+// Slices are made for the families of the Service, where it says which.
+bool is_of_service(const k8s::Service& service, const net::IpAddr& ip) {
+  const std::vector<std::string>& families = service.spec.ip_families;
+  const std::string_view own = ip.is_v6() ? "IPv6" : "IPv4";
+  return families.empty() || std::find(families.begin(), families.end(), own) != families.end();
+}
+
 // Endpoints of a Service for which nobody writes EndpointSlices (a folder of hand-written
 // manifests): what Kubernetes' endpoint slice controller would have found.
 void from_selector(const View& view, const k8s::Service& service, const EndpointQuery& query,
@@ -153,6 +160,7 @@ void from_selector(const View& view, const k8s::Service& service, const Endpoint
       }
     }
   }
+  std::erase_if(out, [&](const Candidate& c) { return !is_of_service(service, c.address.ip); });
 }
 
 bool is_v6(const Candidate& candidate) { return candidate.address.ip.is_v6(); }

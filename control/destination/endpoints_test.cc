@@ -353,6 +353,10 @@ TEST_F(EndpointsOfAFamily, AreFoundWithoutSlicesToo) {
       "[{ip: 10.0.0.2}, {ip: 'fd00::2'}], conditions: [{type: Ready, status: 'True'}]}\n");
   EXPECT_EQ(by_v4(), "10.0.0.1:8080 10.0.0.2:8080");
   EXPECT_EQ(by_v6(), "[fd00::2]:8080");
+  // No family that the Service does not have, whoever asks.
+  add_service("{ipFamilies: [IPv4], selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}");
+  EXPECT_EQ(by_v6(), "10.0.0.1:8080 10.0.0.2:8080");
+  EXPECT_EQ(addresses(kWeb), "10.0.0.1:8080 10.0.0.2:8080");
 }
 
 TEST_F(Endpoints, DescribesAMeshedPod) {

@@ -108,6 +108,9 @@ void check(Checker& c, Service& service) {
     c.require(is_ip(spec.cluster_ips[i]), at("spec.clusterIPs", i),
               "must be an IP address or None");
   }
+  for (std::size_t i = 0; i < spec.ip_families.size(); ++i) {
+    c.one_of(spec.ip_families[i], {"IPv4", "IPv6"}, at("spec.ipFamilies", i));
+  }
   if (service.spec.cluster_ip.empty() && !spec.cluster_ips.empty()) {
     service.spec.cluster_ip = spec.cluster_ips.front();
   }

@@ -198,6 +198,7 @@ struct ServiceSpec {
   std::string type;        // "" means ClusterIP
   std::string cluster_ip;  // an address, "None" or ""
   std::vector<std::string> cluster_ips;
+  std::vector<std::string> ip_families;  // IPv4, IPv6; empty: not said
   std::vector<ServicePort> ports;
   StringMap selector;
   std::string internal_traffic_policy;  // "" means Cluster
@@ -425,6 +426,7 @@ void describe(V& v, ServiceSpec& x) {
   v.field("type", x.type);
   v.field("clusterIP", x.cluster_ip);
   v.field("clusterIPs", x.cluster_ips);
+  v.field("ipFamilies", x.ip_families);
   v.field("ports", x.ports);
   v.field("selector", x.selector);
   v.field("internalTrafficPolicy", x.internal_traffic_policy);
