@@ -110,9 +110,19 @@ bool is_ready(const k8s::ExternalWorkload& workload) {
   return false;
 }
 
+// Somebody writes EndpointSlices for machines (Linkerd's controller does, Kubernetes' does not).
+bool name_externals(const std::vector<const k8s::EndpointSlice*>& slices) {
+  return std::any_of(slices.begin(), slices.end(), [](const k8s::EndpointSlice* slice) {
+    return std::any_of(slice->endpoints.begin(), slice->endpoints.end(), [](const auto& endpoint) {
+      return endpoint.target && endpoint.target->kind == k8s::ExternalWorkload::kKind.kind;
+    });
+  });
+}
+
 // Machines outside of the cluster that the Service selects.
 void add_external(const View& view, const k8s::Service& service, const EndpointQuery& query,
-                  const k8s::LabelSelector& selector, std::vector<Candidate>& out) {
+                  std::vector<Candidate>& out) {
+  const k8s::LabelSelector selector{service.spec.selector, {}};
   const k8s::ServicePort* const service_port = find_service_port(service, query.port);
   for (const k8s::ExternalWorkload* const workload : view.externals_in(service.meta.ns)) {
     if (!selector.matches(workload->meta.labels)) continue;
@@ -143,7 +153,6 @@ void from_selector(const View& view, const k8s::Service& service, const Endpoint
                    std::vector<Candidate>& out) {
   const k8s::ServicePort* const service_port = find_service_port(service, query.port);
   const k8s::LabelSelector selector{service.spec.selector, {}};
-  add_external(view, service, query, selector, out);
   for (const k8s::Pod* const pod : view.pods_in(service.meta.ns)) {
     if (!selector.matches(pod->meta.labels)) continue;
     if (pod->status.phase == "Succeeded" || pod->status.phase == "Failed") continue;
@@ -294,11 +303,13 @@ grpc::StatusOr<EndpointSet> endpoints_of(const View& view, const MeshConfig& con
 
   std::vector<Candidate> candidates;
   const auto slices = view.slices(query.service.ns, query.service.service);
-  if (slices.empty() && !service->spec.selector.empty()) {
+  const bool selects = !service->spec.selector.empty();
+  if (slices.empty() && selects) {
     from_selector(view, *service, query, candidates);
   } else {
     from_slices(view, *service, query, slices, candidates);
   }
+  if (selects && !name_externals(slices)) add_external(view, *service, query, candidates);
   const std::string client_zone(query.client.node.empty() ? "" : view.zone(query.client.node));
   for (Candidate& c : candidates) {
     if (c.zone.empty() && !c.node.empty()) c.zone = view.zone(c.node);

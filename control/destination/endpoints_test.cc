@@ -579,6 +579,38 @@ TEST_F(Endpoints, ExternalWorkloadsCarryIdentityAndTransport) {
   check(8080, 5143, true);
 }
 
+// On Kubernetes a Service has slices of its pods, and of no machine unless Linkerd's controller
+// runs.
+TEST_F(Endpoints, ExternalWorkloadsAreFoundBesideSlicesOfPods) {
+  add_service("{selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}");
+  add_pod("a", "10.0.0.1");
+  add_slice("[{addresses: [10.0.0.1], targetRef: {kind: Pod, name: a}}]");
+  const auto machine = [&](std::string_view ready) {
+    add(
+        concat("apiVersion: workload.linkerd.io/v1beta1\nkind: ExternalWorkload\nmetadata: {name: "
+               "vm, namespace: shop, labels: {app: web}}\nspec: {meshTLS: {identity: "
+               "'spiffe://root/vm', serverName: vm.example}, ports: [{port: 8080}], workloadIPs: "
+               "[{ip: 192.0.2.9}]}\nstatus: {conditions: [{type: Ready, status: '",
+               ready, "'}]}\n"));
+  };
+  machine("True");
+  EXPECT_EQ(addresses(kWeb), "10.0.0.1:8080 192.0.2.9:8080");
+  machine("False");
+  EXPECT_EQ(addresses(kWeb), "10.0.0.1:8080");
+  machine("True");
+  // Without a pod Kubernetes writes a slice that is empty.
+  add_slice("[]", "[]");
+  EXPECT_EQ(addresses(kWeb), "192.0.2.9:8080");
+  // What the Service does not select is not its own.
+  add_service("{ports: [{port: 80, targetPort: 8080}]}");
+  EXPECT_EQ(addresses(kWeb), "");
+  // Slices that name machines say all there is to say.
+  add_service("{selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}");
+  add_slice("[{addresses: [192.0.2.8], targetRef: {kind: ExternalWorkload, name: vm}}]",
+            "[{name: '', port: 8080}]", "web-machines");
+  EXPECT_EQ(addresses(kWeb), "192.0.2.8:8080");
+}
+
 // Two states of one address are told apart however close they are, and told once.
 TEST_F(Endpoints, EveryChangeIsToldOnce) {
   EndpointSet set;
