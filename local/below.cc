@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "lib/base/text.h"
+#include "local/process.h"
 
 namespace tulle::local {
 namespace {
@@ -103,12 +104,7 @@ bool write_below(int root, std::string_view path, std::string_view text, mode_t 
                             O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return false;
   ::fchmod(fd.get(), mode);
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
+  if (!write_all(fd.get(), text)) return false;
   const auto user = static_cast<uid_t>(owner);
   if (owner >= 0 && ::fchown(fd.get(), user, static_cast<gid_t>(user)) != 0) return false;
   return ::renameat(in.get(), fresh.c_str(), in.get(), name.c_str()) == 0;

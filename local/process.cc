@@ -171,6 +171,16 @@ bool read_file(const std::string& path, std::string& into) {
   }
 }
 
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
 bool replace_file(const std::string& path, std::string_view text, mode_t mode) {
   const std::size_t slash = path.rfind('/');
   // Hidden until it is complete: nobody who reads the folder takes it for the real one.
@@ -180,12 +190,7 @@ bool replace_file(const std::string& path, std::string_view text, mode_t mode) {
       ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return false;
   ::fchmod(fd.get(), mode);
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
+  if (!write_all(fd.get(), text)) return false;
   return ::rename(fresh.c_str(), path.c_str()) == 0;
 }
 

@@ -40,6 +40,8 @@ void close_descriptors(int first, const std::vector<int>& keep = {});
 std::uint64_t start_time(pid_t pid);
 
 bool read_file(const std::string& path, std::string& into);
+// Writes all of it, however the kernel cuts it.
+bool write_all(int fd, std::string_view text);
 // Writes a new file and moves it into place, so that readers see the old or the new one, whole.
 bool replace_file(const std::string& path, std::string_view text, mode_t mode = 0644);
 bool make_folders(const std::string& path, mode_t mode = 0755);
