@@ -93,6 +93,23 @@ TEST(YamlText, ReplacesScalars) {
   EXPECT_EQ(become("a: {b: x}\n", "{a: {b: 'y'}}"), "a: {b: \"y\"}\n");
 }
 
+// Editing in place needs a tree of its own; what it reads is what everything else reads.
+TEST(YamlText, ReadsMergeKeysAsAllReadersDo) {
+  for (const std::string& text :
+       {std::string("a: &x {b: 1, c: {d: [2]}}\ne:\n  c: 3\n  <<: *x\n  f: 4\n"),
+        std::string("a: [&x {b: 1}, &y {b: 2, c: 3}]\nd: {<<: [*x, *y], e: ~}\n"),
+        std::string("a: &x {b: 1}\nc: &y {<<: *x, d: {b: 2, <<: *x}}\ne: {<<: *y, b: 0}\n"),
+        std::string("a: {<<: {b: 1}, <<: {b: 2, c: 3}}\nd: {'<<': 1}\ne: <<\n"),
+        std::string("a: {<<: {<<: {b: 1}, c: 2}}\nd: {<<: ~, e: 1}\nf: {<<: []}\n")}) {
+    std::string problem;
+    const auto edited = YamlText::parse(text, problem);
+    ASSERT_TRUE(edited) << text << problem;
+    const auto read = inject::parse_yaml(text, problem);
+    ASSERT_TRUE(read) << text << problem;
+    EXPECT_EQ(edited->value(0), *read) << text << read->to_json();
+  }
+}
+
 TEST(YamlText, RefusesWhatWouldChangeMore) {
   EXPECT_EQ(become("a: &x {b: 1}\n", "{a: {b: 1, d: 2}}"), "a: &x {\"d\": 2, b: 1}\n");
   EXPECT_EQ(become("a: {<<: 5}\n", "{}").substr(0, 9), "! line 1:");

@@ -99,6 +99,11 @@ TEST(Values, NullRemovesAndMapsMerge) {
   EXPECT_EQ(warnings[0], "cannot overwrite table with non table for c.a.c (map[d:2])");
 }
 
+TEST(Values, MergeKeysAreWrittenOut) {
+  EXPECT_EQ(to_json(yaml("a: &x {b: 1, c: 2}\nd:\n  <<: *x\n  c: 3\n")),
+            R"({"a":{"b":1,"c":2},"d":{"b":1,"c":3}})");
+}
+
 TEST(Schema, NamesWhatIsWrong) {
   constexpr std::string_view kSchema =
       R"({"type":"object","properties":{"num":{"type":"integer","minimum":1},"e":{"enum":["a","b"]},

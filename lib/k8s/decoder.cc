@@ -87,10 +87,6 @@ bool Decoder::next_key(std::string& key) {
     fail("a key must be text");
     return false;
   }
-  if (token_.text == "<<" && token_.type == Token::Type::String) {
-    fail("merge keys (<<) are not supported");
-    return false;
-  }
   key.assign(token_.text);
   advance();
   return !failed();

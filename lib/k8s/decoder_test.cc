@@ -119,7 +119,7 @@ TEST(Decoder, NamesLineFieldAndReason) {
       {"port: ''\n", ":1: port: must not be empty"},
       {"time: yesterday\n", ":1: time: must be a time such as 2026-11-24T12:00:00Z"},
       {"cidr: 10.0.0.0/33\n", ":1: cidr: must be a network such as 10.0.0.0/8"},
-      {"<<: {text: a}\n", ":1: merge keys (<<) are not supported"},
+      {"<<: text\n", ":1: << must refer to maps"},
       {"{[a]: b}\n", ":1: a key must be text"},
       {"just text\n", ":1: must be an object, not text"},
   };

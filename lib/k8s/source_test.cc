@@ -103,6 +103,59 @@ TEST(YamlSource, BoundsWhatAliasesMultiply) {
   EXPECT_EQ(token.kind, Token::Kind::Bad);
 }
 
+TEST(YamlSource, WritesMergeKeysOut) {
+  EXPECT_EQ(yaml("a: &x {k: 1, l: [2]}\nb:\n  <<: *x\n  m: 3\n"),
+            "{ a { k 1:int l [ 2:int ] } b { m 3:int k 1:int l [ 2:int ] } }");
+  // What the map has itself stays, before and after the merge key.
+  EXPECT_EQ(yaml("a: &x {k: 1, l: 2, m: 3}\nb: {k: 4, <<: *x, m: 5}\n"),
+            "{ a { k 1:int l 2:int m 3:int } b { k 4:int m 5:int l 2:int } }");
+  // Of several maps the first has it.
+  EXPECT_EQ(yaml("a: [&x {k: 1}, &y {k: 2, l: 3}]\nb: {<<: [*x, *y]}\n"),
+            "{ a [ { k 1:int } { k 2:int l 3:int } ] b { k 1:int l 3:int } }");
+  EXPECT_EQ(yaml("a: {<<: {k: 1}, <<: {k: 2, l: {m: 3}}, o: {}}\n"),
+            "{ a { o { } k 1:int l { m 3:int } } }");
+  EXPECT_EQ(yaml("- {<<: ~, k: 1}\n- {<<: [], k: 2}\n- {<<: {}}\n"),
+            "[ { k 1:int } { k 2:int } { } ]");
+}
+
+TEST(YamlSource, WritesMergeKeysOutAtEachDepth) {
+  EXPECT_EQ(yaml("a: &x {k: 1}\nb: &y {<<: *x, l: {k: 2, <<: *x}}\nc: {<<: *y, k: 0}\n"),
+            "{ a { k 1:int } b { l { k 2:int } k 1:int } c { k 0:int l { k 2:int } } }");
+  EXPECT_EQ(yaml("a: {<<: {<<: {k: 1}, k: 2, l: [{<<: {m: 3}}]}}\nb: c\n"),
+            "{ a { k 2:int l [ { m 3:int } ] } b c }");
+  EXPECT_EQ(yaml("a: {<<: &x {k: 1}}\nb: *x\n---\n{<<: {k: 2}, l: 3}\n"),
+            "{ a { k 1:int } b { k 1:int } } | { l 3:int k 2:int }");
+}
+
+TEST(YamlSource, TellsMergeKeysFromOthers) {
+  EXPECT_EQ(yaml("'<<': {a: 1}\n"), "{ << { a 1:int } }");
+  EXPECT_EQ(yaml("a: <<\nb: [<<]\n"), "{ a << b [ << ] }");
+  EXPECT_EQ(yaml("a: &x {'<<': 1}\nb: {<<: *x}\n"), "{ a { << 1:int } b { << 1:int } }");
+  for (const char* wrong : {"<<: text\n", "<<: [{a: 1}, text]\n", "<<: [[{a: 1}]]\n"}) {
+    EXPECT_EQ(yaml(wrong), "{ << must refer to maps!") << wrong;
+  }
+  EXPECT_EQ(yaml("<<: {[a]: b}\n"), "{ a key must be text!");
+  EXPECT_EQ(yaml("<<: *x\n"), "{ alias *x has no anchor before it!");
+}
+
+TEST(YamlSource, BoundsWhatMergeKeysMultiply) {
+  std::string bomb = "l0: &l0 {k: [x, x, x, x, x, x, x, x, x, x]}\n";
+  for (int i = 1; i < 40; ++i) {
+    const std::string name = "l" + std::to_string(i), before = "*l" + std::to_string(i - 1);
+    bomb += name + ": &" + name + " {<<: " + before + ", k" + name + ": " + before + "}\n";
+  }
+  YamlSource source(bomb);
+  ASSERT_TRUE(source.next_document());
+  Token token;
+  std::size_t tokens = 0;
+  do {
+    token = source.next();
+    ASSERT_LT(++tokens, 200'000U);
+  } while (token.kind != Token::Kind::Bad && token.kind != Token::Kind::End);
+  EXPECT_EQ(token.kind, Token::Kind::Bad);
+  EXPECT_EQ(source.next().kind, Token::Kind::Bad);
+}
+
 TEST(YamlSource, BoundsDepth) {
   const std::string deep = std::string(100, '[') + std::string(100, ']');
   EXPECT_TRUE(yaml(deep).ends_with("nested deeper than 64 levels!"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/k8s/yaml_source.h"
 
+#include <iterator>
+
 #include "lib/base/text.h"
 
 namespace tulle::k8s {
@@ -80,7 +82,7 @@ Token::Type plain_type(std::string_view text) noexcept {
   return is_float(digits) ? Type::Float : Type::String;
 }
 
-YamlSource::YamlSource(std::string_view text) {
+YamlSource::YamlSource(std::string_view text) : merges_(text.find("<<") != std::string_view::npos) {
   TULLE_CHECK(yaml_parser_initialize(&parser_) == 1);
   yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
                                text.size());
@@ -134,6 +136,9 @@ bool YamlSource::next_document() {
   recorded_ = replayed_ = 0;
   replay_.reset();
   depth_ = 0;
+  open_.clear();
+  given_.clear();
+  given_at_ = 0;
   while (pull()) {
     if (event_.type == YAML_DOCUMENT_START_EVENT) {
       in_document_ = true;
@@ -147,7 +152,9 @@ bool YamlSource::next_document() {
   return true;  // the Bad token follows
 }
 
-Token YamlSource::next() {
+Token YamlSource::next() { return merges_ ? merged() : raw(); }
+
+Token YamlSource::raw() {
   if (failed_) return {Token::Kind::Bad, Token::Type::Null, bad_line_, reason_};
   if (!in_document_) return {};
   if (replay_ != nullptr) return track(replay_next());
@@ -169,6 +176,7 @@ Token YamlSource::from_event() {
   const auto line = static_cast<std::uint32_t>(event_.start_mark.line + 1);
   const unsigned char* anchor = nullptr;
   Token token{Token::Kind::Scalar, Token::Type::String, line, {}};
+  plain_ = false;
   switch (event_.type) {
     case YAML_MAPPING_START_EVENT:
       token.kind = Token::Kind::MapBegin;
@@ -186,7 +194,8 @@ Token YamlSource::from_event() {
       token.text = {reinterpret_cast<const char*>(scalar.value), scalar.length};
       const std::string_view tag =
           scalar.tag != nullptr ? reinterpret_cast<const char*>(scalar.tag) : "";
-      if (scalar.plain_implicit != 0) token.type = plain_type(token.text);
+      plain_ = scalar.plain_implicit != 0;
+      if (plain_) token.type = plain_type(token.text);
       if (!tag.empty() && tag != "!" && tag != YAML_STR_TAG)
         return bad("tags are not used here", line);
       break;
@@ -218,9 +227,117 @@ Token YamlSource::replay_next() {
   }
   const Kept& kept = (*replay_)[replay_at_++];
   const Token token{kept.kind, kept.type, replay_line_, kept.text};
+  plain_ = kept.plain;
   // The node itself stays alive in anchors_, so the view stays valid.
   if (replay_at_ == replay_->size()) replay_.reset();
   return token;
+}
+
+Token YamlSource::merged() {
+  for (;;) {
+    if (failed_) return raw();
+    if (given_at_ < given_.size()) {
+      const Kept& kept = given_[given_at_++];
+      return {kept.kind, kept.type, open_.back().line, kept.text};
+    }
+    if (!given_.empty()) {  // and now the end of their map
+      const std::uint32_t line = open_.back().line;
+      given_.clear();
+      given_at_ = 0;
+      open_.pop_back();
+      return {Token::Kind::MapEnd, Token::Type::Null, line, {}};
+    }
+    const Token token = raw();
+    const bool key = !open_.empty() && open_.back().map && open_.back().at_key;
+    switch (token.kind) {
+      case Token::Kind::Bad:
+      case Token::Kind::End: return token;
+      case Token::Kind::Scalar:
+        if (key && plain_ && token.text == "<<") {
+          const Token problem = read_merge(token.line);
+          if (problem.kind == Token::Kind::Bad) return problem;
+          continue;
+        }
+        if (key) open_.back().keys.emplace(token.text);
+        if (!open_.empty()) open_.back().at_key = !key;
+        return token;
+      case Token::Kind::MapBegin:
+      case Token::Kind::ListBegin: {
+        if (key) return bad("a key must be text", token.line);
+        if (!open_.empty()) open_.back().at_key = true;
+        const bool map = token.kind == Token::Kind::MapBegin;
+        open_.push_back({map, map, {}, {}, token.line});
+        return token;
+      }
+      case Token::Kind::MapEnd:
+        close();
+        if (!given_.empty()) continue;
+        open_.pop_back();
+        return token;
+      case Token::Kind::ListEnd: open_.pop_back(); return token;
+    }
+  }
+}
+
+// The tokens of the node that begins with `last`; false if it is broken, and `last` is Bad then.
+bool YamlSource::read_node(Node& into, Token& last) {
+  int depth = 0;
+  for (;;) {
+    if (last.kind == Token::Kind::Bad) return false;
+    if (++replayed_ > kMaxAliasTokens) {
+      last = bad("aliases repeat more than 20000 values", last.line);
+      return false;
+    }
+    into.push_back({last.kind, last.type, false, std::string(last.text)});
+    if (last.kind == Token::Kind::MapBegin || last.kind == Token::Kind::ListBegin) ++depth;
+    if (last.kind == Token::Kind::MapEnd || last.kind == Token::Kind::ListEnd) --depth;
+    if (depth == 0) return true;
+    last = merged();
+  }
+}
+
+// The value of a merge key: a map, a list of maps, or null.
+Token YamlSource::read_merge(std::uint32_t line) {
+  const std::size_t at = open_.size() - 1;
+  open_[at].at_key = false;
+  Node node;
+  Token token = merged();
+  const bool list = token.kind == Token::Kind::ListBegin;
+  if (list) token = merged();
+  while (!(list && token.kind == Token::Kind::ListEnd)) {
+    const bool null = token.kind == Token::Kind::Scalar && token.type == Token::Type::Null;
+    if (token.kind == Token::Kind::Bad) return token;
+    if (token.kind != Token::Kind::MapBegin && !null) return bad("<< must refer to maps", line);
+    Node map;
+    if (!read_node(map, token)) return token;
+    if (!null) {
+      node.insert(node.end(), std::make_move_iterator(map.begin() + 1),
+                  std::make_move_iterator(map.end() - 1));
+    }
+    if (!list) break;
+    token = merged();
+  }
+  Open& open = open_[at];
+  open.at_key = true;
+  open.line = line;
+  open.merged.insert(open.merged.end(), std::make_move_iterator(node.begin()),
+                     std::make_move_iterator(node.end()));
+  return {};
+}
+
+void YamlSource::close() {
+  Open& open = open_.back();
+  bool wanted = false;
+  bool key = true;
+  int depth = 0;
+  for (Kept& kept : open.merged) {
+    if (key) wanted = open.keys.insert(kept.text).second;
+    if (kept.kind == Token::Kind::MapBegin || kept.kind == Token::Kind::ListBegin) ++depth;
+    if (kept.kind == Token::Kind::MapEnd || kept.kind == Token::Kind::ListEnd) --depth;
+    key = depth == 0 && !key;
+    if (wanted) given_.push_back(std::move(kept));
+  }
+  open.merged.clear();
 }
 
 // Counts depth and copies the token into every anchor that is being recorded.
@@ -233,7 +350,7 @@ Token YamlSource::track(Token token) {
   if (recordings_.empty()) return token;
   for (Recording& recording : recordings_) {
     if (++recorded_ > kMaxRecorded) return bad("too much text under anchors", token.line);
-    recording.node->push_back({token.kind, token.type, std::string(token.text)});
+    recording.node->push_back({token.kind, token.type, plain_, std::string(token.text)});
     if (opens) ++recording.depth;
     if (closes) --recording.depth;
   }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // YAML as tokens (token.h), read with libyaml. Plain scalars get the types that Kubernetes gives
 // them (YAML 1.1: yes, no, on and off are booleans). Anchors and aliases work within a document and
-// are bounded; merge keys ("<<") are refused, because nothing here would apply their precedence.
+// are bounded. Of merge keys ("<<") nobody sees anything: the members that they bring come at the
+// end of their map, without those that the map has itself or an earlier map brought.
 #pragma once
 
 #include <yaml.h>
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,7 @@ class YamlSource final : public TokenSource {
   struct Kept {
     Token::Kind kind;
     Token::Type type;
+    bool plain;  // a scalar without quotes
     std::string text;
   };
   using Node = std::vector<Kept>;
@@ -41,7 +44,21 @@ class YamlSource final : public TokenSource {
     std::shared_ptr<Node> node = std::make_shared<Node>();
   };
 
-  bool pull();  // the next libyaml event into event_; false and failed_ if there is none
+  // An object or list that is open, in a document that has merge keys.
+  struct Open {
+    bool map = false;
+    bool at_key = false;
+    std::set<std::string, std::less<>> keys;
+    Node merged;  // members, as keys and values, of all that its merge keys brought
+    std::uint32_t line = 0;
+  };
+
+  Token raw();     // as it stands there, aliases replaced
+  Token merged();  // without merge keys
+  Token read_merge(std::uint32_t line);
+  bool read_node(Node& into, Token& last);
+  void close();  // what the open map has merged into given_
+  bool pull();   // the next libyaml event into event_; false and failed_ if there is none
   Token from_event();
   Token follow_alias(std::string_view anchor);
   Token replay_next();
@@ -64,6 +81,11 @@ class YamlSource final : public TokenSource {
   std::size_t replay_at_ = 0;
   std::uint32_t replay_line_ = 0;
   std::size_t replayed_ = 0;
+  bool plain_ = false;  // of the last raw token
+  bool merges_;         // the text may have merge keys
+  std::vector<Open> open_;
+  Node given_;  // what comes before the end of the map that has just ended
+  std::size_t given_at_ = 0;
 };
 
 }  // namespace tulle::k8s
