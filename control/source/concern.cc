@@ -17,6 +17,10 @@ constexpr std::string_view kForbidding[] = {"Server", "HTTPRoute", "GRPCRoute",
 constexpr std::string_view kMarks[] = {"policy.linkerd.io", "gateway.networking.k8s.io",
                                        "default-inbound-policy", "podSelector", "accessPolicy"};
 
+// Attached to a Server they say what may pass there; to anything else, nothing about what comes in.
+constexpr std::string_view kRoutes[] = {"HTTPRoute", "GRPCRoute"};
+constexpr std::string_view kOtherParents[] = {"Gateway", "ListenerSet", "Service"};
+
 bool is_one_of(std::string_view word, const auto& words) {
   return std::find(std::begin(words), std::end(words), word) != std::end(words);
 }
@@ -31,17 +35,14 @@ bool is_known(std::string_view kind) {
   }
 }
 
-struct Word {
-  std::string_view value;
-  bool top = false;  // its key begins a line
+struct Key {
+  std::size_t begin = 0;
+  std::size_t value = 0;  // behind the colon
 };
 
-// Whatever follows "key:" anywhere in the text, in block or flow style or JSON.
-std::vector<Word> values_of(std::string_view text, std::string_view key) {
-  constexpr std::string_view kBlank = " \t\r\n\"'";
-  constexpr std::string_view kWord =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*";
-  std::vector<Word> out;
+// Each "key:" anywhere in the text, in block or flow style or JSON.
+std::vector<Key> keys_of(std::string_view text, std::string_view key) {
+  std::vector<Key> out;
   for (std::size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1)) {
     if (at > 0 && std::string_view(" \t\n{,\"'-").find(text[at - 1]) == std::string_view::npos) {
       continue;
@@ -49,14 +50,35 @@ std::vector<Word> values_of(std::string_view text, std::string_view key) {
     std::size_t next = at + key.size();
     if (next < text.size() && (text[next] == '"' || text[next] == '\'')) ++next;
     while (next < text.size() && (text[next] == ' ' || text[next] == '\t')) ++next;
-    if (next >= text.size() || text[next] != ':') continue;
-    const std::size_t begin = text.find_first_not_of(kBlank, next + 1);
+    if (next < text.size() && text[next] == ':') out.push_back({at, next + 1});
+  }
+  return out;
+}
+
+struct Word {
+  std::string_view value;
+  bool top = false;  // its key begins a line
+};
+
+// Whatever follows "key:".
+std::vector<Word> values_of(std::string_view text, std::string_view key) {
+  constexpr std::string_view kBlank = " \t\r\n\"'";
+  constexpr std::string_view kWord =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*";
+  std::vector<Word> out;
+  for (const Key& found : keys_of(text, key)) {
+    const std::size_t begin = text.find_first_not_of(kBlank, found.value);
     if (begin == std::string_view::npos) continue;
     const std::size_t end = text.find_first_not_of(kWord, begin);
     const std::string_view value = text.substr(begin, end - begin);
-    if (!value.empty()) out.push_back({value, at == 0 || text[at - 1] == '\n'});
+    if (!value.empty()) out.push_back({value, found.begin == 0 || text[found.begin - 1] == '\n'});
   }
   return out;
+}
+
+bool contains_ignoring_case(std::string_view text, std::string_view word) {
+  const auto same = [](char a, char b) { return ascii_lower(a) == ascii_lower(b); };
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
 }
 
 std::vector<std::string_view> kinds_of(std::string_view text) {
@@ -70,6 +92,33 @@ std::vector<std::string_view> kinds_of(std::string_view text) {
   const bool list = std::any_of(top.begin(), top.end(),
                                 [](std::string_view kind) { return kind.ends_with("List"); });
   return top.empty() || list ? all : top;
+}
+
+// What stands between the list of parents and what follows it is readable, and names no Server. A
+// parent without a kind is a Gateway.
+bool other_parents(std::string_view part) {
+  // What an alias stands for, an escape spells or a comment hides cannot be seen here.
+  if (part.find_first_of("*&<\\!#") != std::string_view::npos) return false;
+  if (contains_ignoring_case(part, "server") || contains_ignoring_case(part, k8s::kPolicyGroup))
+    return false;
+  const auto kinds = values_of(part, "kind");
+  return std::all_of(kinds.begin(), kinds.end(),
+                     [](const Word& kind) { return is_one_of(kind.value, kOtherParents); });
+}
+
+// The parents of all these routes, none of which is a Server. That a list of parents is whole is
+// known only where the rules follow it.
+bool have_other_parents(std::string_view text, std::ptrdiff_t routes) {
+  const auto parents = keys_of(text, "parentRefs");
+  const auto rules = keys_of(text, "rules");
+  if (std::ssize(parents) != routes || std::ssize(rules) != routes) return false;
+  for (std::size_t i = 0; i < parents.size(); ++i) {
+    const std::size_t begin = parents[i].value;
+    const std::size_t end = rules[i].begin;
+    if (end < begin || (i + 1 < parents.size() && parents[i + 1].begin < end)) return false;
+    if (!other_parents(text.substr(begin, end - begin))) return false;
+  }
+  return true;
 }
 
 Closure in_namespace(std::string_view ns) {
@@ -197,9 +246,12 @@ std::vector<Closure> closures_of_text(std::string_view document) {
   const auto kinds = kinds_of(document);
   bool inbound = has("default-inbound-policy");
   bool egress = false;
+  const auto route = [](std::string_view kind) { return is_one_of(kind, kRoutes); };
+  const bool others =
+      have_other_parents(document, std::count_if(kinds.begin(), kinds.end(), route));
   for (const std::string_view kind : kinds) {
     egress |= kind == k8s::EgressNetwork::kKind.kind;
-    inbound |= is_one_of(kind, kForbidding);
+    inbound |= is_one_of(kind, kForbidding) && !(others && route(kind));
     // A kind that is misspelt may have been any.
     inbound |= !is_known(kind) && !kind.ends_with("List") && has(k8s::kPolicyGroup);
   }

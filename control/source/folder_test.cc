@@ -175,6 +175,59 @@ TEST_F(BrokenPolicies, InANewFileCloseWhatTheyMayConcern) {
   EXPECT_TRUE(index.closed_by().empty());
 }
 
+// A route says nothing about what comes in unless one of its parents is, or may be, a Server.
+TEST_F(BrokenPolicies, ARouteOfAGatewayClosesNothing) {
+  const auto route = [](std::string_view parents, std::string_view rest = "rules: [{matches: 5}]") {
+    return concat(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r, "
+        "namespace: shop}\nspec:\n  parentRefs:",
+        parents, "\n  hostnames: [shop.example]\n  ", rest, "\n");
+  };
+  const std::string in_list =
+      "- apiVersion: gateway.networking.k8s.io/v1\n  kind: HTTPRoute\n  metadata: {name: a, "
+      "namespace: shop}\n  spec: {parentRefs: [{name: gw}], rules: [{matches: 5}]}\n";
+  const std::string list = "apiVersion: v1\nkind: List\nitems:\n";
+  for (const std::string& text :
+       {route(" [{name: gw}]"), route("\n  - name: gw\n    namespace: edge\n    sectionName: web"),
+        route("\n  - group: gateway.networking.k8s.io\n    kind: Gateway\n    name: gw"),
+        route(" [{kind: Service, name: web, group: core, port: 80}]"),
+        route(" [{name: gw}]", "rules: [{backendRefs: [{kind: Service, name: [}]}]"),
+        list + in_list, list + in_list + in_list}) {
+    files.update("new.yaml", text);
+    EXPECT_EQ(files.broken(), 1U) << text;
+    EXPECT_EQ(open(), kAll) << text;
+    files.remove("new.yaml");
+  }
+  for (const std::string& text :
+       {route(" [{kind: Server, name: [}]"),
+        route("\n  - kind: Gateway\n    name: gw\n  - kind: "
+              "Server\n    group: policy.linkerd.io\n    name: [}"),
+        route(" [{kind: Sever, name: s}]"), route(" [{group: policy.linkerd.io, name: s}]"),
+        route(" [{\"kind\": \"\\x53erver\", name: s}]"), route(" *parents"), route(" [{<<: *s}]"),
+        // Cut off: a Server may have been to follow.
+        route("\n  - name: gw", "rul"),
+        list + in_list + "- kind: HTTPRoute\n  metadata: {namespace: shop"}) {
+    files.update("new.yaml", text);
+    EXPECT_EQ(files.broken(), 1U) << text;
+    EXPECT_NE(open(), kAll) << text;
+    files.remove("new.yaml");
+  }
+}
+
+// An operator shares what policies have in common, as Kubernetes' own tools let him.
+TEST_F(BrokenPolicies, MergeKeysAreWrittenOut) {
+  files.update("new.yaml",
+               "apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata: &m {name: s, "
+               "namespace: shop}\nspec: {podSelector: {matchLabels: {app: web}}, port: 80}\n");
+  EXPECT_EQ(open(), "web.shop:90 db.shop:80 web.other:80");
+  files.update("new.yaml",
+               "apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata:\n  <<: &m {name: x, "
+               "namespace: shop}\n  name: s\nspec: {podSelector: {matchLabels: {app: db}}, port: "
+               "80}\n");
+  EXPECT_EQ(files.broken(), 0U);
+  EXPECT_EQ(open(), "web.shop:80 web.shop:90 web.other:80");
+}
+
 TEST_F(BrokenPolicies, WhatIsAttachedToAServerClosesThatServer) {
   files.update("servers.yaml",
                policy("Server", "s", "{podSelector: {}, port: 80, accessPolicy: audit}"));
