@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Downgrade equivalence: what an inbound proxy writes to its application is read by an HTTP/1
 // parser (ours) as the same request, or the request was refused; and the same of answers. The first
-// byte says the way, modulo three:
+// byte says the way, modulo four:
 //  - 0: any request of HTTP/2, a field a line ("name" TAB "value"), with any l5d-orig-proto, as
 //    somebody may send it who is no proxy at all. A line "." says that a body follows;
 //  - 1: a request of HTTP/1 that our outbound proxy carries to our inbound proxy. What arrives is
 //    what was sent, but for hop-by-hop fields, the host of an absolute target and identities;
 //  - 2: any answer of HTTP/2, as fields, that our outbound proxy writes to its application. A line
-//    "?" says that the request was HEAD.
+//    "?" says that the request was HEAD;
+//  - 3: an answer of HTTP/1 that our inbound proxy carries to our outbound proxy.
 #include <optional>
 #include <string>
 #include <utility>
@@ -223,6 +224,20 @@ void any_response(std::string_view text, bool from_tulle) {
   if (framing == http1::Framing::Length) TULLE_CHECK(seen.body_length == length);
 }
 
+// Sent elsewhere after all, it is what it was.
+void check_undone(const http::Request& request, bool tulle) {
+  http::Request again;
+  static_cast<http::RequestHead&>(again) = request;
+  again.headers.remove(proxy::kOrigProto);  // from outside it says nothing
+  const Fields before = fields_of(again.headers, false);
+  const proxy::Upgraded upgraded = proxy::upgrade_request(again, {.tulle = tulle});
+  TULLE_CHECK(again.version == http::Version::Http2);
+  proxy::undo_upgrade(again, upgraded);
+  TULLE_CHECK(again.version == request.version && again.method == request.method.view());
+  TULLE_CHECK(again.path == request.path.view() && again.authority == request.authority.view());
+  TULLE_CHECK(fields_of(again.headers, false) == before);
+}
+
 // Toward a proxy of our kind, or in the plain form toward another.
 void carried_request(std::string_view text, bool tulle) {
   std::size_t searched = 0;
@@ -238,6 +253,7 @@ void carried_request(std::string_view text, bool tulle) {
   static_cast<http::RequestHead&>(sent) = request;
   sent.body_length = request.body_length;
   const bool body = (*parsed)->framing != http1::Framing::None;
+  if (!body) check_undone(sent, tulle);
   constexpr std::string_view kService = "web.shop.svc.cluster.local:80";
   const bool names_no_host = !tulle && sent.authority.empty();
   (void)proxy::upgrade_request(
@@ -266,16 +282,46 @@ void carried_request(std::string_view text, bool tulle) {
   TULLE_CHECK(fields_of(got, false) == fields_of(expected, false));
 }
 
+// As inbound/http.cc takes an application's answer to a request that was downgraded, and
+// outbound/endpoint.cc takes it on.
+void carried_response(std::string_view text, bool tulle) {
+  std::size_t searched = 0;
+  std::size_t consumed = 0;
+  auto parsed = http1::parse_response(as_bytes(text), kLimits, "GET", searched, consumed);
+  if (!parsed || !*parsed || (*parsed)->response.status < 200) return;
+  http::Response& response = (*parsed)->response;
+  response.headers.remove(proxy::kOrigProto);
+  const http::Version version = response.version;
+  const std::uint16_t status = response.status;
+  (void)proxy::take_refused_mark(response);
+  for (const Errc code : {Errc::Refused, Errc::Unanswered, Errc::Eof}) {
+    const proxy::RefusedMark mark = proxy::refused_mark({code, "fuzz"});
+    proxy::mark_refused(response, mark);
+    TULLE_CHECK(proxy::take_refused_mark(response) == mark);
+  }
+  http::HeaderMap expected = response.headers;
+  http1::strip_hop_headers(expected, false);
+  proxy::upgrade_response(response, {.done = true, .tulle = tulle});
+  TULLE_CHECK(response.version == http::Version::Http2);
+  proxy::downgrade_response(response, {.version = version, .tulle = tulle});
+  TULLE_CHECK(response.status == status && response.version == version);
+  TULLE_CHECK(fields_of(response.headers, true) == fields_of(expected, true));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0 || size > 12'000) return 0;
   const std::string_view text = as_text(Bytes(data + 1, size - 1));
-  switch (data[0] % 3) {
+  switch (data[0] % 4) {
     case 0: any_request(text); break;
     case 1:
       carried_request(text, true);
       carried_request(text, false);
+      break;
+    case 3:
+      carried_response(text, true);
+      carried_response(text, false);
       break;
     default:
       any_response(text, true);

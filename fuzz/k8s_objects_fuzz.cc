@@ -50,6 +50,36 @@ void compare_with_rapidjson(std::string_view text) {
   }
 }
 
+// What is not wanted is skipped without being looked into: the rest is read as if it had been.
+void check_skipping(std::string_view text) {
+  const bool good = is_json(text);
+  k8s::JsonSource skipping(text, k8s::JsonSource::Skipping::Unparsed);
+  k8s::JsonSource raw(text);
+  if (raw.next_document()) {
+    const std::string_view whole = raw.take_raw();
+    if (good) TULLE_CHECK(!whole.empty() && is_json(whole));
+  }
+  while (skipping.next_document()) {
+    for (int depth = 0;;) {
+      const k8s::Token token = skipping.next();
+      if (token.kind == k8s::Token::Kind::Bad) {
+        TULLE_CHECK(!good);
+        return;
+      }
+      if (token.kind == k8s::Token::Kind::End) break;
+      const bool opens =
+          token.kind == k8s::Token::Kind::MapBegin || token.kind == k8s::Token::Kind::ListBegin;
+      if (opens && depth == 1) {
+        if (!skipping.skip_open()) TULLE_CHECK(!good);
+        continue;
+      }
+      if (opens) ++depth;
+      if (token.kind == k8s::Token::Kind::MapEnd || token.kind == k8s::Token::Kind::ListEnd)
+        --depth;
+    }
+  }
+}
+
 void check_manifest(const k8s::Manifest& manifest) {
   for (const k8s::Problem& problem : manifest.problems) {
     TULLE_CHECK(problem.document > 0);
@@ -75,5 +105,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     TULLE_CHECK(yaml.objects == json.objects);
   }
   compare_with_rapidjson(text);
+  check_skipping(text);
   return 0;
 }
