@@ -262,7 +262,7 @@ def applications_that_are_gone_are_told(w):
 def heads_pass_as_they_were(w):
     """Spelling, order and reason phrase of HTTP/1 heads, through the pair of proxies and back."""
     program = ("import socket,sys,threading\n"
-               "l=socket.create_server(('::',9090),family=socket.AF_INET6)\n"
+               "l=socket.create_server(('::',9090),family=socket.AF_INET6,dualstack_ipv6=True)\n"
                "while True:\n"
                " c,_=l.accept()\n"
                " def go(c):\n"
