@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What strangers may take: slow heads, half handshakes and messages, idle sockets and scans against every port that proxy and
-control plane have, both in a cgroup of 64 MiB. Probes are answered meanwhile, a kept client has no failure, nobody is killed.
+"""What strangers may take: slow heads, half handshakes and messages, idle sockets and scans against every port that proxies and
+control plane have here, each in a cgroup of 64 MiB. Probes are answered meanwhile, a kept client has no failure, nobody is killed.
+The outbound proxy's strangers are in its pod: what an application lets itself be made to do. Webhooks need Kubernetes and are not here.
 TULLE_SOAK=1: more of them, for longer."""
 import os
 import subprocess
@@ -17,7 +18,9 @@ from world import PORTS, World  # noqa: E402
 SOAK = os.environ.get("TULLE_SOAK") == "1"
 STRANGERS = os.path.join(HERE, "../support/strangers.py")
 V1 = "/sys/fs/cgroup/memory"
+# Version 2 has memory only where no hierarchy of version 1 has taken it.
 V2 = not os.path.exists(V1 + "/memory.limit_in_bytes")
+ROOT = "/sys/fs/cgroup" if V2 else V1
 SECONDS = 30 if SOAK else 4
 
 
@@ -30,7 +33,12 @@ class Group:
     """A cgroup of memory, of whichever version the machine has."""
 
     def __init__(self, name, limit):
-        self.folder = os.path.join("/sys/fs/cgroup" if V2 else V1, name)
+        self.folder = os.path.join(ROOT, name)
+        if V2:
+            # Children have the files of memory where their parent says so; systemd does, a bare machine does not.
+            with open(os.path.join(ROOT, "cgroup.subtree_control"), "r+") as f:
+                if "memory" not in f.read().split():
+                    f.write("+memory")
         os.makedirs(self.folder)
         self.write("memory.max" if V2 else "memory.limit_in_bytes", limit)
         if V2:
@@ -65,12 +73,13 @@ class Group:
 class Siege:
     """Strangers in a pod without a proxy, until the end of the block; probes and a kept client meanwhile."""
 
-    def __init__(self, w, node, group, process, probe):
+    def __init__(self, w, node, group, process, probe, strangers=None):
         self.w, self.node, self.group, self.process, self.probe = w, node, group, process, probe
+        self.strangers = strangers or w.plain
 
     def run(self, *attacks):
         load = self.w.load(self.w.single["http"], rate=50)
-        running = [self.w.plain.popen(PYTHON, STRANGERS, kind, host, str(port), str(count), str(SECONDS), pipes=True) for kind, host, port, count in attacks]
+        running = [self.strangers.popen(PYTHON, STRANGERS, kind, host, str(port), str(count), str(SECONDS), pipes=True) for kind, host, port, count in attacks]
         most = slowest = probes = 0
         while any(r.poll() is None for r in running):
             began = time.monotonic()
@@ -108,6 +117,13 @@ def a_proxy_under_strangers(siege, pod):
                      ("hello", pod.ip, 4143, many), ("block", pod.ip, PORTS["h2"], many))
 
 
+def an_outbound_proxy_under_its_own_pod(siege, w):
+    many = 3000 if SOAK else 400
+    service = {kind: (w.single[kind]["ip"], w.single[kind]["port"]) for kind in PORTS}
+    return siege.run(("idle", "127.0.0.1", 4140, many), ("idle", *service["bytes"], many), ("head", *service["http"], many),
+                     ("hello", *service["http"], many), ("block", *service["h2"], many))
+
+
 def only_the_pod_itself_reads_its_environment(w):
     for host in (w.a.ip, f"[{w.a.ip6}]"):
         code = w.plain.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://{host}:4191/env.json", check=False)
@@ -127,7 +143,7 @@ def main():
         with Mesh(bin_dir, name="b") as mesh:
             node = mesh.pod("node")  # whom probes come from
             w = World(mesh)
-            for process in (mesh.control_process, w.a.proxy):
+            for process in (mesh.control_process, w.a.proxy, w.client.proxy):
                 group = Group(f"{mesh.prefix}{process.pid}", limit)
                 groups.append(group)
                 # The process itself, found below what started it.
@@ -135,9 +151,11 @@ def main():
                     group.write("cgroup.procs", pid)
             control = Siege(w, node, groups[0], mesh.control_process, f"http://{mesh.control.ip}:9990/live")
             proxy = Siege(w, node, groups[1], w.a.proxy, f"http://{w.a.ip}:4191/ready")
+            outbound = Siege(w, node, groups[2], w.client.proxy, f"http://{w.client.ip}:4191/ready", w.client)
             cases.check(only_the_pod_itself_reads_its_environment, w, details=w.logs)
             cases.check(control_plane_under_strangers, control, mesh.control.ip, details=w.logs)
             cases.check(a_proxy_under_strangers, proxy, w.a, details=w.logs)
+            cases.check(an_outbound_proxy_under_its_own_pod, outbound, w, details=w.logs)
     finally:
         for group in groups:
             group.remove()
