@@ -98,11 +98,16 @@ std::string service_opaque_ports(const Value& service, std::string_view defaults
   return out;
 }
 
+// Who asks the webhook need not be an API server: members may be of any type, and what is no map or
+// list where one belongs is as good as not there.
+bool no_map(const Value& value) { return !value.is_map() || value.empty(); }
+bool no_list(const Value& value) { return !value.is_list() || value.empty(); }
+
 void add_entries(Patcher& patcher, std::string_view field, const k8s::StringMap& entries) {
   if (entries.empty()) return;
   const std::string base = concat("/metadata/", field);
-  if (patcher.pod()["metadata"].empty()) patcher.add("/metadata", Value::map());
-  if (patcher.pod()["metadata"][field].empty()) patcher.add(base, Value::map());
+  if (no_map(patcher.pod()["metadata"])) patcher.add("/metadata", Value::map());
+  if (no_map(patcher.pod()["metadata"][field])) patcher.add(base, Value::map());
   for (const auto& [key, value] : entries) {
     patcher.add(concat(base, "/", pointer_step(key)), value);
   }
@@ -110,7 +115,7 @@ void add_entries(Patcher& patcher, std::string_view field, const k8s::StringMap&
 
 void add_to_list(Patcher& patcher, std::string_view field, std::string_view where, Value value) {
   const std::string base = concat("/spec/", field);
-  if (patcher.pod()["spec"][field].empty()) patcher.add(base, Value::list());
+  if (no_list(patcher.pod()["spec"][field])) patcher.add(base, Value::list());
   patcher.add(concat(base, "/", where), std::move(value));
 }
 
@@ -371,6 +376,10 @@ Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotati
                          const Config& config) {
   Outcome outcome;
   outcome.object = service;
+  if (!service.is_map()) {
+    outcome.reasons.push_back(Reason::UnsupportedResource);
+    return outcome;
+  }
   opaque_ports_only(outcome, service, "", string_map(service["metadata"]["annotations"]),
                     ns_annotations, service_opaque_ports(service, config.proxy.opaque_ports));
   return outcome;

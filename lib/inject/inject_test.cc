@@ -225,6 +225,38 @@ TEST(Inject, TwiceChangesNothing) {
   EXPECT_GT(injected, 200U);
 }
 
+// Who reaches the webhook need not be an API server: no type of a member ends the process.
+TEST(Inject, MembersOfAnyTypeAreMetCalmly) {
+  const Context context = context_of(yaml("ns: {linkerd.io/inject: enabled}"));
+  k8s::StringMap of_namespace;
+  of_namespace.insert("config.linkerd.io/opaque-ports", "3306");
+  int injected = 0;
+  for (const char* odd : {"[1]", "[a, b]", "text", "5", "{x: 1}", "[]", "{}", "~", "[[]]"}) {
+    for (const char* pod :
+         {"{metadata: ODD, spec: {containers: [{name: a}]}}",
+          "{metadata: {labels: ODD}, spec: {containers: [{name: a}]}}",
+          "{metadata: {annotations: ODD}, spec: {containers: [{name: a}]}}",
+          "{spec: {containers: [ODD], initContainers: ODD, volumes: ODD}}",
+          "{spec: {containers: [{name: a, ports: ODD, env: ODD}]}}", "ODD", "{spec: ODD}",
+          "{spec: {containers: ODD, ports: ODD}, metadata: ODD}"}) {
+      std::string text(pod);
+      for (std::size_t at = 0; (at = text.find("ODD", at)) != std::string::npos;)
+        text.replace(at, 3, odd);
+      Value object = yaml(text);
+      if (object.is_map()) object.set("kind", "Pod");
+      const Outcome outcome = inject(object, context, Config());
+      injected += outcome.kind == Outcome::Kind::Injected ? 1 : 0;
+      Value patched = object;
+      EXPECT_TRUE(apply(patched, outcome.patch)) << text;
+      EXPECT_EQ(patched, outcome.object) << text;
+      const Outcome service = annotate_service(object, of_namespace, Config());
+      patched = object;
+      EXPECT_TRUE(apply(patched, service.patch)) << text;
+    }
+  }
+  EXPECT_GE(injected, 30);
+}
+
 TEST(Inject, IsUndoneByUninject) {
   for (const Value& pod : many_pods()) {
     for (const bool native : {true, false}) {
