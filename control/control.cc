@@ -48,6 +48,7 @@ grpc::Server::Options call_options(PortBounds& bounds) {
   options.request_time = 10s;
   options.unfinished = &bounds.unfinished;
   options.max_answering = std::size_t{16} * 1024 * 1024;
+  options.max_streams_of_strangers = kStreamsOfStrangers;
   return options;
 }
 

@@ -14,6 +14,11 @@ namespace tulle::control {
 
 inline constexpr Duration kHeadTime = 10s;  // for a head, a handshake, the first byte
 
+// Watches of clients without a certificate, on each port, wherever they come from: what they keep
+// open takes no place from those who have one. A proxy whose certificate has ended is such a client
+// until it has its next.
+inline constexpr std::size_t kStreamsOfStrangers = 2000;
+
 struct PortBounds {
   struct Sizes {
     // Handshakes, heads and gRPC messages of all ports. A thousand proxies that all ask for their

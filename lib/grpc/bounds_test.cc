@@ -68,13 +68,15 @@ struct BoundsTest : ::testing::Test {
     out.request_time = 10s;
     out.unfinished = &unfinished;
     out.max_answering = kLimit;
+    out.max_streams_of_strangers = 20;
     return out;
   }
   static Task<void> serve(Server* server, http::Request request, Peer peer,
                           std::optional<Result<http::Response>>* out) {
     out->emplace(co_await server->serve(std::move(request), std::move(peer)));
   }
-  Call& begin(std::string_view path, std::string_view client = "10.0.0.1") {
+  Call& begin(std::string_view path, std::string_view client = "10.0.0.1",
+              std::string_view identity = "") {
     Call& call = calls.emplace_back();
     auto [writer, reader] = http::make_body(loop);
     call.body = std::move(writer);
@@ -86,6 +88,7 @@ struct BoundsTest : ::testing::Test {
     request.body = std::move(reader);
     Peer peer;
     peer.address.ip = *net::IpAddr::parse(client);
+    peer.identity = identity;
     call.scope.spawn(serve(&server, std::move(request), std::move(peer), &call.response));
     return call;
   }
@@ -125,6 +128,36 @@ TEST_F(BoundsTest, UnfinishedMessagesShareABoundAndTheOldestGivesWay) {
   loop.drain();
   EXPECT_EQ(service.certified, 1);
   ASSERT_TRUE(good.response && *good.response);
+}
+
+// However many sources they come from, watches of strangers leave room for those who are known.
+TEST_F(BoundsTest, StreamsOfStrangersShareABoundAndTheOldestGivesWay) {
+  const auto watch = [&](std::string_view client, std::string_view identity = "") -> Call& {
+    Call& call = begin(Get::kPath, client, identity);
+    send(call, frame_message(GetDestination{}));
+    return call;
+  };
+  Call& known = watch("10.0.0.1", "web.shop.serviceaccount.identity.linkerd.cluster.local");
+  Call& own = watch("127.0.0.1");
+  const auto open = [](const Call& call) {
+    return call.response && *call.response && !(*call.response)->body.complete();
+  };
+  std::deque<Call*> strangers;
+  for (int i = 0; i < 100; ++i) {
+    strangers.push_back(&watch("10.1." + std::to_string(i) + ".1"));
+    int alive = 0;
+    for (const Call* call : strangers) alive += open(*call) ? 1 : 0;
+    EXPECT_LE(alive, 20);
+  }
+  EXPECT_TRUE(open(*strangers.back()));
+  EXPECT_FALSE(open(*strangers.front()));
+  EXPECT_TRUE(open(known) && open(own));
+  // Those who are known are not counted, and a stranger who leaves makes room.
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(open(watch("10.2.0.1", "a.b.serviceaccount")));
+  EXPECT_TRUE(open(*strangers[80]));
+  calls.clear();
+  loop.drain();
+  EXPECT_TRUE(server.idle());
 }
 
 TEST_F(BoundsTest, CallsThatHaveSentNothingCountToo) {

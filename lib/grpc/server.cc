@@ -97,6 +97,7 @@ void ServerCall::on_held(std::size_t bytes) {
 
 ServerCall::~ServerCall() {
   writer_.set_producer(nullptr);
+  if (stranger_) --counts_->of_strangers;
   // Nobody has ended it: its client, or our own end.
   if (!done_) ++counts_->handled[static_cast<std::size_t>(Code::Cancelled)];
 }
@@ -240,7 +241,7 @@ net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer
   auto call =
       std::make_unique<ServerCall>(loop_, std::move(request), std::move(peer), options_,
                                    method->second.streams, method->second.counts, answering_);
-  calls_.push_back(*call);
+  count_in(*call);
   call->task_.spawn(run(*call));
   while (!call->started_ && !call->done_) {
     const bool in_time = co_await call->changed_.wait(call->deadline_);
@@ -252,6 +253,28 @@ net::Task<Result<http::Response>> Server::serve(http::Request request, Peer peer
   co_return response;
 }
 
+void Server::count_in(ServerCall& call) {
+  const bool stranger =
+      call.streams_ && call.peer_.identity.empty() && !call.peer_.address.ip.is_loopback();
+  if (!stranger) return calls_.push_back(call);
+  make_room_for_a_stranger();
+  call.stranger_ = true;
+  ++call.counts_->of_strangers;
+  strangers_.push_back(call);
+}
+
+void Server::make_room_for_a_stranger() {
+  std::size_t streams = 0;
+  for (const auto& [path, method] : methods_) streams += method.counts->of_strangers;
+  if (streams < options_.max_streams_of_strangers || strangers_.empty()) return;
+  ServerCall& oldest = strangers_.front();
+  oldest.ListHook<detail::CallTag>::unlink();
+  calls_.push_back(oldest);
+  oldest.stranger_ = false;
+  --oldest.counts_->of_strangers;
+  oldest.finish({Code::Unavailable, "too many streams of clients without a certificate"});
+}
+
 net::Task<void> Server::linger(std::unique_ptr<ServerCall> call) {
   while (!call->done_ && !call->gone_) {
     const bool in_time = co_await call->changed_.wait(call->deadline_);
@@ -261,9 +284,11 @@ net::Task<void> Server::linger(std::unique_ptr<ServerCall> call) {
 
 void Server::drain() {
   draining_ = true;
-  calls_.for_each([](ServerCall& call) {
+  const auto end = [](ServerCall& call) {
     if (call.streams_) call.finish({});
-  });
+  };
+  calls_.for_each(end);
+  strangers_.for_each(end);
 }
 
 }  // namespace tulle::grpc

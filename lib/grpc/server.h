@@ -40,6 +40,7 @@ struct MethodCounts {
   std::uint64_t received = 0;               // messages
   std::uint64_t sent = 0;                   // messages
   std::array<std::uint64_t, 17> handled{};  // calls that ended, by code
+  std::size_t of_strangers = 0;             // streams under way, see max_streams_of_strangers
 };
 
 namespace detail {
@@ -62,6 +63,9 @@ class ServerCall final : public SlabAllocated,
     net::HeldBytes* unfinished = nullptr;
     // Of requests of unary calls that are being answered; beyond it new ones are UNAVAILABLE.
     std::size_t max_answering = SIZE_MAX;
+    // Streaming calls under way of peers that have shown no identity and come from elsewhere, of
+    // all methods: for a new one the oldest ends with UNAVAILABLE. Others are not counted.
+    std::size_t max_streams_of_strangers = SIZE_MAX;
   };
   ServerCall(net::Loop& loop, http::Request request, Peer peer, const Options& options,
              bool streams, std::shared_ptr<MethodCounts> counts,
@@ -123,6 +127,7 @@ class ServerCall final : public SlabAllocated,
   Peer peer_;
   Deadline deadline_;
   const std::size_t send_buffer_;
+  bool stranger_ = false;                       // counted in of_strangers
   const bool streams_;                          // the server may send several messages
   const std::shared_ptr<MethodCounts> counts_;  // a call may outlive its server
   std::unique_ptr<Pending> pending_;            // until the request is whole, or answered
@@ -165,7 +170,7 @@ class Server final : public http::Handler {
     for (const auto& [path, method] : methods_) f(path, method.streams, *method.counts);
   }
   // No call is under way.
-  bool idle() const noexcept { return calls_.empty(); }
+  bool idle() const noexcept { return calls_.empty() && strangers_.empty(); }
 
  private:
   struct Method {
@@ -173,6 +178,8 @@ class Server final : public http::Handler {
     Run run;
     std::shared_ptr<MethodCounts> counts;
   };
+  void count_in(ServerCall& call);
+  void make_room_for_a_stranger();
   static net::Task<void> linger(std::unique_ptr<ServerCall> call);
 
   net::Loop& loop_;
@@ -182,6 +189,7 @@ class Server final : public http::Handler {
   const std::shared_ptr<std::size_t> answering_ = std::make_shared<std::size_t>(0);
   std::map<std::string, Method, std::less<>> methods_;
   IntrusiveList<ServerCall, detail::CallTag> calls_;
+  IntrusiveList<ServerCall, detail::CallTag> strangers_;  // those that are counted, oldest first
   net::TaskScope lingering_;
 };
 
