@@ -321,6 +321,12 @@ class FolderTest : public ::testing::Test {
     while (ip(name) != address && monotonic_now() < end) loop->run_once(100ms);
     return ip(name) == address;
   }
+  // Turns the loop until nothing is closed any more.
+  bool opens() {
+    const TimePoint end = monotonic_now() + 10s;
+    while (!index.closed_by().empty() && monotonic_now() < end) loop->run_once(100ms);
+    return index.closed_by().empty();
+  }
   std::string folder;
   std::unique_ptr<net::Loop> loop;
   log::Sink sink{{.off = true}, log::Filter::parse_lenient("off")};
@@ -355,6 +361,33 @@ TEST_F(FolderTest, TakesFilesThatAreMovedIntoPlace) {
   EXPECT_TRUE(comes("one", "10.0.0.2"));
   std::filesystem::rename(folder + "/a.yaml", folder + "/elsewhere");
   EXPECT_TRUE(comes("one", ""));
+}
+
+// What a file that was never read keeps closed ends with the file.
+TEST_F(FolderTest, WhatABrokenFileClosesEndsWithIt) {
+  constexpr std::string_view kBroken = "kind: Server\nmetadata: {name: x";
+  write("old.yaml", kBroken);
+  start();
+  EXPECT_EQ(index.closed_by().size(), 1U);
+  std::filesystem::remove(folder + "/old.yaml");
+  EXPECT_TRUE(opens());
+  write("a.yaml", kBroken);
+  write("b.yaml", service("two", "10.0.0.2"));
+  EXPECT_TRUE(comes("two", "10.0.0.2"));
+  EXPECT_EQ(index.closed_by().size(), 1U);
+  EXPECT_EQ(source->broken_files(), 1U);
+  std::filesystem::rename(folder + "/a.yaml", folder + "/a.bak");
+  EXPECT_TRUE(opens());
+  EXPECT_EQ(source->broken_files(), 0U);
+  // A link, too.
+  std::filesystem::create_directory(folder + "/..v1");
+  write_to(folder + "/..v1/c.yaml", kBroken);
+  std::filesystem::create_symlink("..v1/c.yaml", folder + "/c.yaml");
+  write("b.yaml", service("two", "10.0.0.3"));
+  EXPECT_TRUE(comes("two", "10.0.0.3"));
+  EXPECT_EQ(index.closed_by().size(), 1U);
+  std::filesystem::remove(folder + "/c.yaml");
+  EXPECT_TRUE(opens());
 }
 
 TEST_F(FolderTest, WaitsForTheWriter) {

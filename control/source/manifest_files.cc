@@ -185,9 +185,9 @@ void ManifestFiles::unreadable(const std::string& file, std::string_view why) {
   if (!files_.contains(file)) index_.close(file, {Closure{}});
 }
 
-std::vector<std::string> ManifestFiles::names() const {
-  std::vector<std::string> out;
-  for (const auto& [name, keys] : files_) out.push_back(name);
+std::set<std::string> ManifestFiles::names() const {
+  std::set<std::string> out = broken_;
+  for (const auto& [name, keys] : files_) out.insert(name);
   return out;
 }
 

@@ -28,11 +28,15 @@ class ManifestFiles {
   // It cannot be read; its last good state stays.
   void unreadable(const std::string& file, std::string_view why);
 
-  bool knows(const std::string& file) const { return files_.contains(file); }
+  // It has objects here, or keeps something closed.
+  bool knows(const std::string& file) const {
+    return files_.contains(file) || broken_.contains(file);
+  }
   std::size_t size() const noexcept { return files_.size(); }
   // Files whose present text is not what the index has.
   std::size_t broken() const noexcept { return broken_.size(); }
-  std::vector<std::string> names() const;
+  // Of all files that it knows.
+  std::set<std::string> names() const;
 
  private:
   std::set<std::string> replace(const std::string& file, std::vector<k8s::Object> objects);
