@@ -137,9 +137,9 @@ class Control:
             found = dict(line.split(":", 1) for line in f)
         return int(found["RssAnon"].split()[0]), int(found["VmRSS"].split()[0])
 
-    def tail(self):
+    def tail(self, lines=20):
         with open(self.log, encoding="utf-8", errors="replace") as f:
-            return "".join(f.readlines()[-20:])
+            return "".join(f.readlines()[-lines:])
 
     def stop(self):
         self.process.terminate()

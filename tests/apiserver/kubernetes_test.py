@@ -18,10 +18,11 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from apiserver import ApiServer, Gate, Pki, run, until  # noqa: E402
+from apiserver import ApiServer, Gate, Pki, free_port, run, until  # noqa: E402
 from control import Call, Control, Endpoints, load_protos  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+STRANGERS = os.path.join(HERE, "../support/strangers.py")
 WEB = "web.shop.svc.cluster.local:80"
 LINKERD = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "linkerd"}}
 
@@ -491,8 +492,56 @@ def typical_pod(name, app, namespace):
     return made
 
 
+def reviewed(port):
+    """A review that needs nothing known is answered, on a connection of its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "kind": {"group": "", "version": "v1", "kind": "ConfigMap"}, "operation": "CREATE", "object": {"kind": "ConfigMap"}}}
+    client.request("POST", "/", json.dumps(review), {"Content-Type": "application/json"})
+    answer = json.loads(client.getresponse().read())
+    client.close()
+    return answer["response"]["allowed"]
+
+
+def webhooks(w):
+    """Strangers at the webhooks: idle and slow connections, half reviews; within 64 MiB, probes are answered, no call is refused."""
+    w.server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "linkerd"}})
+    values = os.path.join(w.folder, "values.yaml")
+    with open(values, "w", encoding="utf-8") as f:
+        f.write("{}\n")
+    ports = [free_port() for _ in range(3)]
+    names = ("injector", "profile-validator", "policy-validator")  # as the flags are called
+    control = w.start_control(f"--values={values}", *(f"--{name}-port={port}" for name, port in zip(names, ports)), roles="destination,policy,injector")
+    try:
+        # Their certificates are there; what pods would be told is not, and nobody asks here.
+        until("the webhooks listen", lambda: control.get("/ready") == "not ready: values or trust anchors\n", 20)
+        strangers = [subprocess.Popen((sys.executable, STRANGERS, kind, "127.0.0.1", str(port), "300", "4", "127.0.0.2"), stdout=subprocess.PIPE, text=True)
+                     for port in ports for kind in ("idle", "hello", "review")]
+        most = probes = 0
+        while any(s.poll() is None for s in strangers):
+            began = time.monotonic()
+            assert control.get("/live") == "live\n", control.tail()
+            assert time.monotonic() - began < 2
+            assert reviewed(ports[0]), "a review from elsewhere is answered meanwhile"
+            assert time.monotonic() - began < 5
+            most = max(most, control.memory_kib()[0])
+            probes += 1
+            time.sleep(0.1)
+        for s in strangers:
+            assert "begun" in s.communicate()[0] and s.returncode == 0, s.args
+        refused = sum(control.metric("tulle_connections_refused_total", port=port, reason=reason)
+                      for port in ("injector", "webhooks") for reason in ("gave_way", "unfinished", "no_place"))
+        print(f"# {most // 1024} MiB at most, {probes} probes, {refused:.0f} gave way")
+        assert probes >= 10 and refused > 0 and most < 64 * 1024, most
+        assert "a system call was refused" not in control.tail(100_000)
+    finally:
+        control.stop()
+
+
 # In this order: the last ones change the cluster for good.
-CASES = [answers, cut, delayed, frozen, garbled, custom_resources, away, rights, statuses, library, replaced, memory]
+CASES = [answers, cut, delayed, frozen, garbled, custom_resources, away, rights, statuses, library, replaced, memory, webhooks]
 
 
 def inside(binaries, names):

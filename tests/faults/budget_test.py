@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What strangers may take: slow heads, half handshakes and messages, idle sockets and scans against every port that proxies and
 control plane have here, each in a cgroup of 64 MiB. Probes are answered meanwhile, a kept client has no failure, nobody is killed.
-The outbound proxy's strangers are in its pod: what an application lets itself be made to do. Webhooks need Kubernetes and are not here.
+The outbound proxy's strangers are in its pod: what an application lets itself be made to do. Webhooks need Kubernetes: tests/apiserver has them.
 TULLE_SOAK=1: more of them, for longer."""
 import os
 import subprocess
