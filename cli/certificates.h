@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the mesh asks of trust anchors and issuers (reference control-plane.md §4.3), in words for
-// users: `tulle check` holds those of a cluster against it, `tulle install` those that it is given.
+// What the mesh asks of trust anchors and issuers (docs/reference/control-plane.md §4.3), in words
+// for users: `tulle check` holds those of a cluster against it, `tulle install` those that it is
+// given.
 #pragma once
 
 #include <chrono>

@@ -41,7 +41,7 @@ class Progress {
   const bool shown_;
 };
 
-// What every extension's own `check` is told (reference viz.md §7).
+// What every extension's own `check` is told (docs/reference/viz.md §7).
 std::vector<std::string> flags_for_extensions(const Flags& flags) {
   std::vector<std::string> out;
   const auto add = [&](std::string_view flag, const std::string& value) {

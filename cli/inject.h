@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tulle inject` and `tulle uninject` (control-plane.md §1.13) as a function from texts to texts:
-// no files, no cluster.
+// `tulle inject` and `tulle uninject` (docs/reference/control-plane.md §1.13) as a function from
+// texts to texts: no files, no cluster.
 #pragma once
 
 #include <optional>

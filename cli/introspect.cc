@@ -19,7 +19,7 @@ namespace {
 constexpr Duration kPatience = 15s;
 constexpr std::size_t kAtOnce = 8;
 constexpr std::uint16_t kDestinationPort =
-    8086;  // control-plane.md §3: of the Services, and of our pods
+    8086;  // docs/reference/control-plane.md §3: of the Services, and of our pods
 constexpr std::uint16_t kPolicyPort = 8090;
 
 std::string problem_of(const k8s::ApiStatus& status) {

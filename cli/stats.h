@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Golden metrics and edges from what proxies count themselves, with no Prometheus between: plain
-// functions over two looks at every proxy (reference viz.md §2.2, §2.3, §3.1).
+// functions over two looks at every proxy (docs/reference/viz.md §2.2, §2.3, §3.1).
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables on a terminal: the first column to the left, the others to the right, three spaces between
-// (reference viz.md §3.1).
+// (docs/reference/viz.md §3.1).
 #pragma once
 
 #include <string>

@@ -15,7 +15,7 @@
 
 namespace tulle::control {
 
-// Who may come in where no Server says otherwise (control-plane.md §6.3).
+// Who may come in where no Server says otherwise (docs/reference/control-plane.md §6.3).
 enum class DefaultPolicy {
   AllUnauthenticated,
   AllAuthenticated,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The texts inside of requests: authorities, names of Services, and the JSON in which proxies say
-// who they are (wire-api.md §2).
+// who they are (docs/reference/wire-api.md §2).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sets of ports as annotations and flags write them: "25,3306,8000-8099" (control-plane.md §1.1).
+// Sets of ports as annotations and flags write them: "25,3306,8000-8099"
+// (docs/reference/control-plane.md §1.1).
 #pragma once
 
 #include <cstdint>

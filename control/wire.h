@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our values as messages of the proxy API (wire-api.md §3).
+// Our values as messages of the proxy API (docs/reference/wire-api.md §3).
 #pragma once
 
 #include <string>

@@ -21,11 +21,12 @@ inline constexpr int kOsError = 71;      // EX_OSERR
 // A line on standard error.
 void say(std::string_view text);
 
-// Redirects the pod's connections (control-plane.md §2.1, §2.2).
+// Redirects the pod's connections (docs/reference/control-plane.md §2.1, §2.2).
 int init(const Arguments& arguments);
-// Waits until the proxy is ready, then becomes or runs a command (control-plane.md §9).
+// Waits until the proxy is ready, then becomes or runs a command (docs/reference/control-plane.md
+// §9).
 int await(const Arguments& arguments);
-// Proves that a pod's connections are redirected (control-plane.md §2.6).
+// Proves that a pod's connections are redirected (docs/reference/control-plane.md §2.6).
 int validate(const Arguments& arguments);
 
 // "10s", "500ms", "2m", "1h", "1d", "0": a whole number with a unit; nullopt for anything else.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tulle-proxy: the data plane of one workload, configured by its environment (proxy.md §1).
+// tulle-proxy: the data plane of one workload, configured by its environment
+// (docs/reference/proxy.md §1).
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole proxy: one workload on the control loop of the calling thread, workers on threads of
-// their own. Built from a configuration, started, run until told to drain (proxy.md §1.2, §1.7).
+// their own. Built from a configuration, started, run until told to drain (docs/reference/proxy.md
+// §1.2, §1.7).
 #pragma once
 
 #include <atomic>
@@ -20,8 +21,11 @@ class ControlClient;
 class IdentityWatch;
 class Worker;
 
+// From the control loop only.
 class Proxy final : public AdminHost {
  public:
+  // References outlive it. Nothing is opened before start(). `sink`: the log, `access`: the access
+  // log; every socket is made by `sockets`.
   Proxy(net::Loop& control, const Config& config, log::Sink& sink, log::Sink& access,
         net::SocketFactory& sockets);
   ~Proxy();
@@ -42,7 +46,9 @@ class Proxy final : public AdminHost {
   net::Loop& loop() noexcept override { return control_; }
   net::SocketFactory& sockets() noexcept { return sockets_; }
   const CredentialsPtr& credentials() const noexcept { return credentials_; }
+  // The policy that stands now, as the control loop knows it; workers may be a moment behind.
   ServerPolicyPtr server_policy(std::uint16_t port) const override;
+  // There is a certificate, and the policy of each port that the pod declares.
   bool ready() const noexcept override;
   // Everything that can be scraped, with the bytes of live connections counted in.
   net::Task<std::string> scrape() override;
@@ -52,7 +58,7 @@ class Proxy final : public AdminHost {
   // `client`: identity, destination or policy, for metrics.
   net::Task<std::vector<net::SocketAddr>> resolve(std::string_view client, std::string host,
                                                   std::uint16_t port);
-  // What we show to the control plane.
+  // The credentials that we show to the control plane.
   tls::CredentialsPtr control_credentials();
   void on_certified(CredentialsPtr credentials);
   void count_unsupported(std::string_view feature);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checks themselves, by category (reference control-plane.md §7.3, and what tulle adds).
+// The checks themselves, by category (docs/reference/control-plane.md §7.3, and what tulle adds).
 #pragma once
 
 #include <string>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Extensions of the mesh check themselves: a namespace labelled `linkerd.io/extension: NAME` stands
-// for a program linkerd-NAME, which `check -o json` asks (reference control-plane.md §7.3, viz.md
-// §7). So do programs linkerd-* of the PATH that want to be asked wherever they are.
+// for a program linkerd-NAME, which `check -o json` asks (docs/reference/control-plane.md §7.3,
+// docs/reference/viz.md §7). So do programs linkerd-* of the PATH that want to be asked wherever
+// they are.
 #pragma once
 
 #include <functional>

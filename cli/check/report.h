@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks as a list, how they run one after the other, and how their results are written (reference
-// control-plane.md §7.3). What is checked is in the other files of this folder.
+// Checks as a list, how they run one after the other, and how their results are written
+// (docs/reference/control-plane.md §7.3). What is checked is in the other files of this folder.
 #pragma once
 
 #include <chrono>

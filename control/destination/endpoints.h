@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Endpoints of a Service as one client sees them, and the changes from one state to the next
-// (control-plane.md §5.3, wire-api.md §5.2). Plain functions over the index: no sockets, no
-// waiting.
+// (docs/reference/control-plane.md §5.3, docs/reference/wire-api.md §5.2). Plain functions over the
+// index: no sockets, no waiting.
 #pragma once
 
 #include <map>

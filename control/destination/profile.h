@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a proxy learns of an address or a name before it knows endpoints: whether it is a Service, a
-// single pod or neither, and whether its bytes are opaque (control-plane.md §5.4, wire-api.md
-// §5.4). ServiceProfile objects are not read yet: profiles have no routes of their own.
+// single pod or neither, and whether its bytes are opaque (docs/reference/control-plane.md §5.4,
+// docs/reference/wire-api.md §5.4). ServiceProfile objects are not read yet: profiles have no
+// routes of their own.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pod and port as a proxy is to reach it: address, identity, protocol hint, labels
-// (control-plane.md §5.3 "WeightedAddr"). Shared by endpoints of Services and by profiles of single
-// pods.
+// (docs/reference/control-plane.md §5.3 "WeightedAddr"). Shared by endpoints of Services and by
+// profiles of single pods.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,9 @@
 
 namespace tulle::control {
 
-// The workload behind a pod, what dashboards group by (control-plane.md §1.5, owner resolution):
-// the Deployment of its ReplicaSet, the CronJob of its Job, the pod itself if it has none.
+// The workload behind a pod, what dashboards group by (docs/reference/control-plane.md §1.5, owner
+// resolution): the Deployment of its ReplicaSet, the CronJob of its Job, the pod itself if it has
+// none.
 struct WorkloadName {
   std::string kind;  // lower case
   std::string name;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The identity role: gives certificates to workloads that prove who they are with a token
-// (wire-api.md §4, control-plane.md §4.2), and keeps the issuer it does that with up to date.
+// (docs/reference/wire-api.md §4, docs/reference/control-plane.md §4.2), and keeps the issuer it
+// does that with up to date.
 #pragma once
 
 #include <functional>

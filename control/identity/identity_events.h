@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to issuer and anchors, as Events on the control plane's Deployment under the names
-// that Linkerd gives them (control-plane.md §4): IssuerUpdated, IssuerUpdateSkipped,
+// that Linkerd gives them (docs/reference/control-plane.md §4): IssuerUpdated, IssuerUpdateSkipped,
 // IssuerValidationFailed; and ours, TrustAnchorInUse. (IssuedLeafCertificate is a line of the log
 // only: one for each leaf of each proxy would push the others out.)
 #pragma once

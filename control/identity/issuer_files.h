@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The issuer and the trust anchors as files in a folder, in the layouts of both Secret types
-// (control-plane.md §4.3): tls.crt, tls.key, ca.crt (kubernetes.io/tls, what cert-manager writes)
-// or crt.pem, key.pem (linkerd.io/tls) with the anchors in ca.crt or ca-bundle.crt beside them or
-// in a file of their own. Reading and checking only; issuer_store.h keeps the result up to date.
+// (docs/reference/control-plane.md §4.3): tls.crt, tls.key, ca.crt (kubernetes.io/tls, what
+// cert-manager writes) or crt.pem, key.pem (linkerd.io/tls) with the anchors in ca.crt or
+// ca-bundle.crt beside them or in a file of their own. Reading and checking only; issuer_store.h
+// keeps the result up to date.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Anchors that somebody else replaces (design.md §5): pods that were injected with the bundle
+// Anchors that somebody else replaces (docs/design.md §5): pods that were injected with the bundle
 // before show leaves of the anchors in it, and trust no others when they start. So each bundle
 // stays known, and its anchors trusted, until no living pod was injected with it: pods say that in
 // the annotation linkerd.io/trust-root-sha256. Only bundles that were once the mesh's own are

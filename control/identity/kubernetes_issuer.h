@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Issuer and anchors on Kubernetes: the Secret `linkerd-identity-issuer` (both schemes of
-// control-plane.md §4.3) and the ConfigMap `linkerd-identity-trust-roots`, followed through the API
-// server, so that a change counts within a second.
+// docs/reference/control-plane.md §4.3) and the ConfigMap `linkerd-identity-trust-roots`, followed
+// through the API server, so that a change counts within a second.
 //
 // With `generate` nobody brings them: the state of a rotation (rotation.h) is kept in the Secret
 // `linkerd-identity-rotation`, and Secret and ConfigMap above are written from it, for whoever

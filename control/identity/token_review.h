@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens of service accounts, checked by the API server (control-plane.md §4.2).
+// Tokens of service accounts, checked by the API server (docs/reference/control-plane.md §4.2).
 #pragma once
 
 #include "control/identity/token.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The injector's webhook: pods get their proxy, pods and Services their opaque ports
-// (control-plane.md §1.5–1.7). What a pod becomes is decided in lib/inject; here the cluster is
-// asked, told and counted.
+// (docs/reference/control-plane.md §1.5–1.7). What a pod becomes is decided in lib/inject; here the
+// cluster is asked, told and counted.
 #pragma once
 
 #include "control/injector/cluster.h"

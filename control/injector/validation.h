@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The validators of policies and routes (control-plane.md §6.5) and of ServiceProfiles (§6.9): what
-// would be misunderstood later is refused now, with the field and the reason.
+// The validators of policies and routes (docs/reference/control-plane.md §6.5) and of
+// ServiceProfiles (§6.9): what would be misunderstood later is refused now, with the field and the
+// reason.
 #pragma once
 
 #include <optional>

@@ -170,7 +170,7 @@ TEST(Profiles, AreReadStrictly) {
               testing::HasSubstr("ttl"));
 }
 
-// What Linkerd refuses, too (control-plane.md §6.5).
+// What Linkerd refuses, too (docs/reference/control-plane.md §6.5).
 TEST(Policies, RoutesThatLinkerdRefuses) {
   const struct {
     std::string_view kind, rule, field;

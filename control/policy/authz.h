@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Authorizations of a Server: from ServerAuthorizations, AuthorizationPolicies and default policies
-// (control-plane.md §6.3, §6.4).
+// (docs/reference/control-plane.md §6.3, §6.4).
 #pragma once
 
 #include <string_view>

@@ -48,7 +48,7 @@ DefaultPolicy default_policy_of(const View& view, const MeshConfig& config, cons
 }
 
 // What a filter is on the way in; nullopt for one that concerns only responses, which is left out.
-// One that is not known might forbid, so that its rule fails (design rule 9).
+// One that is not known might forbid, so that its rule fails (docs/design.md §3.9).
 template <typename Filter>
 std::optional<Filter> filter_of(const k8s::RouteFilter& from) {
   Filter out;
@@ -131,7 +131,7 @@ std::vector<GrpcRoute> attached_grpc_routes(const View& view, const MeshConfig& 
 }
 
 // HTTPRoutes of both groups, oldest first. Where a GRPCRoute is attached they are in conflict with
-// it and have no effect (control-plane.md §6.8).
+// it and have no effect (docs/reference/control-plane.md §6.8).
 std::vector<HttpRoute> attached_http_routes(const View& view, const MeshConfig& config,
                                             const k8s::Server& server) {
   struct Found {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may reach a port of a workload, and which protocol to expect there (control-plane.md §6.3 and
-// §6.4, wire-api.md §7). Plain functions over the index.
+// Who may reach a port of a workload, and which protocol to expect there
+// (docs/reference/control-plane.md §6.3 and §6.4, docs/reference/wire-api.md §7). Plain functions
+// over the index.
 #pragma once
 
 #include "control/config.h"

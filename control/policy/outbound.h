@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a client's proxy treats traffic to a target: protocol, routes, backends (control-plane.md
-// §6.6, wire-api.md §8). Plain functions over the index. Route objects are not read yet: a Service
-// has its default route.
+// How a client's proxy treats traffic to a target: protocol, routes, backends
+// (docs/reference/control-plane.md §6.6, docs/reference/wire-api.md §8). Plain functions over the
+// index. Route objects are not read yet: a Service has its default route.
 #pragma once
 
 #include <optional>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routes: to what they are attached, and their matches and filters as messages (control-plane.md
-// §6.2, §6.4, §6.6). Plain functions.
+// Routes: to what they are attached, and their matches and filters as messages
+// (docs/reference/control-plane.md §6.2, §6.4, §6.6). Plain functions.
 #pragma once
 
 #include <optional>

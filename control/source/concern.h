@@ -29,7 +29,8 @@ std::vector<Closure> closures_of(const k8s::Object& object, bool whole);
 std::vector<Closure> closures_of_text(std::string_view document);
 
 // What the validators of a cluster refuse beyond what the typed reader does: routes and profiles
-// (control-plane.md §6.5, §6.9). "field: reason" of the first; nullopt if there is nothing.
+// (docs/reference/control-plane.md §6.5, §6.9). "field: reason" of the first; nullopt if there is
+// nothing.
 std::optional<std::string> validator_problem(std::string_view document, k8s::Format format);
 
 }  // namespace tulle::control

@@ -19,7 +19,8 @@ k8s::Reflector::Options core(const k8s::Resource& resource, bool metadata_only =
   return options;
 }
 
-// A resource of a CRD. The plural names are those of the CRDs in reference control-plane.md §6.1.
+// A resource of a CRD. The plural names are those of the CRDs in docs/reference/control-plane.md
+// §6.1.
 k8s::Reflector::Options custom(const k8s::Resource& resource) {
   k8s::Reflector::Options options;
   options.resource = resource;

@@ -242,8 +242,8 @@ TEST_F(KubernetesSourceTest, AMalformedObjectIsNamedAndTheOthersAreNotAffected) 
   EXPECT_EQ(source->broken_objects(), 0U);
 }
 
-// design.md §4: 4 KiB a pod, its part of ReplicaSets with it. Pods as API servers write them, ten a
-// ReplicaSet.
+// docs/design.md §4: 4 KiB a pod, its part of ReplicaSets with it. Pods as API servers write them,
+// ten a ReplicaSet.
 TEST_F(KubernetesSourceTest, PodsCostLittle) {
   start();
   constexpr int kPods = 2000;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the statuses of routes and policies should say (control-plane.md §6.8): is a route accepted
-// by its parents, do its backends exist, does a rate limit have its Server to itself. Plain
-// functions over the index.
+// What the statuses of routes and policies should say (docs/reference/control-plane.md §6.8): is a
+// route accepted by its parents, do its backends exist, does a rate limit have its Server to
+// itself. Plain functions over the index.
 #pragma once
 
 #include <optional>

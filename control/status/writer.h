@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the statuses of routes and policies to the API server (control-plane.md §6.8): looks after
-// every change that may concern one, and every ten seconds at all of them; patches those that say
-// something else. Only the leader writes. Entries of other controllers stay as they are.
+// Writes the statuses of routes and policies to the API server (docs/reference/control-plane.md
+// §6.8): looks after every change that may concern one, and every ten seconds at all of them;
+// patches those that say something else. Only the leader writes. Entries of other controllers stay
+// as they are.
 #pragma once
 
 #include <cstdint>

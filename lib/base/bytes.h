@@ -17,6 +17,7 @@ namespace tulle {
 using Bytes = std::span<const std::uint8_t>;
 using MutableBytes = std::span<std::uint8_t>;
 
+// Both are the same memory seen otherwise: no copy, same lifetime.
 inline Bytes as_bytes(std::string_view text) noexcept {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
@@ -42,9 +43,11 @@ class ByteQueue {
 
   bool empty() const noexcept { return head_ == tail_; }
   std::size_t size() const noexcept { return tail_ - head_; }
+  // Everything that is in the queue, oldest first.
   Bytes data() const noexcept { return {block_ + head_, size()}; }
   MutableBytes mutable_data() noexcept { return {block_ + head_, size()}; }
 
+  // `bytes` must not be a view of this queue: it may move.
   void append(Bytes bytes) {
     if (bytes.empty()) return;
     std::memcpy(reserve(bytes.size()), bytes.data(), bytes.size());
@@ -74,6 +77,7 @@ class ByteQueue {
     tail_ -= n;
     if (empty()) release();
   }
+  // Drops everything and gives the memory back.
   void clear() noexcept { release(); }
   void swap(ByteQueue& other) noexcept {
     std::swap(block_, other.block_);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What we do when our own reasoning fails: stop at once, with a line that says where.
+// Checks of our own reasoning: where one fails, the process stops at once, with a line that says
+// where.
 #pragma once
 
 namespace tulle {
@@ -14,7 +15,7 @@ namespace tulle {
       ::tulle::check_failed("check failed: " #condition, __FILE__, __LINE__); \
   } while (false)
 
-// What a caller promised: bounds, states. As TULLE_CHECK in debug and sanitizer builds; in release
+// A promise of the caller: bounds, states. As TULLE_CHECK in debug and sanitizer builds; in release
 // the same check without words, since it stands in a thousand places of the request path.
 #ifdef NDEBUG
 #include "lib/base/hardened.h"

@@ -15,7 +15,9 @@ class ListHook {
   ListHook(const ListHook&) = delete;
   ListHook& operator=(const ListHook&) = delete;
   ~ListHook() { unlink(); }
+  // Is it in a list of this Tag?
   bool linked() const noexcept { return next_ != nullptr; }
+  // No-op if it is in none.
   void unlink() noexcept {
     if (next_ == nullptr) return;
     prev_->next_ = next_;
@@ -37,17 +39,20 @@ class IntrusiveList {
   IntrusiveList() { root_.next_ = root_.prev_ = &root_; }
   IntrusiveList(const IntrusiveList&) = delete;
   IntrusiveList& operator=(const IntrusiveList&) = delete;
+  // Elements outlive the list: they are unlinked, not destroyed.
   ~IntrusiveList() {
     while (!empty()) front().Hook::unlink();
     root_.next_ = root_.prev_ = nullptr;
   }
 
   bool empty() const noexcept { return root_.next_ == &root_; }
+  // Both need a list that is not empty.
   T& front() noexcept { return *static_cast<T*>(root_.next_); }
   T& back() noexcept { return *static_cast<T*>(root_.prev_); }
   // The element must not be in a list of this Tag.
   void push_back(T& element) noexcept { insert(*root_.prev_, element); }
   void push_front(T& element) noexcept { insert(root_, element); }
+  // Unlinks the first element; null if there is none.
   T* pop_front() noexcept {
     if (empty()) return nullptr;
     T* const element = &front();

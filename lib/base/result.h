@@ -13,7 +13,7 @@
 
 namespace tulle {
 
-// What went wrong, as far as callers need to tell cases apart.
+// Kinds of failure, as far as callers need to tell them apart.
 enum class Errc : std::uint8_t {
   Eof,                // the peer ended its side cleanly
   WouldBlock,         // not now; wait for readiness and call again

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A per-thread cache of freed memory blocks in size classes, for what a connection or a request
 // takes and gives back all the time: coroutine frames, streams, bytes in flight. Steady traffic
-// therefore reaches no allocator. What is cached is bounded (256 KiB a thread) and can be given
+// therefore reaches no allocator. The cache is bounded (256 KiB a thread) and can be given
 // back with slab_trim().
 #pragma once
 
@@ -16,7 +16,7 @@ namespace detail {
 struct SlabFree {
   SlabFree* next;
 };
-// Trivial on purpose: an access needs no guard. What ends it with its thread is in slab.cc.
+// Trivial on purpose: an access needs no guard. Its end with the thread is in slab.cc.
 struct SlabCache {
   // Two classes per power of two: 64, 96, 128, 192, 256, … 32768.
   static constexpr std::size_t kClasses = 19;

@@ -13,6 +13,7 @@ namespace tulle {
 
 class SlabString {
  public:
+  // Texts are copied in; the empty one owns nothing.
   SlabString() = default;
   SlabString(std::string_view text) { assign(text); }  // NOLINT: implicit on purpose
   SlabString(const char* text)
@@ -38,6 +39,7 @@ class SlabString {
   }
   ~SlabString() { clear(); }
 
+  // Valid until the string changes or goes; not terminated by NUL.
   std::string_view view() const noexcept { return {data_, size_}; }
   operator std::string_view() const noexcept { return view(); }  // NOLINT: implicit on purpose
   bool empty() const noexcept { return size_ == 0; }
@@ -58,6 +60,7 @@ class SlabString {
     size_ = static_cast<std::uint32_t>(text.size());
     capacity_ = static_cast<std::uint32_t>(capacity);
   }
+  // Gives the memory back; assign() keeps it where the new text fits.
   void clear() noexcept {
     if (data_ != nullptr) slab_free(data_, capacity_);
     data_ = nullptr;
@@ -68,6 +71,7 @@ class SlabString {
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
   }
+  // Byte by byte, with case.
   friend bool operator==(const SlabString& a, std::string_view b) noexcept { return a.view() == b; }
 
  private:

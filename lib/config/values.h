@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The value formats of the environment (proxy.md §1.4), as strict parsers: nullopt for anything
-// that is not exactly in the format.
+// The value formats of the environment (docs/reference/proxy.md §1.4), as strict parsers: nullopt
+// for anything that is not exactly in the format.
 #pragma once
 
 #include <cstdint>

@@ -39,7 +39,7 @@ class Cache {
   static std::string key(const Question& question);
   // Null if there is none or it has expired. Valid until the next call.
   const Entry* find(const std::string& key, TimePoint now);
-  // Replaces what is there. What would not fit alone is not kept.
+  // Replaces the entry that is there. An answer that would not fit alone is not kept.
   void put(std::string key, bool exists, Answer answer);
   void clear();
   std::size_t size() const noexcept { return entries_.size(); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the addresses of one control-plane service current (proxy.md §1.8): SRV records of a
-// headless Service name its pods and ports, otherwise A and AAAA records with the configured port.
-// What was once found stays until something else is found: a control plane or a DNS that is away
-// changes nothing.
+// Keeps the addresses of one control-plane service current (docs/reference/proxy.md §1.8): SRV
+// records of a headless Service name its pods and ports, otherwise A and AAAA records with the
+// configured port. Addresses that were found stay until others are found: a control plane or a DNS
+// that is away changes nothing.
 #pragma once
 
 #include <cstdint>

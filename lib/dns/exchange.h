@@ -23,7 +23,8 @@ class Exchange {
 };
 
 // A socket for each question, so that the kernel draws a new source port for each; ids are random
-// (RFC 5452). What does not come from the server, or does not repeat the question, is ignored.
+// (RFC 5452). A datagram that does not come from the server, or does not repeat the question, is
+// ignored.
 class SocketExchange final : public Exchange {
  public:
   // Both must outlive every task.

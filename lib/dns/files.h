@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this machine says about names: /etc/resolv.conf (resolv.conf(5)) and /etc/hosts (hosts(5)),
+// The machine's own files about names: /etc/resolv.conf (resolv.conf(5)) and /etc/hosts (hosts(5)),
 // as pure parsers that skip what they do not understand, and a reader that notices when a file
 // changes.
 #pragma once

@@ -29,7 +29,8 @@ enum class Rcode : std::uint8_t {
   Refused = 5,
 };
 
-// What we offer to take over UDP: fits an IPv6 packet that no path needs to fragment.
+// The size of answers that we offer to take over UDP: fits an IPv6 packet that no path needs to
+// fragment.
 inline constexpr std::uint16_t kEdnsSize = 1232;
 inline constexpr std::size_t kMaxMessage = 65'535;
 // More answers than this are ignored.

@@ -33,7 +33,7 @@ struct ResolverOptions {
 
 class Resolver {
  public:
-  // What happened since the start.
+  // Counts since the start.
   struct Stats {
     std::uint64_t cached = 0;    // answered from the cache
     std::uint64_t merged = 0;    // waited for the same question of another caller

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Length-prefixed messages (PROTOCOL-HTTP2.md): a byte that says "compressed", four bytes of
+// Length-prefixed messages (gRPC's PROTOCOL-HTTP2): a byte that says "compressed", four bytes of
 // length, big-endian, then the message. We never compress and refuse what is compressed.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header fields of gRPC (PROTOCOL-HTTP2.md): timeouts, custom metadata, content type.
+// The header fields of gRPC (gRPC's PROTOCOL-HTTP2): timeouts, custom metadata, content type.
 #pragma once
 
 #include <optional>

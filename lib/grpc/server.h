@@ -28,13 +28,13 @@
 
 namespace tulle::grpc {
 
-// Who calls, as far as the connection knows.
+// The caller, as far as the connection knows it.
 struct Peer {
   SlabString identity;      // authenticated name, empty if there is none
   net::SocketAddr address;  // of the other end of the connection
 };
 
-// What became of the calls of one method, for metrics.
+// Outcomes of the calls of one method, for metrics.
 struct MethodCounts {
   std::uint64_t started = 0;
   std::uint64_t received = 0;               // messages
@@ -88,7 +88,7 @@ class ServerCall final : public SlabAllocated,
   // The next message of a client that streams; nullopt when it has sent its last. Such a call has
   // no one request: the bounds for it end here.
   net::Task<StatusOr<std::optional<std::string>>> read();
-  // The one message of a unary or server-streaming call. What the client sends after it is dropped.
+  // The one message of a unary or server-streaming call. Messages after it are dropped.
   net::Task<StatusOr<std::string>> read_one();
 
   // Waits until the client keeps up: little of what was sent before is still held back by its flow
@@ -147,7 +147,7 @@ class ServerCall final : public SlabAllocated,
 class Server final : public http::Handler {
  public:
   using Options = ServerCall::Options;
-  // What answers a method: reads from the call, sends, and ends with finish().
+  // The function behind a method: reads from the call, sends, and ends with finish().
   using Run = std::function<net::Task<void>(ServerCall& call)>;
 
   explicit Server(net::Loop& loop, Options options = {});
@@ -155,7 +155,7 @@ class Server final : public http::Handler {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // `path` is "/package.Service/Method". Whatever `run` borrows must outlive the server.
+  // `path` is "/package.Service/Method". The server must not outlive anything that `run` borrows.
   void add(std::string_view path, bool server_streams, Run run);
 
   net::Task<Result<http::Response>> handle(http::Request request) override;

@@ -30,7 +30,7 @@ constexpr std::array<std::string_view, 17> kNames = {
     "UNAUTHENTICATED",
 };
 
-// PROTOCOL-HTTP2.md, "Errors": what the code of a RST_STREAM means.
+// gRPC's PROTOCOL-HTTP2, "Errors": what the code of a RST_STREAM means.
 Code code_of_reset(std::uint32_t http2_code) {
   switch (http2_code) {
     case 0x7:  // REFUSED_STREAM
@@ -107,7 +107,7 @@ std::optional<Status> read_status(const http::HeaderMap& fields) {
   const std::optional<std::string_view> code = fields.get("grpc-status");
   if (!code) return std::nullopt;
   Status status;
-  // A code that we do not know, or that is no number, is UNKNOWN (statuscodes.md).
+  // A code that we do not know, or that is no number, is UNKNOWN (gRPC's statuscodes).
   const std::optional<std::uint32_t> number = parse_number<std::uint32_t>(*code);
   status.code = number && *number < kNames.size() ? static_cast<Code>(*number) : Code::Unknown;
   if (const std::optional<std::string_view> text = fields.get("grpc-message")) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a gRPC call ended, and a value or that. Codes and their mapping from HTTP follow the gRPC
-// documents statuscodes.md, PROTOCOL-HTTP2.md and http-grpc-status-mapping.md.
+// documents statuscodes, PROTOCOL-HTTP2 and http-grpc-status-mapping.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 
 namespace tulle::grpc {
 
+// Numbers of the wire; a server may send others, which are UNKNOWN.
 enum class Code : std::uint32_t {
   Ok = 0,
   Cancelled = 1,
@@ -38,6 +39,7 @@ enum class Code : std::uint32_t {
 // The name in capitals, e.g. "DEADLINE_EXCEEDED"; "UNKNOWN" for numbers without a name.
 std::string_view to_string(Code code) noexcept;
 
+// How a call ended. Compares by code and message.
 struct Status {
   Code code = Code::Ok;
   std::string message;  // for people; decoded, bounded to 4 KiB when received
@@ -46,9 +48,9 @@ struct Status {
   bool operator==(const Status&) const = default;
 };
 
-// What a local failure (of a connection, a stream, a codec) means to a caller.
+// The status that a local failure (of a connection, a stream, a codec) means to a caller.
 Status status_of(const Error& error);
-// What an HTTP answer without a grpc-status means.
+// The status of an HTTP answer that has no grpc-status.
 Status status_of_http(std::uint16_t http_status);
 
 // Reads grpc-status and grpc-message; nullopt if there is no grpc-status.

@@ -16,17 +16,21 @@ class KeepAlive final : public net::Timer {
         interval;             // PING after that long without a byte from the peer; unset: never
     Duration timeout = 3s;    // for a sign of life after a PING
     bool while_idle = false;  // also without open streams
-    // What a PING waits behind is no silence: while bytes are on their way to a slow reader, TCP
-    // judges. Not for clients, which go on sending requests to a peer that is dead.
+    // A PING that waits behind other bytes proves no silence: while bytes are on their way to a
+    // slow reader, TCP judges. Not for clients, which go on sending requests to a peer that is
+    // dead.
     bool patient = false;
   };
   // `pump` outlives it. Of a connection whose pump has been started.
   KeepAlive(Pump& pump, const Options& options) : pump_(pump), options_(options) {}
+  // Begins to watch; the handshake before it does not count as silence.
   void start() {
     pump_.heard_at = pump_.loop().now();
     if (options_.interval) schedule();
   }
+  // Before the connection goes.
   void stop() { unlink(); }
+  // The peer has acknowledged the PING.
   void answered() noexcept { asked_ = false; }
   // It ended the connection.
   bool gave_up() const noexcept { return gave_up_; }

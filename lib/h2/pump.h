@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What server and client connections share: reading, flushing once a turn, and sending bodies
-// fairly.
+// The part that server and client connections share: reading, flushing once a turn, and sending
+// bodies fairly.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ struct SendingTag;
 // The body that one stream sends. Woken by the body and by windows; sends what it may in its turn.
 class Outgoing : public http::BodyListener, public ListHook<SendingTag> {
  public:
-  // What it waits for while it is linked: its turn, its own window, or that of the connection.
+  // The thing it waits for while it is linked: its turn, its own window, or that of the connection.
   enum class Waits : std::uint8_t { Turn, Stream, Connection };
   Waits waits = Waits::Turn;
   http::BodyReader body;
@@ -27,6 +27,8 @@ class Outgoing : public http::BodyListener, public ListHook<SendingTag> {
   ~Outgoing() = default;
 };
 
+// Belongs to one connection, lives on its loop. Whatever is to be sent is put into the session's
+// output; the pump writes it once a turn.
 class Pump : public net::FlushHook {
  public:
   Pump(net::StreamPtr stream, bool server, const SessionOptions& options, SessionEvents& events)
@@ -42,9 +44,10 @@ class Pump : public net::FlushHook {
     outgoing.body.listen(&outgoing);
     wake(outgoing);
   }
+  // It has more to send: gets a turn unless it waits for a window.
   void wake(Outgoing& outgoing) {
     if (!outgoing.sending || outgoing.stream == nullptr) return;
-    // Who waits for a window has data already: more of it changes nothing.
+    // A body that waits for a window has data already: more of it changes nothing.
     if (!outgoing.ListHook<SendingTag>::linked()) queue(outgoing);
     flush_soon();
   }
@@ -57,6 +60,7 @@ class Pump : public net::FlushHook {
     queue(outgoing);
     flush_soon();
   }
+  // The same for the window of the connection, and for SETTINGS that raise that of every stream.
   void connection_window_opened() {
     if (!for_connection_.empty()) flush_soon();
   }
@@ -71,6 +75,7 @@ class Pump : public net::FlushHook {
     stopped_writing_ = true;
     writer_.cancel();
   }
+  // The peer takes nothing any more; read_all() ends with it.
   bool write_failed() const noexcept { return write_failed_; }
 
   // Reads until the connection ends; the error that ended it (Eof for a clean end).
@@ -148,7 +153,7 @@ class Pump : public net::FlushHook {
 
  protected:
   static constexpr std::size_t kEnough = std::size_t{64} * 1024;  // on its way at once
-  // What is read before others have their turn, and how much at once of frames that are small.
+  // Bounds of one turn of reading, and of one read where frames are small.
   static constexpr std::uint64_t kFramesPerTurn = 512;
   static constexpr std::size_t kBytesPerTurn = std::size_t{256} * 1024;
   static constexpr std::size_t kSmallFrame = 256;
@@ -157,6 +162,7 @@ class Pump : public net::FlushHook {
   // Reads nothing more while that many bytes wait to be sent. Only one side of a connection may do
   // so, or both could wait for each other.
   void hold_reading_at(std::size_t size) noexcept { hold_at_ = size; }
+  // For whoever derives: all that can be written is written; all that was read is parsed.
   virtual void after_flush() {}
   virtual void after_receive() {}
 
@@ -219,7 +225,7 @@ class Pump : public net::FlushHook {
     const bool all = n == data.size();
     if (outgoing.stream == nullptr) return false;  // that was the end of the stream
     body.consume(n);
-    // What came may have been the last: its end, good or bad, goes next.
+    // The bytes that came may have been the last: the end, good or bad, goes next.
     return !all || body.complete() || body.failure() != nullptr;
   }
 

@@ -9,15 +9,18 @@
 
 namespace tulle::h2 {
 
+// Frame types (§6.1 to §6.10); others are ignored.
 namespace frame {
 inline constexpr std::uint8_t kData = 0, kHeaders = 1, kPriority = 2, kRstStream = 3, kSettings = 4,
                               kPushPromise = 5, kPing = 6, kGoaway = 7, kWindowUpdate = 8,
                               kContinuation = 9;
 }
+// A number means something else with each type: kAck of SETTINGS and PING is kEndStream of DATA.
 namespace flag {
 inline constexpr std::uint8_t kEndStream = 1, kAck = 1, kEndHeaders = 4, kPadded = 8,
                               kPriority = 0x20;
 }
+// Identifiers of SETTINGS (§6.5.2); others are ignored.
 namespace setting {
 inline constexpr std::uint16_t kTableSize = 1, kEnablePush = 2, kMaxStreams = 3, kInitialWindow = 4,
                                kMaxFrame = 5, kMaxHeaderList = 6;
@@ -34,6 +37,7 @@ inline bool connection_specific(std::string_view name) {
   }
 }
 
+// What a client sends before its first frame (§3.4).
 inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // A header block that is far larger than any list we take is an attack.
@@ -41,6 +45,7 @@ inline std::size_t max_block(std::uint32_t max_header_list) {
   return std::size_t{max_header_list} * 4 + std::size_t{64} * 1024;
 }
 
+// Numbers in network order. read32 looks at four bytes, write_header writes nine (§4.1).
 inline std::uint32_t read32(const std::uint8_t* at) noexcept {
   return static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
          static_cast<std::uint32_t>(at[2]) << 8 | at[3];

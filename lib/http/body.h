@@ -78,7 +78,7 @@ class BodyReader {
 
   // False for a message that has no body at all (not even an empty one that may have trailers).
   bool has_value() const noexcept { return state_ != nullptr; }
-  // What is here now; empty does not mean ended.
+  // The bytes that are here now; empty does not mean ended.
   Bytes data() const noexcept { return state_ ? state_->bytes.data() : Bytes{}; }
   void consume(std::size_t n);
   // Everything was consumed and the producer finished.

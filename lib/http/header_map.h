@@ -14,11 +14,13 @@ namespace tulle::http {
 
 class HeaderMap {
  public:
+  // Views of the map: valid until it changes.
   struct Field {
     std::string_view name;
     std::string_view value;
   };
 
+  // Empty maps own no memory. A copy takes the bytes of what is there now, not of what was removed.
   HeaderMap() = default;
   HeaderMap(HeaderMap&& other) noexcept
       : entries_(std::exchange(other.entries_, nullptr)),
@@ -58,12 +60,15 @@ class HeaderMap {
 
   std::size_t size() const noexcept { return count_; }
   bool empty() const noexcept { return count_ == 0; }
+  // `index` < size().
   Field operator[](std::size_t index) const noexcept;
   // Bytes of all names and values plus 32 a field: the size of RFC 9113 §6.5.2.
   std::size_t list_size() const noexcept { return text_live_ + count_ * 32; }
+  // Gives the memory back.
   void clear() noexcept;
   void swap(HeaderMap& other) noexcept;
 
+  // Fields in order; ends when the map changes.
   class Iterator {
    public:
     Iterator(const HeaderMap& map, std::size_t at) : map_(map), at_(at) {}

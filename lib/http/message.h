@@ -114,9 +114,9 @@ bool is_token(std::string_view text) noexcept;
 bool is_field_value(std::string_view text) noexcept;
 // A request target as it may stand in a request line: not empty, no blanks, controls, fragment.
 bool is_target(std::string_view text) noexcept;
-// What may stand as host and port in a Host field, an :authority or a target, and has one reading:
-// a host without ":" or one in brackets, then perhaps ":" and digits; nothing that would end it
-// elsewhere or name another host ("/", "?", "#", ",", "@", "%", "\\"). May be empty.
+// A text that may stand as host and port in a Host field, an :authority or a target, and has one
+// reading: a host without ":" or one in brackets, then perhaps ":" and digits; nothing that would
+// end it elsewhere or name another host ("/", "?", "#", ",", "@", "%", "\\"). May be empty.
 bool is_authority(std::string_view text) noexcept;
 // RFC 3986 §3.1.
 bool is_scheme(std::string_view text) noexcept;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fields that belong to one connection and are not passed on (RFC 9110 §7.6.1, proxy.md §2.6).
+// Fields that belong to one connection and are not passed on (RFC 9110 §7.6.1,
+// docs/reference/proxy.md §2.6).
 #pragma once
 
 #include "lib/http/header_map.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the operator has decided about proxies: the part of the Helm values (control-plane.md §3.2)
-// that injection uses, as the ConfigMap `linkerd-config` holds it under the key `values`. Plain
-// values; annotations change a copy of it for one pod (overrides.h).
+// The operator's decisions about proxies: the part of the Helm values
+// (docs/reference/control-plane.md §3.2) that injection uses, as the ConfigMap `linkerd-config`
+// holds it under the key `values`. Plain values; annotations change a copy of it for one pod
+// (overrides.h).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@ struct Image {
   std::string pull_policy;  // "": Config::image_pull_policy
 };
 
+// Quantities of Kubernetes ("100m", "64Mi"); "" is not stated.
 struct Resource {
   std::string request;
   std::string limit;
@@ -30,6 +32,7 @@ struct Resources {
   Resource ephemeral_storage;
 };
 
+// As in a container's probe.
 struct ProbeTimes {
   std::int64_t initial_delay = 0;  // seconds
   std::int64_t timeout = 1;
@@ -37,6 +40,8 @@ struct ProbeTimes {
   std::int64_t failure_threshold = 0;  // 0: not written
 };
 
+// Written into the environment of the proxy where `enabled`; this version of the proxy makes no
+// traces.
 struct Tracing {
   bool enabled = false;
   std::string protocol = "opentelemetry";
@@ -47,6 +52,8 @@ struct Tracing {
   std::string ns;       // meshIdentity.namespace
 };
 
+// The chart's `proxy.*`. Texts are those of the values, durations as Go writes them; formats.h
+// reads them. Defaults are the chart's.
 struct ProxyConfig {
   Image image{"tulle/proxy", "", ""};
   std::uint16_t control_port = 4190;
@@ -54,9 +61,11 @@ struct ProxyConfig {
   std::uint16_t inbound_port = 4143;
   std::uint16_t outbound_port = 4140;
   std::string opaque_ports = "25,587,3306,4444,5432,6379,9300,11211";
+  // Ports that need mesh TLS with an identity, or mesh TLS at all; lists as opaque_ports.
   std::string require_identity_ports;
   std::string require_tls_ports;
   Resources resources;
+  // Threads: `cores`, where set, is both bounds; the ratio is a number in (0, 1].
   std::optional<std::int64_t> cores;
   std::int64_t workers_minimum = 1;
   std::optional<std::int64_t> workers_maximum;
@@ -97,6 +106,7 @@ struct ProxyConfig {
   ProxyConfig();
 };
 
+// The chart's `proxyInit.*`: the container that writes the redirect rules.
 struct InitConfig {
   std::string iptables_mode = "nft";
   std::string ignore_inbound_ports = "4567,4568";
@@ -111,6 +121,8 @@ struct InitConfig {
   std::int64_t gid = 65534;
 };
 
+// The chart's `networkValidator.*`: the container that proves the rules where the CNI wrote them.
+// Empty addresses: those of the address family.
 struct ValidatorConfig {
   std::string log_level = "debug";
   std::string log_format = "plain";
@@ -121,6 +133,7 @@ struct ValidatorConfig {
   Value security_context;  // not empty: verbatim
 };
 
+// All of it, for one pod once its annotations have been applied.
 struct Config {
   std::string control_namespace = "linkerd";
   std::string version = "dev";
@@ -137,6 +150,7 @@ struct Config {
   ValidatorConfig validator;
   Image debug_image{"tulle/debug", "", ""};
 
+  // The trust domain in names of identities.
   std::string_view trust() const noexcept {
     return trust_domain.empty() ? cluster_domain : trust_domain;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The containers and volumes that injection adds, from one pod's settings (control-plane.md
-// §1.8–1.11).
+// The containers and volumes that injection adds, from one pod's settings
+// (docs/reference/control-plane.md §1.8–1.11).
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The value formats of annotations (control-plane.md §1.1), as strict parsers: nullopt for anything
-// that is not exactly in the format.
+// The value formats of annotations (docs/reference/control-plane.md §1.1), as strict parsers:
+// nullopt for anything that is not exactly in the format.
 #pragma once
 
 #include <chrono>
@@ -13,7 +13,7 @@
 
 namespace tulle::inject {
 
-// What Go's ParseBool takes: 1 t T true TRUE True, 0 f F false FALSE False.
+// As Go's ParseBool: 1 t T true TRUE True, 0 f F false FALSE False.
 std::optional<bool> parse_go_bool(std::string_view text) noexcept;
 // "enabled" or "disabled".
 std::optional<bool> parse_toggle(std::string_view text) noexcept;

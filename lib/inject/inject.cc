@@ -157,7 +157,7 @@ void add_metadata(Patcher& patcher, const Context& context, const Config& config
   add_entries(patcher, "labels", labels);
 }
 
-// In the order of control-plane.md §1.8.
+// In the order of docs/reference/control-plane.md §1.8.
 void add_proxy(Patcher& patcher, const Settings& settings, const Placement& placement) {
   const Config& config = settings.config;
   // What the application itself declares, before anything is added.

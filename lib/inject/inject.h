@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the proxy into pods: a pure function from (object, namespace, configuration) to the injected
-// object, the JSON Patch that makes it, and the reasons against (control-plane.md §1). The webhook,
-// `tulle inject --manual` and `tulle local` all call it.
+// object, the JSON Patch that makes it, and the reasons against (docs/reference/control-plane.md
+// §1). The webhook, `tulle inject --manual` and `tulle local` all call it.
 //
 //   std::vector<ConfigProblem> problems;
 //   const Config config = read_config_yaml(configmap["values"], problems);
@@ -22,7 +22,8 @@
 
 namespace tulle::inject {
 
-// Why a pod stays as it is, in the order in which reasons are told (control-plane.md §1.5).
+// Why a pod stays as it is, in the order in which reasons are told (docs/reference/control-plane.md
+// §1.5).
 enum class Reason : std::uint8_t {
   HostNetwork,
   SidecarExists,
@@ -40,7 +41,7 @@ std::string_view id(Reason reason) noexcept;
 std::string_view text(Reason reason) noexcept;
 constexpr bool blocks(Reason reason) noexcept { return reason != Reason::UdpPorts; }
 
-// Who made a pod: the name that its labels, events and metrics carry. Kinds are lower-case.
+// The owner of a pod: the name that its labels, events and metrics carry. Kinds are lower-case.
 struct Owner {
   std::string kind;
   std::string name;
@@ -53,7 +54,7 @@ struct Context {
   Owner owner;  // empty: the pod itself
   bool native_sidecars =
       true;  // what the API server has; asked for by configuration and annotations
-  // Whoever calls asks for the injection by that (`inject --manual`): only `disabled` on the pod
+  // The call itself asks for the injection (`inject --manual`): only `disabled` on the pod
   // speaks against it, and linkerd.io/inject is not written.
   bool by_hand = false;
   bool ingress = false;    // by hand: in ingress mode
@@ -92,7 +93,7 @@ Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotati
 // Takes out what inject() has put in. Annotations config.linkerd.io/* stay: they are the user's,
 // but for those that linkerd.io/injected-config lists.
 Value uninject(const Value& object);
-// What uninject() removes, by name.
+// Names of the things that uninject() removes.
 bool is_injected_container(std::string_view name) noexcept;
 bool is_injected_volume(std::string_view name) noexcept;
 bool is_injected_key(std::string_view key, std::string_view value) noexcept;

@@ -19,7 +19,7 @@ struct UnknownValue {
   std::string path;       // the outermost that is not known
   std::string_view near;  // the known path that was probably meant; "" if none is near
 };
-// In the order of `values`. What Helm adds itself ("global") is no mistake.
+// In the order of `values`. A value that Helm adds itself ("global") is no mistake.
 std::vector<UnknownValue> unknown_values(const Value& values);
 
 }  // namespace tulle::inject

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names that injection reads and writes (control-plane.md §1.2, §1.3).
+// The names that injection reads and writes (docs/reference/control-plane.md §1.2, §1.3).
 #pragma once
 
 #include <span>
@@ -7,6 +7,7 @@
 
 namespace tulle::inject {
 
+// Annotations that decide and configure.
 inline constexpr std::string_view kInject = "linkerd.io/inject";
 // Do these words behind it ask for a proxy?
 constexpr bool enables(std::string_view value) noexcept {
@@ -16,6 +17,7 @@ inline constexpr std::string_view kConfigPrefix = "config.linkerd.io/";
 inline constexpr std::string_view kOpaquePorts = "config.linkerd.io/opaque-ports";
 inline constexpr std::string_view kTracingPrefix = "resource.opentelemetry.io/";
 
+// Annotations and labels that an injected pod carries.
 inline constexpr std::string_view kCreatedBy = "linkerd.io/created-by";
 inline constexpr std::string_view kProxyVersion = "linkerd.io/proxy-version";
 // Of an injection by hand: the annotations config.… that it has added, a list with commas.
@@ -25,6 +27,7 @@ inline constexpr std::string_view kControlPlaneNs = "linkerd.io/control-plane-ns
 inline constexpr std::string_view kWorkloadNs = "linkerd.io/workload-ns";
 inline constexpr std::string_view kComponent = "linkerd.io/control-plane-component";
 
+// Containers and volumes; dashboards and policies select by these names.
 inline constexpr std::string_view kProxyContainer = "linkerd-proxy";
 inline constexpr std::string_view kInitContainer = "linkerd-init";
 inline constexpr std::string_view kValidatorContainer = "linkerd-network-validator";

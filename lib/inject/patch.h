@@ -32,7 +32,7 @@ class Patcher {
       : object_(std::move(object)), prefix_(std::move(prefix)) {}
 
   const Value& object() const noexcept { return object_; }
-  // What `prefix` points to.
+  // The value that `prefix` points to.
   const Value& pod() const noexcept;
   void add(std::string_view path, Value value);
   Value take_object() { return std::move(object_); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How to reach an API server and who we are to it: from the files that Kubernetes mounts into every
-// pod, or from a kubeconfig. What would weaken TLS or run foreign programs is refused by name.
+// pod, or from a kubeconfig. Settings that would weaken TLS or run foreign programs are refused by
+// name.
 #pragma once
 
 #include <cstdint>

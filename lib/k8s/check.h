@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules about an object's values that its types cannot express: what Kubernetes' own validation
-// and the policy webhook (reference control-plane.md §6.5) would refuse. Also fills in what the API
-// server would: the namespace "default", podIPs from podIP.
+// and the policy webhook (docs/reference/control-plane.md §6.5) would refuse. Also fills in what
+// the API server would: the namespace "default", podIPs from podIP.
 #pragma once
 
 #include <optional>

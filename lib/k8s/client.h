@@ -35,7 +35,7 @@ struct ApiRequest {
   std::string accept = "application/json";
 };
 
-// What the server says about a failure (meta/v1 Status).
+// The server's account of a failure (meta/v1 Status).
 struct ApiStatus {
   std::int32_t code = 0;  // the HTTP status; 0 if there was no answer (see error)
   std::string reason;     // "NotFound", "Conflict", "Expired", …

@@ -26,7 +26,7 @@
 
 namespace tulle::k8s {
 
-// What is wrong, and where: enough for the author of the file to find it.
+// A mistake and its place: enough for the author of the file to find it.
 struct Problem {
   std::string file;
   std::uint32_t document = 0;  // from 1

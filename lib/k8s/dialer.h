@@ -21,7 +21,7 @@ struct Dialed {
   bool http2 = true;  // otherwise HTTP/1.1
 };
 
-// What a connection is for: requests in any version of HTTP, or one that leaves HTTP, which only
+// The purpose of a connection: requests in any version of HTTP, or one that leaves HTTP, which only
 // HTTP/1.1 can.
 enum class Speak : std::uint8_t { Http, Http1 };
 

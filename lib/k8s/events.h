@@ -16,7 +16,7 @@
 
 namespace tulle::k8s {
 
-// What an Event is about.
+// The object that an Event is about.
 struct EventTarget {
   std::string api_version = "v1";
   std::string kind;

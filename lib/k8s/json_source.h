@@ -28,7 +28,7 @@ class JsonSource final : public TokenSource {
   std::string_view take_raw();
 
  private:
-  // What may come next, given what came before.
+  // The tokens that may come next.
   enum class Expect : std::uint8_t { Value, FirstItem, Item, FirstKey, Key, CommaOrEnd, Done };
 
   void skip_space();

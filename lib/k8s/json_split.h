@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts JSON that comes in pieces into values, without parsing them: the events of a watch, the
 // items of a list. Holds one value at a time, so a list of any length costs the memory of its
-// largest object. What it gives out is parsed elsewhere (json_source.h), so only the ends of
+// largest object. Its pieces are parsed elsewhere (json_source.h), so only the ends of
 // strings and brackets are looked at here.
 #pragma once
 

@@ -14,18 +14,21 @@ namespace tulle::k8s {
 
 class JsonWriter {
  public:
+  // Calls `members`, which writes key() and a value for each; braces and commas are added.
   template <typename Members>
   void object(Members&& members) {
     open('{');
     std::forward<Members>(members)();
     close('}');
   }
+  // Calls `items`, which writes the values.
   template <typename Items>
   void list(Items&& items) {
     open('[');
     std::forward<Items>(items)();
     close(']');
   }
+  // Both escape what JSON wants escaped.
   void key(std::string_view name);
   void value(std::string_view text);
   void value(const char* text) { value(std::string_view(text)); }
@@ -47,6 +50,7 @@ class JsonWriter {
   }
 
   const std::string& text() const noexcept { return out_; }
+  // The text; the writer is to be thrown away afterwards.
   std::string take() { return std::move(out_); }
 
  private:

@@ -43,7 +43,7 @@ class LeaderElection {
 
   // May we write? Ask right before each write.
   bool leader() const noexcept { return leading_ && client_.loop().now() < lead_until_; }
-  // Who leads, as far as we know; "" if nobody.
+  // The leader, as far as we know; "" if there is none.
   const std::string& holder() const noexcept { return seen_.holder; }
   // Called whenever leader() changes.
   void on_change(std::function<void(bool leader)> call) { on_change_ = std::move(call); }

@@ -10,6 +10,7 @@
 
 namespace tulle::k8s {
 
+// A named class of requests. Kept for the validator and for counts; not served yet.
 struct ProfileRoute {
   std::string name;
   bool is_retryable = false;
@@ -17,12 +18,14 @@ struct ProfileRoute {
   friend bool operator==(const ProfileRoute&, const ProfileRoute&) = default;
 };
 
+// A share of the traffic, which goes to another authority than the profile's own.
 struct WeightedDestination {
   std::string authority;
   IntOrString weight;  // a quantity: 1, 500m
   friend bool operator==(const WeightedDestination&, const WeightedDestination&) = default;
 };
 
+// `opaque_ports`: "25,3306,8000-8099", one item each.
 struct ServiceProfileSpec {
   std::vector<ProfileRoute> routes;
   std::vector<WeightedDestination> dst_overrides;
@@ -38,12 +41,15 @@ struct ServiceProfile {
   friend bool operator==(const ServiceProfile&, const ServiceProfile&) = default;
 };
 
+// How the workload proves itself: a SPIFFE URI or a name, and the name that clients send as SNI.
 struct WorkloadTls {
   std::string identity;
   std::string server_name;
   friend bool operator==(const WorkloadTls&, const WorkloadTls&) = default;
 };
 
+// The port named "linkerd-proxy" is where the workload's proxy takes mesh connections; without one
+// it is 4143.
 struct WorkloadPort {
   std::string name;
   std::int32_t port = 0;
@@ -58,6 +64,7 @@ struct ExternalWorkloadSpec {
   friend bool operator==(const ExternalWorkloadSpec&, const ExternalWorkloadSpec&) = default;
 };
 
+// The condition "Ready" decides whether it is an endpoint.
 struct ExternalWorkloadStatus {
   std::vector<Condition> conditions;
   friend bool operator==(const ExternalWorkloadStatus&, const ExternalWorkloadStatus&) = default;
@@ -72,6 +79,7 @@ struct ExternalWorkload {
   friend bool operator==(const ExternalWorkload&, const ExternalWorkload&) = default;
 };
 
+// The descriptions: names of fields as in YAML and JSON.
 template <typename V>
 void describe(V& v, ProfileRoute& x) {
   v.field("name", x.name);

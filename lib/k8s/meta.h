@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every Kubernetes object has (metadata) and the small types shared by several kinds. Only the
-// fields that a mesh uses; everything is a plain value.
+// Metadata, which every Kubernetes object has, and the small types shared by several kinds. Only
+// the fields that a mesh uses; everything is a plain value.
 #pragma once
 
 #include <compare>
@@ -30,6 +30,8 @@ class StringMap {
   bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
   // False, and nothing changes, if the key is there already.
   bool insert(std::string key, std::string value);
+  // Removes those whose key fulfils it. Does not copy a list that others share unless something
+  // goes.
   template <typename Predicate>
   void erase_if(Predicate&& predicate) {
     for (const Entry& some : entries_) {
@@ -54,6 +56,7 @@ struct Time {
   std::int64_t unix_seconds = 0;
   friend auto operator<=>(const Time&, const Time&) = default;
 };
+// "2026-08-01T12:00:00Z", also with fractions and offsets; nullopt for anything else.
 std::optional<Time> parse_time(std::string_view text) noexcept;
 
 // A port by number, or by the name that a container (or a Service) gives it.
@@ -64,6 +67,7 @@ struct IntOrString {
   friend bool operator==(const IntOrString&, const IntOrString&) = default;
 };
 
+// The object that this one was made for; the controller is the one that would make it anew.
 struct OwnerReference {
   std::string kind;
   std::string name;
@@ -75,6 +79,7 @@ inline std::uint64_t mix_hash(std::uint64_t h, const OwnerReference& owner) noex
   return mix_hash(mix_hash(h, owner.kind), owner.name);
 }
 
+// A name is unique within kind and namespace at one time, the uid for ever.
 struct ObjectMeta {
   std::string name;
   std::string ns;  // metadata.namespace; "" for kinds that have none
@@ -87,6 +92,7 @@ struct ObjectMeta {
   friend bool operator==(const ObjectMeta&, const ObjectMeta&) = default;
 };
 
+// In and NotIn look at `values`; NotIn and DoesNotExist also match objects without the key.
 struct SelectorRequirement {
   std::string key;
   std::string op;  // In, NotIn, Exists, DoesNotExist

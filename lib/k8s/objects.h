@@ -16,7 +16,7 @@
 
 namespace tulle::k8s {
 
-// What tells one kind from another; the version is not part of it.
+// The name of a kind; the version is not part of it.
 struct KindName {
   std::string_view group;  // "" is the core group
   std::string_view kind;
@@ -35,6 +35,8 @@ struct ServiceAccount {
   friend bool operator==(const ServiceAccount&, const ServiceAccount&) = default;
 };
 
+// The networks of the pods on this node; the first address of each is where the node itself speaks
+// to its pods from (probes).
 struct NodeSpec {
   std::string pod_cidr;
   std::vector<std::string> pod_cidrs;  // of both families; the first is pod_cidr
@@ -74,6 +76,8 @@ struct Job {
   friend bool operator==(const Job&, const Job&) = default;
 };
 
+// A port that the container declares. It opens nothing, but policies and Services find it by its
+// name.
 struct ContainerPort {
   std::string name;
   std::int32_t container_port = 0;
@@ -82,12 +86,14 @@ struct ContainerPort {
   friend bool operator==(const ContainerPort&, const ContainerPort&) = default;
 };
 
+// Read for what a proxy was told by its injector, such as its inbound port.
 struct EnvVar {
   std::string name;
   std::string value;  // "" also when it comes from elsewhere (valueFrom)
   friend bool operator==(const EnvVar&, const EnvVar&) = default;
 };
 
+// `port` may be the name of a port of the container.
 struct HttpGetAction {
   std::string path;  // "" means "/"
   IntOrString port;
@@ -95,6 +101,7 @@ struct HttpGetAction {
   friend bool operator==(const HttpGetAction&, const HttpGetAction&) = default;
 };
 
+// Only probes over HTTP matter here: they must pass the policy of their port.
 struct Probe {
   std::optional<HttpGetAction> http_get;
   friend bool operator==(const Probe&, const Probe&) = default;
@@ -119,6 +126,7 @@ inline std::uint64_t mix_hash(std::uint64_t h, const Container& container) noexc
   return h;
 }
 
+// Sidecars are those init containers that say restartPolicy Always.
 struct PodSpec {
   std::string service_account;  // "" means "default"
   std::string node_name;
@@ -136,6 +144,7 @@ struct PodIp {
   friend bool operator==(const PodIp&, const PodIp&) = default;
 };
 
+// Of a pod or a workload. "Ready" True makes it an endpoint.
 struct Condition {
   std::string type;
   std::string status;  // True, False, Unknown
@@ -146,6 +155,7 @@ inline std::uint64_t mix_hash(std::uint64_t h, const Condition& condition) noexc
   return mix_hash(mix_hash(h, condition.type), condition.status);
 }
 
+// A container that has ended; it may be started again.
 struct ContainerTerminated {
   std::int32_t exit_code = 0;
   friend bool operator==(const ContainerTerminated&, const ContainerTerminated&) = default;
@@ -167,6 +177,7 @@ inline std::uint64_t mix_hash(std::uint64_t h, const ContainerStatus& container)
   return (h ^ (container.state.terminated ? 1 : 0)) * 1099511628211ULL;
 }
 
+// Written by the kubelet; a phase of Succeeded or Failed does not change any more.
 struct PodStatus {
   std::string phase;  // Pending, Running, Succeeded, Failed, Unknown
   std::optional<net::IpAddr> pod_ip;
@@ -185,6 +196,7 @@ struct Pod {
   friend bool operator==(const Pod&, const Pod&) = default;
 };
 
+// `target_port` is a port of the pod, by number or by name.
 struct ServicePort {
   std::string name;  // "" if the only one
   std::int32_t port = 0;
@@ -194,6 +206,7 @@ struct ServicePort {
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 
+// An empty selector selects nothing: somebody else writes the endpoints.
 struct ServiceSpec {
   std::string type;        // "" means ClusterIP
   std::string cluster_ip;  // an address, "None" or ""
@@ -216,6 +229,7 @@ struct Service {
   friend bool operator==(const Service&, const Service&) = default;
 };
 
+// Absent `ready` counts as ready; `serving` is readiness without regard to termination.
 struct EndpointConditions {
   std::optional<bool> ready;
   std::optional<bool> serving;
@@ -223,6 +237,7 @@ struct EndpointConditions {
   friend bool operator==(const EndpointConditions&, const EndpointConditions&) = default;
 };
 
+// The pod or external workload behind an endpoint.
 struct ObjectReference {
   std::string kind;
   std::string ns;
@@ -235,6 +250,8 @@ struct ZoneHint {
   friend bool operator==(const ZoneHint&, const ZoneHint&) = default;
 };
 
+// Zones whose clients should use the endpoint; counted only if every endpoint of the Service has
+// hints.
 struct EndpointHints {
   std::vector<ZoneHint> for_zones;
   friend bool operator==(const EndpointHints&, const EndpointHints&) = default;
@@ -251,6 +268,7 @@ struct Endpoint {
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
+// Found by `name`, which is that of the Service's port, not of the container's.
 struct EndpointPort {
   std::string name;
   std::optional<std::int32_t> port;  // absent: every port
@@ -259,6 +277,8 @@ struct EndpointPort {
   friend bool operator==(const EndpointPort&, const EndpointPort&) = default;
 };
 
+// A part of a Service's endpoints; kServiceLabel says of which. One address may stand in two slices
+// while it moves.
 struct EndpointSlice {
   static constexpr KindName kKind{"discovery.k8s.io", "EndpointSlice"};
   static constexpr std::string_view kServiceLabel = "kubernetes.io/service-name";
@@ -269,6 +289,8 @@ struct EndpointSlice {
   friend bool operator==(const EndpointSlice&, const EndpointSlice&) = default;
 };
 
+// The descriptions: names of fields as in YAML and JSON, in the order of the structs. A field that
+// is not described is skipped without being looked at (decoder.h).
 template <typename V>
 void describe(V& v, OwnerReference& x) {
   v.field("kind", x.kind);

@@ -22,12 +22,15 @@ struct TargetRef {
   friend bool operator==(const TargetRef&, const TargetRef&) = default;
 };
 
+// Addresses of clients: those in `cidr` but not in one of `except`.
 struct NetworkMatch {
   net::Cidr cidr;
   std::vector<net::Cidr> except;
   friend bool operator==(const NetworkMatch&, const NetworkMatch&) = default;
 };
 
+// Selects one port of the pods or the external workloads that have the labels, and says how it is
+// served.
 struct ServerSpec {
   std::optional<LabelSelector> pod_selector;
   std::optional<LabelSelector> external_workload_selector;
@@ -37,6 +40,7 @@ struct ServerSpec {
   friend bool operator==(const ServerSpec&, const ServerSpec&) = default;
 };
 
+// A port of workloads, the thing that authorizations, routes and rate limits attach to.
 struct Server {
   static constexpr KindName kKind{kPolicyGroup, "Server"};
   ObjectMeta meta;
@@ -44,6 +48,7 @@ struct Server {
   friend bool operator==(const Server&, const Server&) = default;
 };
 
+// Servers in the namespace of the object: by name, or by their labels.
 struct ServerSelector {
   std::string name;
   std::optional<LabelSelector> selector;
@@ -56,6 +61,9 @@ struct ServiceAccountRef {
   friend bool operator==(const ServiceAccountRef&, const ServiceAccountRef&) = default;
 };
 
+// Clients that prove an identity. `identities`: "*" is any, "*.x.y" any below x.y, anything else
+// one exactly. `unauthenticated_tls`: mesh TLS is enough, no identity is asked for, and the lists
+// do not count.
 struct MeshTlsClient {
   bool unauthenticated_tls = false;
   std::vector<std::string> identities;
@@ -63,6 +71,8 @@ struct MeshTlsClient {
   friend bool operator==(const MeshTlsClient&, const MeshTlsClient&) = default;
 };
 
+// Who may come: from one of the networks (absent or empty: those of the cluster), and either
+// anybody or clients with mesh TLS. Neither of both grants nothing.
 struct ClientSpec {
   std::optional<std::vector<NetworkMatch>> networks;
   bool unauthenticated = false;
@@ -76,6 +86,7 @@ struct ServerAuthorizationSpec {
   friend bool operator==(const ServerAuthorizationSpec&, const ServerAuthorizationSpec&) = default;
 };
 
+// The older form of an AuthorizationPolicy: it names Servers and clients in one object.
 struct ServerAuthorization {
   static constexpr KindName kKind{kPolicyGroup, "ServerAuthorization"};
   ObjectMeta meta;
@@ -83,6 +94,9 @@ struct ServerAuthorization {
   friend bool operator==(const ServerAuthorization&, const ServerAuthorization&) = default;
 };
 
+// `target`: a Server, a route, or the Namespace with all its Servers. `required`: authentications
+// that must all be met, at most one for networks and one for identities; two of a kind, or one that
+// is not there or not known, grant nothing. None: everybody.
 struct AuthorizationPolicySpec {
   TargetRef target;
   std::vector<TargetRef> required;
@@ -96,6 +110,7 @@ struct AuthorizationPolicy {
   friend bool operator==(const AuthorizationPolicy&, const AuthorizationPolicy&) = default;
 };
 
+// Identities as in MeshTlsClient; references name ServiceAccounts, or a Namespace with all of its.
 struct MeshTlsAuthenticationSpec {
   std::vector<std::string> identities;
   std::vector<TargetRef> identity_refs;
@@ -110,6 +125,7 @@ struct MeshTlsAuthentication {
   friend bool operator==(const MeshTlsAuthentication&, const MeshTlsAuthentication&) = default;
 };
 
+// A client comes from one of these.
 struct NetworkAuthenticationSpec {
   std::vector<NetworkMatch> networks;
   friend bool operator==(const NetworkAuthenticationSpec&,
@@ -123,17 +139,22 @@ struct NetworkAuthentication {
   friend bool operator==(const NetworkAuthentication&, const NetworkAuthentication&) = default;
 };
 
+// More than 0: the validator refuses 0.
 struct RateLimit {
   std::uint32_t requests_per_second = 0;
   friend bool operator==(const RateLimit&, const RateLimit&) = default;
 };
 
+// The ServiceAccounts in `clients` share this one limit, in place of `identity`.
 struct RateLimitOverride {
   std::uint32_t requests_per_second = 0;
   std::vector<TargetRef> clients;
   friend bool operator==(const RateLimitOverride&, const RateLimitOverride&) = default;
 };
 
+// `target`: a Server. `total`: of all requests together; `identity`: of each client identity, with
+// one for all clients that have none. Counted in each proxy by itself. An absent limit does not
+// limit.
 struct HttpLocalRateLimitPolicySpec {
   TargetRef target;
   std::optional<RateLimit> total;
@@ -154,6 +175,7 @@ struct StatusCondition {
   friend bool operator==(const StatusCondition&, const StatusCondition&) = default;
 };
 
+// Statuses are written by control/status and never decide anything.
 struct PolicyStatus {
   std::vector<StatusCondition> conditions;
   std::optional<TargetRef> target;
@@ -169,12 +191,15 @@ struct HttpLocalRateLimitPolicy {
                          const HttpLocalRateLimitPolicy&) = default;
 };
 
+// Addresses outside of the cluster; `traffic_policy` is for what no route of the network names.
 struct EgressNetworkSpec {
   std::string traffic_policy;                         // Allow, Deny
   std::optional<std::vector<NetworkMatch>> networks;  // absent: all outside of the cluster networks
   friend bool operator==(const EgressNetworkSpec&, const EgressNetworkSpec&) = default;
 };
 
+// Counts for clients in its own namespace; the mesh's (in the namespace that the chart names) for
+// those whose namespace has none.
 struct EgressNetwork {
   static constexpr KindName kKind{kPolicyGroup, "EgressNetwork"};
   ObjectMeta meta;
@@ -183,6 +208,7 @@ struct EgressNetwork {
   friend bool operator==(const EgressNetwork&, const EgressNetwork&) = default;
 };
 
+// The descriptions: names of fields as in YAML and JSON, in the order of the structs.
 template <typename V>
 void describe(V& v, TargetRef& x) {
   v.field("group", x.group);

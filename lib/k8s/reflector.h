@@ -20,7 +20,7 @@
 
 namespace tulle::k8s {
 
-// What is told of the objects. Texts are valid during the call. Calls come in groups between
+// Hears of the objects. Texts are valid during the call. Calls come in groups between
 // before() and after(), so that whoever depends on the objects hears of many at once.
 class Receiver {
  public:

@@ -9,6 +9,7 @@
 
 namespace tulle::k8s {
 
+// Where objects of one kind live.
 struct Resource {
   std::string_view group;  // "" is the core group
   std::string_view plural;
@@ -17,6 +18,7 @@ struct Resource {
   bool namespaced = true;
 };
 
+// Core and built-in groups, which every API server has.
 inline constexpr Resource kPods{"", "pods"};
 inline constexpr Resource kServices{"", "services"};
 inline constexpr Resource kNodes{"", "nodes", "v1", false};
@@ -36,6 +38,7 @@ inline constexpr Resource kSubjectAccessReviews{"authorization.k8s.io", "subject
 inline constexpr Resource kSelfSubjectAccessReviews{"authorization.k8s.io",
                                                     "selfsubjectaccessreviews", "v1", false};
 
+// Custom resources: which version a server has is found out at run time.
 inline constexpr Resource kPolicyHttpRoutes{"policy.linkerd.io", "httproutes",
                                             "v1beta3,v1beta2,v1beta1,v1alpha1"};
 inline constexpr Resource kRateLimits{"policy.linkerd.io", "httplocalratelimitpolicies",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routes as plain structs with their descriptions (see objects.h): HTTPRoute of policy.linkerd.io
-// and of the Gateway API, GRPCRoute, TLSRoute and TCPRoute (control-plane.md §6.1, §6.2; Gateway
-// API v1). All have one shape and differ by what their rules match.
+// and of the Gateway API, GRPCRoute, TLSRoute and TCPRoute (docs/reference/control-plane.md §6.1,
+// §6.2; Gateway API v1). All have one shape and differ by what their rules match.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,7 @@ namespace tulle::k8s {
 
 inline constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io";
 
-// What a route is attached to.
+// The object that a route is attached to.
 struct ParentRef {
   std::optional<std::string> group;  // absent: gateway.networking.k8s.io
   std::optional<std::string> kind;   // absent: Gateway
@@ -25,6 +25,8 @@ struct ParentRef {
   friend bool operator==(const ParentRef&, const ParentRef&) = default;
 };
 
+// Regular expressions must match the whole path; prefixes match whole segments ("/a" does not match
+// "/ab").
 struct PathMatch {
   std::string type;  // Exact, PathPrefix (""), RegularExpression
   std::string value;
@@ -39,6 +41,7 @@ struct ValueMatch {
   friend bool operator==(const ValueMatch&, const ValueMatch&) = default;
 };
 
+// All that is stated must hold.
 struct HttpMatch {
   std::optional<PathMatch> path;
   std::vector<ValueMatch> headers;
@@ -47,6 +50,7 @@ struct HttpMatch {
   friend bool operator==(const HttpMatch&, const HttpMatch&) = default;
 };
 
+// A regular expression where `type` says so is refused by the validator.
 struct GrpcMethodMatch {
   std::string type;     // Exact (""), RegularExpression
   std::string service;  // "": any
@@ -71,6 +75,7 @@ struct HeaderValue {
   friend bool operator==(const HeaderValue&, const HeaderValue&) = default;
 };
 
+// Applied in the order add (appends), set (replaces), remove.
 struct HeaderModifier {
   std::vector<HeaderValue> set;
   std::vector<HeaderValue> add;
@@ -94,6 +99,8 @@ struct RedirectFilter {
   friend bool operator==(const RedirectFilter&, const RedirectFilter&) = default;
 };
 
+// The member that belongs to `type` is set. A type that is not known makes the rule answer 500, as
+// it might forbid something (docs/design.md §3.9).
 struct RouteFilter {
   std::string type;  // RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, …
   std::optional<HeaderModifier> request_headers;
@@ -102,6 +109,7 @@ struct RouteFilter {
   friend bool operator==(const RouteFilter&, const RouteFilter&) = default;
 };
 
+// A share of the rule's requests: weight out of the sum of all weights; 0 gets none.
 struct BackendRef {
   std::optional<std::string> group;  // absent: core
   std::optional<std::string> kind;   // absent: Service
@@ -113,6 +121,7 @@ struct BackendRef {
   friend bool operator==(const BackendRef&, const BackendRef&) = default;
 };
 
+// Durations of the Gateway API ("1h30m", "500ms"; "0s" is no limit); "" is not stated.
 struct RouteTimeouts {
   std::string request;
   std::string backend_request;
@@ -136,6 +145,8 @@ struct RouteSpec {
   friend bool operator==(const RouteSpec&, const RouteSpec&) = default;
 };
 
+// What one controller says of the route at one parent. Entries of other controllers stay as they
+// are.
 struct RouteParentStatus {
   std::string controller;
   ParentRef parent;
@@ -148,6 +159,7 @@ struct RouteStatus {
   friend bool operator==(const RouteStatus&, const RouteStatus&) = default;
 };
 
+// One kind: its match and its name are all that tells it from the others.
 template <typename M, const KindName& kName>
 struct Route {
   using Match = M;
@@ -158,6 +170,7 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
+// Two kinds have the name HTTPRoute; their group tells them apart.
 inline constexpr KindName kPolicyHttpRoute{kPolicyGroup, "HTTPRoute"};
 inline constexpr KindName kHttpRoute{kGatewayGroup, "HTTPRoute"};
 inline constexpr KindName kGrpcRoute{kGatewayGroup, "GRPCRoute"};

@@ -24,12 +24,14 @@ class Shared {
   using List = std::vector<T>;
   Shared() = default;
 
+  // As a vector that cannot be changed; views are valid until edit().
   auto begin() const noexcept { return get().begin(); }
   auto end() const noexcept { return get().end(); }
   std::size_t size() const noexcept { return get().size(); }
   bool empty() const noexcept { return get().empty(); }
   const T& operator[](std::size_t at) const { return get()[at]; }
   const T& front() const { return get().front(); }
+  // Never null: an empty list stands in.
   const List& get() const noexcept {
     static const List kEmpty;
     return list_ ? *list_ : kEmpty;
@@ -43,6 +45,7 @@ class Shared {
     }
     return *list_;
   }
+  // By contents; two that share a list are equal without a look.
   friend bool operator==(const Shared& a, const Shared& b) {
     return a.list_ == b.list_ || a.get() == b.get();
   }
@@ -52,6 +55,7 @@ class Shared {
   std::shared_ptr<List> list_;
 };
 
+// FNV-1a, for look-ups in a SharedPool only: what an attacker makes collide costs a comparison.
 inline std::uint64_t mix_hash(std::uint64_t h, std::string_view text) noexcept {
   for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
   return (h ^ 0xFF) * 1099511628211ULL;
@@ -89,6 +93,7 @@ class SharedPool {
   std::size_t size() const noexcept { return known_.size(); }
 
  private:
+  // Costs as much as there are lists, and doubles its own distance, so O(1) a list.
   void sweep() {
     std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
     sweep_at_ = known_.size() * 2 + 64;

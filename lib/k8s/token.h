@@ -27,7 +27,7 @@ struct Token {
   std::string_view text;   // of a Scalar; for Bad the reason. Valid until the next call of next().
 };
 
-// What the type of a scalar is called in messages: "text", "a number", …
+// The name of a scalar's type in messages: "text", "a number", …
 std::string_view describe_type(Token::Type type) noexcept;
 
 // Keys of a map come as Scalars in front of their values.

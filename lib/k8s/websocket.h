@@ -49,7 +49,7 @@ class WebSocketDecoder {
   std::optional<WebSocketMessage> partial_;  // fragments so far
 };
 
-// What a server must answer to this `sec-websocket-key` (§4.2.2).
+// The answer that a server must give to this `sec-websocket-key` (§4.2.2).
 std::string websocket_accept(std::string_view key);
 
 }  // namespace tulle::k8s

@@ -27,6 +27,7 @@ class YamlSource final : public TokenSource {
   ~YamlSource() override;
   YamlSource(const YamlSource&) = delete;
   YamlSource& operator=(const YamlSource&) = delete;
+  // What is wrong with the text comes as a token of kind Bad (token.h), with its line.
   bool next_document() override;
   Token next() override;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which lines are written: levels by target, as LINKERD2_PROXY_LOG and PUT /proxy-log-level say it
-// (proxy.md §8.3). "warn,linkerd=info,tulle::h2=debug": the longest target prefix wins.
+// (docs/reference/proxy.md §8.3). "warn,linkerd=info,tulle::h2=debug": the longest target prefix
+// wins.
 #pragma once
 
 #include <cstdint>

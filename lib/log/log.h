@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Structured logging: a fixed sentence plus fields.
 //   log.info("listening", {{"addr", text}, {"port", 4143}});
-// Plain or JSON lines (proxy.md §8.2), one write(2) each, at most 4 KiB. The filter (§8.3) can
-// change while the process runs. A reader that is too slow loses lines (counted, and told once it
-// reads again), never blocks us. Secrets, tokens and header values are never given to a logger.
+// Plain or JSON lines (docs/reference/proxy.md §8.2), one write(2) each, at most 4 KiB. The filter
+// (§8.3) can change while the process runs. A reader that is too slow loses lines (counted, and
+// told once it reads again), never blocks us. Secrets, tokens and header values are never given to
+// a logger.
 #pragma once
 
 #include <atomic>
@@ -155,7 +156,7 @@ class Logger {
   mutable std::atomic<std::uint32_t> known_{0};
 };
 
-// Appends `text` as the inside of a JSON string. What is not UTF-8 becomes U+FFFD.
+// Appends `text` as the inside of a JSON string. Bytes that are not UTF-8 become U+FFFD.
 void append_json_escaped(std::string& out, std::string_view text);
 
 }  // namespace tulle::log

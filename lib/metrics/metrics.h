@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters, gauges and histograms in the exposition format that Linkerd's tooling reads (proxy.md
-// §6). Series are looked up once, where a connection or a route is made; the data path only bumps
-// through the pointer it was given (a relaxed atomic). Text is made when scraped, without a lock
-// that the data path could wait for. Every family has a bound: what comes beyond shares one
-// overflow series and is counted in tulle_metrics_overflow_total{family}.
+// Counters, gauges and histograms in the exposition format that Linkerd's tooling reads
+// (docs/reference/proxy.md §6). Series are looked up once, where a connection or a route is made;
+// the data path only bumps through the pointer it was given (a relaxed atomic). Text is made when
+// scraped, without a lock that the data path could wait for. Every family has a bound: what comes
+// beyond shares one overflow series and is counted in tulle_metrics_overflow_total{family}.
 #pragma once
 
 #include <atomic>
@@ -30,6 +30,7 @@ class Labels {
   Labels(std::initializer_list<std::pair<std::string_view, std::string_view>> labels) {
     for (const auto& [name, value] : labels) add(name, value);
   }
+  // `name` must be a valid label name; the value may be any UTF-8.
   Labels& add(std::string_view name, std::string_view value);
   Labels& append(const Labels& other);
   // `a="b",c="d"`, escaped.
@@ -39,6 +40,7 @@ class Labels {
   std::string text_;
 };
 
+// Only grows. From any thread, 8 bytes.
 class Counter {
  public:
   void add(std::uint64_t n = 1) noexcept { value_.fetch_add(n, std::memory_order_relaxed); }
@@ -48,6 +50,7 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// Goes up and down. From any thread, 8 bytes.
 class Gauge {
  public:
   void add(std::int64_t n) noexcept { value_.fetch_add(n, std::memory_order_relaxed); }
@@ -64,6 +67,7 @@ class Histogram {
  public:
   explicit Histogram(std::span<const double> bounds)
       : bounds_(bounds), counts_(new std::atomic<std::uint64_t>[bounds.size() + 1]()) {}
+  // In the unit of the bounds. O(buckets), no lock.
   void observe(double value) noexcept {
     std::size_t at = 0;
     while (at < bounds_.size() && value > bounds_[at]) ++at;
@@ -90,7 +94,8 @@ class Histogram {
   std::atomic<double> sum_{0};
 };
 
-// 1 ms … 50 s, the buckets of the legacy latency histograms (proxy.md §6), in milliseconds.
+// 1 ms … 50 s, the buckets of the legacy latency histograms (docs/reference/proxy.md §6), in
+// milliseconds.
 std::span<const double> latency_buckets_ms() noexcept;
 
 enum class Format : std::uint8_t {
@@ -115,6 +120,7 @@ class Output {
   std::string text_;
 };
 
+// What the registry knows of a family, whatever its type.
 class FamilyBase {
  public:
   virtual ~FamilyBase() = default;
@@ -170,6 +176,8 @@ class Family final : public FamilyBase {
   std::atomic<std::uint64_t> overflowed_{0};
 };
 
+// All families of a process. Thread-safe. `retain_idle`: so long a legacy series without a holder
+// is kept after its last change.
 class Registry {
  public:
   explicit Registry(Duration retain_idle = 10min, std::size_t max_series_per_family = 2000)
@@ -209,7 +217,7 @@ class Registry {
 
 // Whole numbers without a point, others with up to nine digits.
 void append_real(std::string& out, double value);
-// Process-wide families (proxy.md §6.5 process_*), as OpenMetrics lines.
+// Process-wide families (docs/reference/proxy.md §6.5 process_*), as OpenMetrics lines.
 void append_process_metrics(std::string& out, WallTime started_at);
 
 }  // namespace tulle::metrics

@@ -29,7 +29,9 @@ class IpAddr {
 
   bool is_v4() const noexcept { return v4_; }
   bool is_v6() const noexcept { return !v4_; }
+  // 127.0.0.0/8 or ::1.
   bool is_loopback() const noexcept;
+  // 0.0.0.0 or ::.
   bool is_unspecified() const noexcept;
   std::uint32_t v4_value() const noexcept;  // host order; only if is_v4()
   // 4 or 16 octets, network order.
@@ -43,6 +45,7 @@ class IpAddr {
   bool v4_ = true;
 };
 
+// Where a TCP or UDP socket is. Compares by address, then port.
 struct SocketAddr {
   IpAddr ip;
   std::uint16_t port = 0;
@@ -56,12 +59,14 @@ struct SocketAddr {
   friend auto operator<=>(const SocketAddr&, const SocketAddr&) = default;
 };
 
+// A network: the addresses that share the first `prefix` bits with `ip`.
 struct Cidr {
   IpAddr ip;
   std::uint8_t prefix = 0;
 
   // "10.0.0.0/8", "fd00::/8", or a bare address (a host route). Host bits may be set.
   static std::optional<Cidr> parse(std::string_view text) noexcept;
+  // False for an address of the other family.
   bool contains(const IpAddr& address) const noexcept;
   std::string to_string() const;
   friend auto operator<=>(const Cidr&, const Cidr&) = default;

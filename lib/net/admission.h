@@ -80,7 +80,7 @@ class Admission {
   std::unordered_map<IpAddr, std::size_t> by_source_;
 };
 
-// What a server of connections shall keep them to. Without anything set it keeps them to nothing.
+// Limits that a server keeps its connections to. None is set at first.
 struct Guard {
   HeldBytes* heads = nullptr;  // counts heads that are not whole
   IpAddr client;
@@ -89,8 +89,8 @@ struct Guard {
   std::optional<Duration> idle_time;  // without a request
 };
 
-// What a connection has sent before it was known what it wants: a handshake, the bytes in which its
-// protocol is looked for. Ends the connection if too much of all such is not whole.
+// Bytes that a connection has sent before its purpose was known: a handshake, the bytes in which
+// its protocol is looked for. Ends the connection if too much of all such is not whole.
 class Arrival final : public HeldBytes::Holder {
  public:
   Arrival(HeldBytes* held, const IpAddr& client, TcpStream& stream)

@@ -23,8 +23,10 @@ class DrainListener : public ListHook<detail::DrainTag> {
 // One per loop (or per connection, to close that one politely); not thread-safe.
 class Drain {
  public:
+  // Is it to end? What begins later asks this itself.
   bool started() const noexcept { return started_; }
   void add(DrainListener& listener) noexcept { listeners_.push_back(listener); }
+  // Tells everybody who has registered; a second call does nothing.
   void start() {
     if (started_) return;
     started_ = true;

@@ -36,8 +36,8 @@ class HeldBytes {
     Holder(HeldBytes* held, const IpAddr& client) : held_(held), source_(source_of(client)) {}
     Holder(const Holder&) = delete;
     Holder& operator=(const Holder&) = delete;
-    // What this holds from now on; 0: all is whole. Its age counts from when it began to hold.
-    // Calls give_way() of others or of this one.
+    // The bytes that this holds from now on; 0: all is whole. Its age counts from when it began to
+    // hold. Calls give_way() of others or of this one.
     void hold(std::size_t bytes);
 
    protected:

@@ -76,8 +76,8 @@ class TcpStream final : public Stream {
   std::uint64_t bytes_read_ = 0;
   std::uint64_t bytes_written_ = 0;
   int last_errno_ = 0;
-  // Who decides how much the kernel holds unread: not asked yet, whoever made the socket, the
-  // kernel, hold_little().
+  // The one that decides how much the kernel holds unread: not asked yet, whoever made the socket,
+  // the kernel, hold_little().
   enum class Receiving : std::uint8_t {
     Unknown,
     Fixed,

@@ -24,7 +24,7 @@ namespace detail {
 
 struct ScopeTag;
 
-// What every task promise has: whom to resume when done, or which scope to tell.
+// The part that every task promise has: whom to resume when done, or which scope to tell.
 struct PromiseBase : ListHook<ScopeTag> {
   std::coroutine_handle<> continuation;
   TaskScope* scope = nullptr;
@@ -39,6 +39,7 @@ struct PromiseBase : ListHook<ScopeTag> {
   }
 };
 
+// At the end of a task: goes on with whoever waits, without growing the stack, or tells the scope.
 struct FinalAwaiter {
   bool await_ready() noexcept { return false; }
   template <typename Promise>
@@ -48,6 +49,8 @@ struct FinalAwaiter {
 
 }  // namespace detail
 
+// Moves, does not copy. A task that nobody awaits never runs; to destroy a suspended one destroys
+// its frame, and with it whatever it awaits. An exception that leaves one ends the process.
 template <typename T = void>
 class [[nodiscard]] Task {
  public:
@@ -63,6 +66,8 @@ class [[nodiscard]] Task {
       value.emplace(std::forward<U>(result));
     }
   };
+  // Starts the task and suspends the caller until it has its value. `task` must outlive it, which
+  // it does where a named Task is awaited.
   struct Awaiter {
     std::coroutine_handle<promise_type> task;
     bool await_ready() const noexcept { return false; }
@@ -86,6 +91,7 @@ class [[nodiscard]] Task {
   ~Task() {
     if (handle_) handle_.destroy();
   }
+  // Only an rvalue can be awaited, since that happens once: co_await std::move(task).
   Awaiter operator co_await() && noexcept { return Awaiter{handle_}; }
 
  private:
@@ -93,6 +99,7 @@ class [[nodiscard]] Task {
   std::coroutine_handle<promise_type> handle_;
 };
 
+// The same without a value; only this one can be given to a scope.
 template <>
 class [[nodiscard]] Task<void> {
  public:
@@ -153,6 +160,7 @@ class TaskScope {
     ++size_;
     handle.resume();
   }
+  // Tasks that still run.
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
   // Destroys every task that still runs.

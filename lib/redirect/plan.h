@@ -34,7 +34,7 @@ inline constexpr std::string_view kOutboundHookComment = "proxy-init/install-pro
 // Is it of any use to this address family?
 bool concerns(const Step& step, bool ipv6);
 
-// In the order of control-plane.md §2.2.
+// In the order of docs/reference/control-plane.md §2.2.
 std::vector<Step> inbound_steps(const Rules& rules);
 std::vector<Step> outbound_steps(const Rules& rules);
 

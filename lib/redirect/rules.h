@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which TCP connections of a pod go through its proxy (control-plane.md §2.2), as a description,
-// and the same installed in the kernel: nf_tables over netlink, an own table in the inet family, so
-// IPv4 and IPv6 at once; or the nat tables of iptables and ip6tables by their own system calls,
-// where the kernel has only those.
+// Which TCP connections of a pod go through its proxy (docs/reference/control-plane.md §2.2), as a
+// description, and the same installed in the kernel: nf_tables over netlink, an own table in the
+// inet family, so IPv4 and IPv6 at once; or the nat tables of iptables and ip6tables by their own
+// system calls, where the kernel has only those.
 #pragma once
 
 #include <cstdint>

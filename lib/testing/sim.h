@@ -23,7 +23,7 @@ class PipeEnd final : public net::Stream {
   net::IoState& io() noexcept override { return io_; }
   void hold_little(bool on) noexcept override { holds_little_ = on; }
   bool holds_little() const noexcept { return holds_little_; }
-  // What the other end has written and this one has not read.
+  // Bytes that the other end has written and this one has not read.
   Bytes pending() const;
   // Never give more than this many bytes to one try_read (to slice input); 0 = no limit.
   void set_max_read(std::size_t n) { max_read_ = n; }

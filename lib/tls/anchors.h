@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which new trust anchors may be believed: those for which a trusted one vouches, by having signed
-// their name and key (a bridge, cross-signed). Whoever merely holds an issuer of the trusted ones
+// their name and key (a bridge, cross-signed). A holder of an issuer of the trusted ones
 // cannot make that.
 #pragma once
 

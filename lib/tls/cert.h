@@ -24,7 +24,8 @@ struct Certificate {
   std::vector<std::string> dns_names;
   std::vector<std::string> uris;
   bool is_ca = false;
-  // What the holder may be known as: the DNS and SPIFFE names that are workload names, in order.
+  // The names that the holder may be known by: the DNS and SPIFFE names that are workload names, in
+  // order.
   std::vector<std::string> identities;
 
   static Result<Certificate> from_der(Bytes der);
@@ -76,9 +77,9 @@ struct LeafOptions {
   Duration skew = 20s;
   std::uint64_t serial = 1;
 };
-// A leaf for the names and the key of the request (control-plane.md §4.2): key usages, dates with
-// skew, clamped to the end of the chain. Only EC keys are signed. Whose names they are is the
-// caller's question.
+// A leaf for the names and the key of the request (docs/reference/control-plane.md §4.2): key
+// usages, dates with skew, clamped to the end of the chain. Only EC keys are signed. Whose names
+// they are is the caller's question.
 Result<Certificate> sign_leaf(const Issuer& issuer, const Csr& csr, const LeafOptions& options);
 
 std::string sha256_hex(std::string_view text);

@@ -107,7 +107,7 @@ TEST(Cert, NamesOfAnyLengthAreSigned) {
                            Usage::Any));
 }
 
-// wire-api.md §4: what the server must see to refuse.
+// docs/reference/wire-api.md §4: what the server must see to refuse.
 TEST(Csr, SaysEverythingThatIsOddAboutARequest) {
   const PrivateKey key = PrivateKey::generate();
   const std::string good = make_csr(key, "a.ns");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Is this the beginning of a TLS connection, and to whom? A pure function over the first bytes
-// (proxy.md §2.3; RFC 8446 §4.1.2, RFC 6066 §3). A ClientHello may span several reads (with a
-// hybrid key share it does) and several records. Once the answer is not NeedMore, more bytes do not
-// change it. Whether the name is one of ours, or a name at all, is the caller's question.
+// (docs/reference/proxy.md §2.3; RFC 8446 §4.1.2, RFC 6066 §3). A ClientHello may span several
+// reads (with a hybrid key share it does) and several records. Once the answer is not NeedMore,
+// more bytes do not change it. Whether the name is one of ours, or a name at all, is the caller's
+// question.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one side of mesh TLS needs: an immutable snapshot of anchors and, once there is one, the own
-// certificate. Rotation is a new snapshot for new handshakes; connections keep what they began
-// with. A snapshot may be shared by threads.
+// The credentials of one side of mesh TLS: an immutable snapshot of anchors and, once there is one,
+// the own certificate. Rotation is a new snapshot for new handshakes; connections keep what they
+// began with. A snapshot may be shared by threads.
 #pragma once
 
 #include <atomic>

@@ -4,7 +4,7 @@
 // Each call either makes progress or says WouldBlock: send outgoing(), feed() more, call again.
 // Groups: X25519MLKEM768, X25519, P-256, P-384; a client sends the first one's key share only,
 // until a server of its credentials has chosen another. No tickets, no resumption, no early data
-// (proxy.md §4). Not thread-safe; does not move.
+// (docs/reference/proxy.md §4). Not thread-safe; does not move.
 #pragma once
 
 #include <functional>
@@ -33,8 +33,8 @@ using ChooseCredentials = std::function<CredentialsPtr(std::string_view sni)>;
 
 struct ClientOptions {
   std::string server_name;  // SNI; "" or an IP address sends none
-  // Who the server must prove to be: a DNS or URI SAN of its leaf, exactly (no wildcards), or an IP
-  // SAN if this is an address. Never empty.
+  // The name that the server must prove: a DNS or URI SAN of its leaf, exactly (no wildcards), or
+  // an IP SAN if this is an address. Never empty.
   std::string identity;
   bool alpn = false;  // offer the credentials' protocols
   // Servers outside of the mesh (the API server): a DNS SAN may have a wildcard as its first label.
@@ -88,7 +88,7 @@ class Engine final : public SlabAllocated {
 
   // The peer's identity; empty if it presented no certificate (or one without a workload name).
   const std::string& peer_identity() const noexcept { return peer_; }
-  // What the peer presented, leaf first, DER; empty if it presented nothing, or before the
+  // The peer's certificates, leaf first, DER; empty if it presented none, or before the
   // handshake.
   std::vector<std::string> peer_chain() const;
   // The protocol that ALPN chose; empty if none.

@@ -112,7 +112,7 @@ TEST(Engine, AClientMustSayWhomItExpects) {
   EXPECT_EQ(Engine::connect(nullptr, {"s", "s"}).error().code, Errc::Tls);
 }
 
-// The table of proxy.md §4: whom a client refuses, and with which alert.
+// The table of docs/reference/proxy.md §4: whom a client refuses, and with which alert.
 TEST(Engine, ClientsRefuseServersThatAreNotWhoTheyShouldBe) {
   const PrivateKey key = PrivateKey::generate();
   const Ca stranger;

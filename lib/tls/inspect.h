@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What people want to know of a certificate. Only for programs that talk to users: text, no speed.
+// A certificate as people read it. Only for programs that talk to users: text, no speed.
 #pragma once
 
 #include <string>

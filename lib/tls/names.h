@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The names of workloads: DNS-shaped ("web.shop.serviceaccount.identity.linkerd.cluster.local") or
-// SPIFFE URIs. What may be a peer's identity is decided here (proxy.md §4, control-plane.md §4.1).
+// SPIFFE URIs. The rule which names may be a peer's identity is here (docs/reference/proxy.md §4,
+// docs/reference/control-plane.md §4.1).
 #pragma once
 
 #include <string>

@@ -14,12 +14,17 @@
 
 namespace tulle::proxy {
 
+// On the control loop. A new connection gets in, the longest idle one goes when there are too many
+// (lib/net/admission.h).
 class AdminServer {
  public:
   using Credentials = std::shared_ptr<const tls::Credentials>;
   // All outlive the server; `credentials` are null before the first certificate.
   AdminServer(AdminHost& host, net::SocketFactory& sockets, const Credentials& credentials);
+  // Binds ADMIN_LISTEN_ADDR and accepts from then on, before there is a certificate: probes ask by
+  // then. Fails with the system's error.
   Result<void> listen();
+  // After listen(); its port is that of the system where the configured one is 0.
   net::SocketAddr local_addr() const noexcept { return listener_->local_addr(); }
   // Adds what live connections have moved to the counters.
   void fold_accounts();

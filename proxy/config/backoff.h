@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exponential back-off (proxy.md §1.4): base_n = min(MIN·2ⁿ, MAX), wait = base + U(0, base·jitter),
-// never above MAX.
+// Exponential back-off (docs/reference/proxy.md §1.4): base_n = min(MIN·2ⁿ, MAX), wait = base +
+// U(0, base·jitter), never above MAX.
 #pragma once
 
 #include <algorithm>
@@ -10,12 +10,15 @@
 
 namespace tulle::proxy {
 
+// `jitter`: up to this share is added at random, so that clients of one server do not come back
+// together. `min` > 0.
 struct BackoffOptions {
   Duration min = 100ms;
   Duration max = 60s;
   double jitter = 0.1;
 };
 
+// Not thread-safe. Waits nowhere itself.
 class Backoff {
  public:
   Backoff(BackoffOptions options, std::uint64_t seed) : options_(options), random_(seed) {}
@@ -29,6 +32,7 @@ class Backoff {
     const double extra = static_cast<double>(base.count()) * options_.jitter * random_.unit();
     return std::min(base + Duration{static_cast<std::int64_t>(extra)}, options_.max);
   }
+  // After a success: the next wait is `min` again.
   void reset() noexcept { attempt_ = 0; }
 
  private:

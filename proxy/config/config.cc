@@ -229,7 +229,7 @@ void identity(Reader& in, Config& config) {
     return;
   }
   config.token_file = in.required("IDENTITY_TOKEN_FILE");
-  // Keys are made in memory (design.md §8): the directory is accepted and left empty.
+  // Keys are made in memory (docs/design.md §8): the directory is accepted and left empty.
   [[maybe_unused]] const std::string dir = in.required("IDENTITY_DIR");
   const auto local = in.text("IDENTITY_LOCAL_NAME");
   const auto id = in.text("IDENTITY_SERVER_ID");

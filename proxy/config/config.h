@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the environment asks of a proxy (proxy.md §1.5; every variable has the prefix
-// LINKERD2_PROXY_ unless the table says otherwise). Values are checked while reading; all problems
-// are told at once.
+// The configuration of a proxy, from its environment (docs/reference/proxy.md §1.5; every variable
+// has the prefix LINKERD2_PROXY_ unless the table says otherwise). Values are checked while
+// reading; all problems are told at once.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +19,8 @@
 
 namespace tulle::proxy {
 
+// Who may come in where no Server says so; Cluster*: only from POLICY_CLUSTER_NETWORKS. Audit
+// admits everybody and logs those whom nothing else admits.
 enum class DefaultPolicy : std::uint8_t {
   Deny,
   AllAuthenticated,
@@ -29,6 +31,7 @@ enum class DefaultPolicy : std::uint8_t {
 };
 std::string_view to_string(DefaultPolicy policy) noexcept;
 
+// Both ends are in it.
 struct PortRange {
   std::uint16_t first = 0;
   std::uint16_t last = 0;
@@ -56,11 +59,15 @@ struct ControlService {
 
 // Timeouts and limits of one direction.
 struct SideConfig {
+  // Times: to find the protocol; to connect, TLS included; that nothing can serve before requests
+  // fail; that state is kept unused; that an HTTP/1 connection is kept idle.
   Duration detect_timeout = 10s;
   Duration connect_timeout = 1s;
   Duration failfast_timeout = 3s;
   Duration discovery_idle = 5s;
   Duration pool_idle = 3s;
+  // Counts: requests that wait for an endpoint, for a response head, and idle HTTP/1 connections
+  // kept for one endpoint.
   std::uint32_t queue_capacity = 10'000;
   std::uint32_t max_in_flight = 100'000;
   std::uint32_t max_idle_per_endpoint = 10'000;
@@ -91,6 +98,7 @@ struct Config {
   Duration shutdown_grace = 2min;
   bool ingress_mode = false;
 
+  // Where to listen; the port may be 0 in tests.
   net::SocketAddr admin_listen;
   net::SocketAddr control_listen;  // tap
   net::SocketAddr inbound_listen;
@@ -103,11 +111,13 @@ struct Config {
   bool informational_headers = true;  // l5d-proxy-error and friends to the local application
   bool hostname_labels = false;
   bool authority_labels = false;
+  // Bytes that the peer may send before they are consumed, as a client of HTTP/2.
   std::uint32_t h2_client_stream_window = 65'535;
   std::uint32_t h2_client_connection_window = 1'048'576;
 
   // Discovery and policy.
   ControlService destination;
+  // Tokens for the control plane, sent as they are: it reads in them who asks.
   std::string destination_context;
   std::vector<std::string> profile_suffixes;
   std::vector<net::Cidr> profile_networks;
@@ -115,6 +125,8 @@ struct Config {
   std::string policy_workload;
   std::vector<net::Cidr> cluster_networks;
   DefaultPolicy default_policy = DefaultPolicy::AllUnauthenticated;
+  // Ports that the pod declares; opaque without policy; addresses that are the pod's own (none:
+  // any).
   PortSet inbound_ports;
   PortSet opaque_ports;
   std::vector<net::IpAddr> inbound_ips;
@@ -123,6 +135,7 @@ struct Config {
     return std::find(inbound_ips.begin(), inbound_ips.end(), ip) != inbound_ips.end();
   }
   std::vector<std::string> gateway_suffixes;
+  // Limits of streams from the control plane: to the first message, between two, in all.
   std::optional<Duration> stream_initial;
   std::optional<Duration> stream_idle;
   std::optional<Duration> stream_lifetime;
@@ -131,6 +144,7 @@ struct Config {
 
   // Identity.
   std::string trust_anchors;  // PEM
+  // Read anew for each certificate: the kubelet replaces the token.
   std::string token_file;
   std::string local_name;
   std::string server_name;
@@ -140,7 +154,7 @@ struct Config {
   std::string tap_name;
 };
 
-// What could not be used, or is understood but has no effect in this version.
+// Settings that could not be used, or are understood but have no effect in this version.
 struct ConfigNotes {
   std::vector<std::string> errors;  // any: the process exits with 64
   std::vector<std::string> warnings;

@@ -70,7 +70,7 @@ TEST(Config, DefaultsOfEverything) {
   }
 }
 
-// Each variable of proxy.md §1.5 is read, and what cannot be read is told by name.
+// Each variable of docs/reference/proxy.md §1.5 is read, and what cannot be read is told by name.
 TEST(Config, EveryVariableIsRead) {
   struct Row {
     std::string name;

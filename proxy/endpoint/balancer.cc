@@ -155,9 +155,9 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::draw(const Lease::Slot* other,
   return nullptr;
 }
 
-// Two draws. Those that cannot be reached are left out while there are others (design.md §3): one
-// that is due is probed, so that no request waits for a dial that most likely fails. While none can
-// be reached, requests try them.
+// Two draws. Those that cannot be reached are left out while there are others (docs/design.md
+// §3.17): one that is due is probed, so that no request waits for a dial that most likely fails.
+// While none can be reached, requests try them.
 std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
   const auto count = static_cast<std::uint32_t>(slots_.size());
   if (count == 0) return nullptr;
@@ -167,7 +167,8 @@ std::shared_ptr<Balancer::Lease::Slot> Balancer::choose(const Endpoint* avoid) {
     first = draw(nullptr, avoid, false);
     if (!first && avoid != nullptr) return draw(nullptr, nullptr, false);
     if (first) return first;
-    // All fail. A plain-text endpoint is as ready as it ever is (proxy.md §3.9): the dial tells.
+    // All fail. A plain-text endpoint is as ready as it ever is (docs/reference/proxy.md §3.9): the
+    // dial tells.
     for (const auto& slot : slots_) {
       if (!slot->endpoint->meshed()) return slot;
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Picks an endpoint for each request or connection of one backend (proxy.md §3.7): power of two
-// choices over peak-EWMA load among endpoints that can be used; waits in a bounded queue while
-// there is none, and fails fast once that has lasted. Never latches: the first usable endpoint ends
-// it. One per worker and backend.
+// Picks an endpoint for each request or connection of one backend (docs/reference/proxy.md §3.7):
+// power of two choices over peak-EWMA load among endpoints that can be used; waits in a bounded
+// queue while there is none, and fails fast once that has lasted. Never latches: the first usable
+// endpoint ends it. One per worker and backend.
 #pragma once
 
 #include <memory>
@@ -79,7 +79,7 @@ class Balancer {
   // For one connection of bytes. `metrics`: of connections(), may be null.
   net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits,
                                 BalancerMetrics* metrics);
-  // What is counted of connections that carry bytes, from the first one on; null before.
+  // Counts of connections that carry bytes, from the first one on; null before.
   BalancerMetrics* connections() noexcept { return connections_.get(); }
   void count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits);
   // Could pick() give something now that can be reached, as far as is known? If not, what is due to

@@ -26,9 +26,9 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
     options.h2.ping_timeout = info.keep_alive->timeout;
     options.h2.ping_while_idle = info.keep_alive->while_idle;
   } else if (info.meshed()) {
-    // A proxy that is dead is noticed also when nobody asked for it (design.md §3). Other servers
-    // may take such PINGs for an attack: those of gRPC end a connection that has more than a few in
-    // five minutes.
+    // A proxy that is dead is noticed also when nobody asked for it (docs/design.md §3.17). Other
+    // servers may take such PINGs for an attack: those of gRPC end a connection that has more than
+    // a few in five minutes.
     options.h2.ping_interval = 10s;
     options.h2.ping_timeout = 3s;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One endpoint as a worker uses it: dials it (TCP, mesh TLS, transport header), carries requests
 // over pooled connections in the version that it understands, remembers when it cannot be reached
-// (proxy.md §3.9).
+// (docs/reference/proxy.md §3.9).
 #pragma once
 
 #include <memory>
@@ -49,7 +49,7 @@ class Endpoint final : public Dialer {
   const std::shared_ptr<EndpointMetrics>& metrics();
   HttpPool& pool() noexcept { return pool_; }
   bool meshed() const noexcept { return !own_ && info_->meshed(); }
-  // What was dialled last is a proxy of our kind. What is sent goes by the connection that it
+  // The peer that was dialled last is a proxy of our kind. Requests go by the connection that it
   // takes.
   bool tulle() const noexcept { return tulle_; }
 

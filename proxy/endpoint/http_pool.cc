@@ -64,7 +64,8 @@ void HttpPool::drain() {
 }
 
 // Prefers the busiest connection that still has room, so that spare ones become idle and close. One
-// whose window is held by slow streams is used only when there are many already (design rule 3.4).
+// whose window is held by slow streams is used only when there are many already (docs/design.md
+// §3.4).
 HttpPool::Http2Slot* HttpPool::usable_http2() {
   Http2Slot* best = nullptr;
   Http2Slot* stalled = nullptr;

@@ -27,7 +27,7 @@ struct PoolOptions {
   // they keep together. Null: this pool alone. Must outlive the pool.
   std::size_t* shared_idle = nullptr;
   std::uint32_t max_http2 = 8;  // connections that may be opened because others are stalled
-  Duration http2_idle = 60s;    // design rule 3.4
+  Duration http2_idle = 60s;    // docs/design.md §3.4
   Duration http2_max_age = 1h;
   h2::ClientOptions h2;
   http1::Limits http1;  // of answers
@@ -46,7 +46,7 @@ class HttpPool final : http1::ClientOwner {
   // Would it go to a proxy of our kind, if it were sent now?
   bool http2_to_tulle();
   bool http1_ready(const http::Request& request, bool keep);
-  // Makes it so, or tells why not: then not one byte of any request was sent. Who sends at once
+  // Makes it so, or tells the reason: then not one byte of any request was sent. Who sends at once
   // after it, with no other await in between, finds the connection.
   net::Task<Result<void>> prepare_http2(Deadline by);
   net::Task<Result<void>> prepare_http1(const http::Request& request, bool keep);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Spreads requests over the endpoints of one backend: of two drawn at random, the one with the
 // lower load, where load = moving average of latency that jumps up at peaks × (requests in flight +
-// 1) (proxy.md §3.7). This file is the estimate of one endpoint; choosing is in balancer.h.
+// 1) (docs/reference/proxy.md §3.7). This file is the estimate of one endpoint; choosing is in
+// balancer.h.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 
 namespace tulle::proxy {
 
+// 24 bytes an endpoint; the options are the backend's. Not thread-safe: one for each worker.
 class PeakEwma {
  public:
   PeakEwma(const EwmaOptions& options, TimePoint now)
@@ -29,9 +31,11 @@ class PeakEwma {
     }
     stamp_ = now;
   }
+  // What is compared between endpoints; in nanoseconds, so never 0.
   double load(TimePoint now, const EwmaOptions& options) const noexcept {
     return estimate(now, options) * static_cast<double>(pending_ + 1);
   }
+  // A request is under way to the endpoint; each is followed by one finished().
   void began() noexcept { ++pending_; }
   void finished() noexcept { --pending_; }
   std::uint32_t pending() const noexcept { return pending_; }

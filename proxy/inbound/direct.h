@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections addressed to the inbound port itself: mesh TLS with a transport header that names the
-// port and the protocol (proxy.md §2.4).
+// port and the protocol (docs/reference/proxy.md §2.4).
 #pragma once
 
 #include "proxy/inbound/session.h"

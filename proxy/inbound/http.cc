@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests of one inbound connection: route, authorize, limit, forward, account (proxy.md §2.5).
+// Requests of one inbound connection: route, authorize, limit, forward, account
+// (docs/reference/proxy.md §2.5).
 #include <algorithm>
 
 #include "lib/base/text.h"

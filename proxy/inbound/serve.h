@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inbound path: one accepted connection from a peer to the local application (proxy.md §2).
+// The inbound path: one accepted connection from a peer to the local application
+// (docs/reference/proxy.md §2).
 #pragma once
 
 #include <memory>
@@ -11,7 +12,7 @@ namespace tulle::proxy {
 
 class Worker;
 
-// Serves one connection to its end. What goes wrong is counted, never thrown.
+// Serves one connection to its end. Failures are counted, never thrown.
 net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted);
 
 }  // namespace tulle::proxy

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the steps of the inbound path know of a connection.
+// A connection as the steps of the inbound path know it.
 #pragma once
 
 #include <memory>

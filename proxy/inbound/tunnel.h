@@ -15,6 +15,7 @@ class Tunnel final : public net::Stream {
   // `inner`: the application's side. `head`: the request as it was routed.
   Tunnel(net::StreamPtr inner, const InboundSession& session, http::RequestHead head);
   ~Tunnel() override { port_.unlisten(&recheck_); }
+  // Reads, writes and ends are the inner stream's; a tunnel that policy ends aborts it.
   Result<std::size_t> try_read(MutableBytes into) override { return inner_->try_read(into); }
   Result<std::size_t> try_write(Bytes bytes) override { return inner_->try_write(bytes); }
   Result<void> try_flush() override { return inner_->try_flush(); }
@@ -25,6 +26,8 @@ class Tunnel final : public net::Stream {
   net::TcpStream* plain_tcp() noexcept override { return inner_->plain_tcp(); }
 
  private:
+  // Called with each new policy of the port; counts in inbound_tcp_authz_terminate_total when it
+  // ends the tunnel.
   void recheck(const ServerPolicy& policy);
   net::StreamPtr inner_;
   Worker& worker_;

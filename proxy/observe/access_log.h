@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The access log of inbound requests (proxy.md §8.1): one line for each on stderr, as Apache writes
-// them or as JSON. An entry takes what it needs of the request before anything changes it.
+// The access log of inbound requests (docs/reference/proxy.md §8.1): one line for each on stderr,
+// as Apache writes them or as JSON. An entry takes what it needs of the request before anything
+// changes it.
 #pragma once
 
 #include <string>
@@ -12,6 +13,8 @@
 
 namespace tulle::proxy {
 
+// For one request: made when its head has come, written when the answer's has. Copies the texts
+// that it needs.
 class AccessEntry {
  public:
   AccessEntry(Config::AccessLog format, const Peer& peer, const http::RequestHead& request,

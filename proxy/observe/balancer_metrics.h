@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted of one balancer and the queue before it (proxy.md §6.4,
+// Counts of one balancer and the queue before it (docs/reference/proxy.md §6.4,
 // outbound_http_balancer_*). Series are shared by the balancers of all workers for one backend, so
 // each adds only what changed with it.
 #pragma once
@@ -13,6 +13,8 @@ namespace tulle::proxy {
 
 class BalancerMetrics {
  public:
+  // Gauges count what is now, counters what has been. gate_*: fail-fast begins (shut) and ends
+  // (open).
   struct Series {
     std::shared_ptr<metrics::Gauge> p2c_endpoints;
     std::shared_ptr<metrics::Counter> reset, add, remove;  // p2c_updates_total{op}
@@ -24,10 +26,12 @@ class BalancerMetrics {
     std::shared_ptr<metrics::Gauge> ready, pending;  // endpoints{endpoint_state}
   };
   explicit BalancerMetrics(Series series) : series_(std::move(series)) {}
+  // Takes its endpoints out of the gauges.
   ~BalancerMetrics() { endpoints(0, 0); }
   BalancerMetrics(const BalancerMetrics&) = delete;
   BalancerMetrics& operator=(const BalancerMetrics&) = delete;
 
+  // Discovery has told something: its first state, or what came and went since.
   void updated(bool first, bool added, bool removed) {
     if (first) {
       series_.reset->add();
@@ -44,7 +48,9 @@ class BalancerMetrics {
     all_ = all;
     usable_ = usable;
   }
+  // A request has begun to wait (1) or has stopped (-1).
   void queued(std::int64_t change) { series_.queue_length->add(change); }
+  // An endpoint was chosen, after this wait.
   void picked(Duration waited) {
     series_.queue_requests->add();
     series_.queue_latency->observe(std::chrono::duration<double>(waited).count());
@@ -55,6 +61,7 @@ class BalancerMetrics {
     open_ = open;
     (open ? series_.gate_open : series_.gate_shut)->add();
   }
+  // The configured patience, printed in seconds.
   void timeout(Duration failfast) { series_.gate_timeout->set(failfast / std::chrono::seconds(1)); }
 
  private:

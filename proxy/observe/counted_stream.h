@@ -14,8 +14,10 @@ namespace tulle::proxy {
 
 struct AccountTag;
 
+// What has counts that are to be added up when somebody scrapes.
 class Account : public ListHook<AccountTag> {
  public:
+  // Adds to the counters what was not added yet. On the worker's thread.
   virtual void fold() = 0;
 
  protected:
@@ -33,6 +35,7 @@ class CountedStream final : public net::Stream, public Account {
       : tcp_(std::move(tcp)), arrival_(unfinished, client, *tcp_) {
     accounts.push_back(*this);
   }
+  // Counts the last bytes and the close, by the error that ended it.
   ~CountedStream() override {
     fold();
     if (metrics_) {
@@ -40,6 +43,7 @@ class CountedStream final : public net::Stream, public Account {
       metrics_->closed(tcp_->last_errno());
     }
   }
+  // Counts the open now. Once.
   void set_metrics(std::shared_ptr<TransportMetrics> metrics) {
     metrics_ = std::move(metrics);
     metrics_->open_total->add();
@@ -56,7 +60,9 @@ class CountedStream final : public net::Stream, public Account {
     read_ = tcp_->bytes_read();
     written_ = tcp_->bytes_written();
   }
+  // The socket below, for its options and its addresses.
   net::TcpStream& tcp() noexcept { return *tcp_; }
+  // What the client has sent before it is known what it wants (lib/net/held_bytes.h).
   net::Arrival& arrival() noexcept { return arrival_; }
 
   Result<std::size_t> try_read(MutableBytes into) override {

@@ -10,7 +10,7 @@ namespace {
 
 using metrics::Format;
 
-// Bounds of the histograms of §6.3 and §6.4, in seconds and bytes.
+// Bounds of the histograms of docs/reference/proxy.md §6.3 and §6.4, in seconds and bytes.
 constexpr double kDetectSeconds[] = {0.001, 0.1};
 constexpr double kFineSeconds[] = {0.025, 0.05, 0.1, 0.25, 0.5, 1, 10};
 constexpr double kCoarseSeconds[] = {0.05, 0.5, 1, 10};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metric families of the proxy (proxy.md §6) and the handles that the data path bumps. A handle
-// is looked up where a connection, an endpoint or a route is made, never per request.
+// The metric families of the proxy (docs/reference/proxy.md §6) and the handles that the data path
+// bumps. A handle is looked up where a connection, an endpoint or a route is made, never per
+// request.
 #pragma once
 
 #include <array>
@@ -28,7 +29,7 @@ struct TransferCost {
   std::shared_ptr<metrics::Counter> received;
 };
 
-// What a balancer spreads.
+// The things that a balancer spreads.
 enum class Balanced : std::uint8_t {
   Requests,
   Connections,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names, types and label sets of proxy.md §6, as dashboards and tools read them.
+// The names, types and label sets of docs/reference/proxy.md §6, as dashboards and tools read them.
 #include "proxy/observe/metrics.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted of the requests of one route, or of one route's backend (proxy.md §6.3 and §6.4):
-// the families inbound_{http,grpc}_*, outbound_{http,grpc}_route_* and
+// Counts of the requests of one route, or of one route's backend (docs/reference/proxy.md §6.3 and
+// §6.4): the families inbound_{http,grpc}_*, outbound_{http,grpc}_route_* and
 // outbound_{http,grpc}_route_backend_*. One object per worker and set of labels; made where a
 // policy becomes a plan.
 #pragma once

@@ -18,7 +18,7 @@ net::Task<Result<net::StreamPtr>> connect_balanced(Worker& worker,
   Result<net::StreamPtr> stream = co_await (*lease)->connect();
   // The load of bytes is the time that connecting takes; connections that stand add none.
   if (stream) lease->record(worker.loop().now() - began);
-  // Not one byte was sent: another endpoint may be tried once (design rule 3.10).
+  // Not one byte was sent: another endpoint may be tried once (docs/design.md §3.10).
   if (stream || stream.error().code == Errc::Unauthenticated) co_return stream;
   Result<Balancer::Lease> second = co_await balancer.pick(&**lease, limits, nullptr);
   if (!second || second->endpoint() == lease->endpoint()) co_return stream;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests of one outbound connection: route, filter, choose, send, account (proxy.md §3.4).
+// Requests of one outbound connection: route, filter, choose, send, account
+// (docs/reference/proxy.md §3.4).
 #include "lib/base/text.h"
 #include "lib/config/values.h"
 #include "lib/h2/connection.h"

@@ -63,7 +63,7 @@ net::Task<EarlyBytes> dial_early_outbound(OutboundSession& session, std::shared_
 
 // Targets that a worker knows at a time; each costs two control-plane streams.
 constexpr std::size_t kMaxTargets = 10'000;
-// Together with detection for the answer below it stays under the 3 s of design rule 3.11.
+// Together with detection for the answer below it stays under the 3 s of docs/design.md §3.11.
 constexpr Duration kUnknownWait = 2800ms;
 
 // Tells an HTTP client why its target cannot be served.
@@ -131,7 +131,7 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
                           *target, worker.client_policies().acquire(*target),
                           nullptr, std::move(counted)};
 
-  // A target never seen waits for the control plane, but not for ever (design rule 3.11).
+  // A target never seen waits for the control plane, but not for ever (docs/design.md §3.11).
   const Duration wait = std::min<Duration>(worker.config().outbound.failfast_timeout, kUnknownWait);
   const Deadline known_by = worker.loop().after(wait);
   while (!session.handle.get()) {

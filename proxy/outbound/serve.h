@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The outbound path: one connection of the local application to whatever it wanted (proxy.md §3).
+// The outbound path: one connection of the local application to whatever it wanted
+// (docs/reference/proxy.md §3).
 #pragma once
 
 #include "lib/net/socket.h"

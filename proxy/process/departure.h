@@ -17,7 +17,7 @@
 
 namespace tulle::proxy {
 
-// What the control plane says of the pod (inbound.proto, Life).
+// The control plane's word on the pod (inbound.proto, Life).
 struct PodLife {
   enum class Sidecar : std::uint8_t { Unknown, Classic, Native };
   Sidecar sidecar = Sidecar::Unknown;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory limit of the proxy's cgroup (version 1 or 2). From 90 % of it on, requests are shed,
-// so that the kernel does not end the proxy and all its connections (design rule 3.12). What the
-// kernel can take back at once (inactive file pages) does not count.
+// so that the kernel does not end the proxy and all its connections (docs/design.md §3.12). What
+// the kernel can take back at once (inactive file pages) does not count.
 #pragma once
 
 #include <atomic>

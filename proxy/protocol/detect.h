@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client speaks, found from its first bytes; the bytes are given back in front of the
+// The protocol of a client, found from its first bytes; the bytes are given back in front of the
 // stream.
 #pragma once
 
@@ -27,8 +27,8 @@ struct DetectedTls {
   bool ended = false;  // the client ended its side before its first byte
   std::string sni;     // empty: none
 };
-// Reads until a ClientHello was seen or cannot come any more (proxy.md §2.3). Fails with Timeout,
-// Reset.
+// Reads until a ClientHello was seen or cannot come any more (docs/reference/proxy.md §2.3). Fails
+// with Timeout, Reset.
 net::Task<Result<DetectedTls>> detect_tls(net::StreamPtr stream, Deadline by);
 
 enum class Spoken : std::uint8_t { Http1, Http2, NotHttp, Timeout, Ended };
@@ -77,19 +77,19 @@ class UndecidedStream final : public net::Stream {
   bool answered_ = false;
 };
 
-// What a side that may speak first has said. Only the application's own bytes are speech: a TLS
-// record, a ticket, the end, a failure are none.
+// The first words of a side that may speak first. Only the application's own bytes are speech: a
+// TLS record, a ticket, the end, a failure are none.
 enum class Heard : std::uint8_t {
   Nothing,  // until the deadline
   Bytes,
   Http,  // of a server: it greets as HTTP/2 servers do, or answers before it was asked
   Gone,  // ended or failed without a byte
 };
-// What had to be read is given back: `stream` is replaced by one that replays it.
+// The bytes that had to be read are given back: `stream` is replaced by one that replays it.
 net::Task<Heard> hear_client(net::StreamPtr& stream, Deadline by);
 net::Task<Heard> hear_server(net::StreamPtr& stream, Deadline by);
 
-// Whoever of the two speaks first.
+// Waits until one of the two speaks.
 struct First {
   Heard client = Heard::Nothing;
   Heard server = Heard::Nothing;

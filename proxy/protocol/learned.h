@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was seen of a target before: did HTTP come (then its server is never dialled early), or did
+// Memory of targets: did HTTP come (then its server is never dialled early), or did
 // its server speak first (then it is dialled at once)? Only what an application said counts.
 // Learned per (service or address, port), one for the whole proxy, bounded.
 #pragma once
@@ -31,6 +31,7 @@ class LearnedTargets {
     seen.trying = true;
     return true;
   }
+  // Every begin_try() that said true is followed by one, whatever came of it.
   void end_try(const net::SocketAddr& target) {
     const std::lock_guard lock(mutex_);
     entry(target).trying = false;
@@ -55,11 +56,13 @@ class LearnedTargets {
   std::uint32_t version() const noexcept { return version_.load(std::memory_order_acquire); }
 
  private:
+  // What is kept of one target.
   struct Entry {
     What what = What::Nothing;
     bool trying = false;
     std::uint8_t doubts = 0;  // so often HTTP must still come before it is believed
   };
+  // Targets; beyond that any one is forgotten, which costs its next connection the 2 ms.
   static constexpr std::size_t kMax = 4096;
   static constexpr std::uint8_t kDoubts = 16;
   Entry& entry(const net::SocketAddr& target) {
@@ -78,6 +81,7 @@ class LearnedTargets {
 class Learned {
  public:
   using What = LearnedTargets::What;
+  // `all` outlives it.
   explicit Learned(LearnedTargets& all) : all_(all) {}
 
   What of(const net::SocketAddr& target) {
@@ -116,6 +120,8 @@ class Learned {
     LearnedTargets* all_ = nullptr;
     net::SocketAddr target_;
   };
+  // True for one connection at a time and target, from any worker; it gives the right back when it
+  // is destroyed.
   Try begin_try(const net::SocketAddr& target) {
     Try mine;
     if (!all_.begin_try(target)) return mine;

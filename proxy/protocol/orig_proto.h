@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto (proxy.md §2.7), with
-// what else HTTP/2 cannot say of an HTTP/1 head as parameters (spelling.h).
+// HTTP/1 carried over HTTP/2 between two proxies: the header l5d-orig-proto
+// (docs/reference/proxy.md §2.7), with what else HTTP/2 cannot say of an HTTP/1 head as parameters
+// (spelling.h).
 #pragma once
 
 #include "lib/http/message.h"
@@ -9,22 +10,22 @@ namespace tulle::proxy {
 
 inline constexpr std::string_view kOrigProto = "l5d-orig-proto";
 
-// What a request that came over HTTP/2 turned out to be.
+// The kind of a request that came over HTTP/2.
 struct Downgrade {
   bool done = false;   // it is an HTTP/1 request now
   bool tulle = false;  // by a proxy of our kind, which understands parameters
 };
 
-// Who will turn a request back.
+// The proxy that will turn a request back.
 struct UpgradeFor {
   // A proxy of our kind: the head comes out there as it went in here. Others get what every
   // implementation reads: Host beside :authority, also when they differ, and no parameters of ours.
   bool tulle = false;
-  // What others get as :authority of a request that names no host (one of HTTP/1.0): without one
+  // The :authority that others get with a request that names no host (one of HTTP/1.0): without one
   // they refuse it. Its Host stays missing. Used during the call only.
   std::string_view default_authority{};
 };
-// What an upgrade changed that the request itself does not tell.
+// The changes of an upgrade that the request itself does not tell.
 struct Upgraded {
   http::Version version = http::Version::Http11;  // what it was
   bool tulle = false;
@@ -47,7 +48,7 @@ void downgrade_response(http::Response& response, const Upgraded& request);
 
 // Our own mark on an answer that the inbound proxy made because the application refused the
 // connection, or closed it before it answered: an outbound proxy of ours may ask another endpoint
-// (design rule 3.10). To others it is an ordinary 502.
+// (docs/design.md §3.10). To others it is an ordinary 502.
 enum class RefusedMark : std::uint8_t {
   None,
   Refused,     // nothing was processed

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What HTTP/2 cannot carry of an HTTP/1 head: how header names were spelled, and where Host and
-// Transfer-Encoding stood among them. Between two tulle proxies it travels as parameters of
-// l5d-orig-proto, which every proxy of this mesh takes out before the application sees it and whose
-// parameters others ignore (they read the first eight bytes and, after "; ", "absolute-form").
+// The part of an HTTP/1 head that HTTP/2 cannot carry: how header names were spelled, and where
+// Host and Transfer-Encoding stood among them. Between two tulle proxies it travels as parameters
+// of l5d-orig-proto, which every proxy of this mesh takes out before the application sees it and
+// whose parameters others ignore (they read the first eight bytes and, after "; ",
+// "absolute-form").
 //
 //   names=t,ETag,X-FOO   t: Title-Case unless listed, l: lower case unless listed
 //   host=2               Host was the third field (left out: it was the first)

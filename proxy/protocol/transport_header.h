@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header of a transport connection between two proxies (proxy.md §2.4, wire-api.md §11).
+// The header of a transport connection between two proxies (docs/reference/proxy.md §2.4,
+// docs/reference/wire-api.md §11).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers that the proxy makes itself when it cannot pass on the application's: one table from
-// causes to status, gRPC code and whether the connection closes (proxy.md §2.8 and §3.11).
+// causes to status, gRPC code and whether the connection closes (docs/reference/proxy.md §2.8 and
+// §3.11).
 #pragma once
 
 #include <optional>
@@ -11,8 +12,10 @@
 
 namespace tulle::proxy {
 
+// Why a request is answered by the proxy.
 enum class Cause : std::uint8_t {
   BadRequest,  // it could be read two ways
+  // Inbound policy, and what no policy can say.
   NoRoute,
   Unauthorized,
   RateLimited,
@@ -21,10 +24,12 @@ enum class Cause : std::uint8_t {
   UnsupportedPolicy,
   InvalidRedirect,
   FilterFailure,
+  // Nothing could serve it: for the whole patience, at once, or by what policy names.
   Failfast,
   LoadShed,
   NoBackend,
   BackendUndefined,
+  // An endpoint was chosen, and that came of it.
   ConnectFailed,
   ConnectTimeout,
   RequireIdMismatch,
@@ -34,6 +39,7 @@ enum class Cause : std::uint8_t {
   Unexpected,
 };
 
+// `close`: the client's connection ends after the answer.
 struct CauseInfo {
   std::uint16_t status;
   std::uint8_t grpc;
@@ -42,7 +48,7 @@ struct CauseInfo {
 };
 CauseInfo info_of(Cause cause) noexcept;
 
-// What caused this error of a send().
+// The cause behind this error of a send().
 Cause cause_of(const Error& error) noexcept;
 
 struct ReplyOptions {
@@ -56,6 +62,7 @@ http::Response reply_status(const http::RequestHead& request, std::uint16_t stat
                             std::uint8_t grpc, bool close, const ReplyOptions& options);
 // A gRPC answer whose body fails on its way ends with a status instead of a reset.
 void rescue_grpc_body(http::BodyReader& body, bool informational);
+// HTTP/2 and a content-type that begins with application/grpc.
 bool is_grpc(const http::RequestHead& request) noexcept;
 
 }  // namespace tulle::proxy

@@ -16,7 +16,7 @@ http::RequestHead head(http::Version version, std::string_view type = "") {
   return made;
 }
 
-// The tables of proxy.md §2.8 and §3.11.
+// The tables of docs/reference/proxy.md §2.8 and §3.11.
 TEST(Outcome, StatusesCodesAndWhatCloses) {
   struct Row {
     Cause cause;

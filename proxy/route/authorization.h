@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may come in: the authorizations of an inbound port (proxy.md §2.2, wire-api.md §7).
+// The authorizations of an inbound port: which peers may come in (docs/reference/proxy.md §2.2,
+// docs/reference/wire-api.md §7).
 #pragma once
 
 #include <span>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A reference to the resource that a piece of policy came from; it labels metrics (wire-api.md
-// §3.2).
+// A reference to the resource that a piece of policy came from; it labels metrics
+// (docs/reference/wire-api.md §3.2).
 #pragma once
 
 #include <cstdint>

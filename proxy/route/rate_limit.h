@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Local rate limits of an inbound port (proxy.md §2.2): token buckets with a burst of one second,
-// kept as one atomic each, because they are one for the whole proxy, whatever the number of
-// workers.
+// Local rate limits of an inbound port (docs/reference/proxy.md §2.2): token buckets with a burst
+// of one second, kept as one atomic each, because they are one for the whole proxy, whatever the
+// number of workers.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,10 @@ namespace tulle::proxy {
 // Generic cell rate algorithm: `next_` is the theoretical arrival time of the next request.
 class RateBucket {
  public:
+  // `per_second` > 0; a full bucket holds the requests of one second.
   explicit RateBucket(std::uint32_t per_second) : interval_(1'000'000'000LL / per_second) {}
+  // Takes one request out of the bucket, or says false and takes nothing. From any worker, without
+  // a lock.
   bool admit(TimePoint now) noexcept {
     const std::int64_t at = now.time_since_epoch().count();
     std::int64_t expected = next_.load(std::memory_order_relaxed);
@@ -55,6 +58,8 @@ class RateLimit {
   };
   enum class Scope : std::uint8_t { None, Total, Identity };
 
+  // Buckets are full at first. A policy update with an equal Spec keeps the RateLimit, so that it
+  // fills no bucket.
   explicit RateLimit(Spec spec);
   // None: admitted. Otherwise the scope that refused.
   Scope admit(const std::string& identity, TimePoint now);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One route matcher for inbound and outbound, HTTP and gRPC routes: which rule of a list of routes
-// serves a request (wire-api.md §6.1 and §6.3, proxy.md §3.5). Compiled once per snapshot; matching
-// allocates nothing.
+// serves a request (docs/reference/wire-api.md §6.1 and §6.3, docs/reference/proxy.md §3.5).
+// Compiled once per snapshot; matching allocates nothing.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,13 @@
 
 namespace tulle::proxy {
 
+// A host of a route; compared without case, port and final dot.
 struct HostMatch {
   bool suffix = false;
   std::string host;  // lower case; for a suffix ".example.com"
 };
 
+// A header (any field of that name) or a query parameter (any that is so called, decoded).
 struct ValueMatch {
   std::string name;
   std::string exact;
@@ -30,6 +32,7 @@ struct ValueMatch {
   bool matches(std::string_view value) const;
 };
 
+// The path without query, as it came. Regular expressions match all of it, prefixes whole segments.
 struct PathMatch {
   enum class Kind : std::uint8_t { Any, Exact, Prefix, Regex };
   Kind kind = Kind::Any;
@@ -37,6 +40,7 @@ struct PathMatch {
   std::shared_ptr<const Regex> regex;
 };
 
+// All that is stated must hold.
 struct RouteMatch {
   PathMatch path;
   std::vector<ValueMatch> headers;
@@ -55,6 +59,7 @@ struct HeaderEdit {
   void apply(http::HeaderMap& headers) const;  // add, set, remove in this order
 };
 
+// Empty and absent members are those of the request.
 struct Redirect {
   std::string scheme;
   std::string host;
@@ -64,6 +69,8 @@ struct Redirect {
   std::uint16_t status = 301;
 };
 
+// Which members count is said by `kind`; Unsupported answers 500, as it might forbid something
+// (docs/design.md §3.9).
 struct Filter {
   enum class Kind : std::uint8_t {
     RequestHeaders,
@@ -82,12 +89,13 @@ struct Filter {
   std::uint32_t denominator = 1;
 };
 
+// A rule serves a request that one of its matches takes; filters apply in order.
 struct RuleBase {
   std::vector<RouteMatch> matches;  // empty: everything
   std::vector<Filter> filters;
 };
 
-struct MatchKey {              // what compares, in order (wire-api.md §6.3)
+struct MatchKey {              // what compares, in order (docs/reference/wire-api.md §6.3)
   std::uint8_t host_kind = 0;  // 2 exact, 1 suffix, 0 none
   std::uint32_t host_size = 0;
   std::uint32_t path_size = 0;
@@ -104,6 +112,7 @@ bool match_rule(const RouteMatch& match, const http::RequestHead& request, Match
 // The host of an authority ("[::1]:80" → "::1", "a.b.:80" → "a.b").
 std::string_view authority_host(std::string_view authority) noexcept;
 
+// Places in the list of routes, so that what was compiled beside it is found without a look-up.
 struct Found {
   std::size_t route = 0;
   std::size_t rule = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One address that can serve a backend, as discovery described it (proxy.md §3.9, wire-api.md
-// §5.1).
+// One address that can serve a backend, as discovery described it (docs/reference/proxy.md §3.9,
+// docs/reference/wire-api.md §5.1).
 #pragma once
 
 #include <compare>
@@ -29,7 +29,7 @@ struct EndpointInfo {
   net::SocketAddr addr;
   std::vector<std::pair<std::string, std::string>> labels;  // sorted; exported with the prefix dst_
   // Mesh identity: empty = plain text. `tls_broken`: discovery asked for TLS in a way that cannot
-  // be used; every use is an error, never plain text (design rule 3.9).
+  // be used; every use is an error, never plain text (docs/design.md §3.9).
   std::string identity;
   std::string server_name;
   bool tls_broken = false;

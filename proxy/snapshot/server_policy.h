@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an inbound port allows: an immutable snapshot, replaced whole by each update
-// (proxy.md §2.2, wire-api.md §7).
+// The policy of an inbound port: an immutable snapshot, replaced whole by each update
+// (docs/reference/proxy.md §2.2, docs/reference/wire-api.md §7).
 #pragma once
 
 #include <memory>
@@ -51,7 +51,7 @@ inline bool holds_requests_only(const ServerPolicy& policy) noexcept {
   return false;
 }
 
-// What admits the peer's bytes; null if nothing does.
+// The authorization that admits the peer's bytes; null if none does.
 inline const Authorization* find_bytes_permit(const ServerPolicy& policy,
                                               const Peer& peer) noexcept {
   return holds_requests_only(policy) ? nullptr : find_permit(policy.authorizations, peer);

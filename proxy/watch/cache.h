@@ -2,7 +2,7 @@
 // How control-plane state reaches workers. A WatchHub lives on the control loop: one watch per key,
 // whatever the number of workers. A WatchCache lives on each worker: the latest immutable snapshot
 // of each key that is in use, so that a request reads it without a lock. Snapshots travel by
-// post(); a slow worker gets the latest, in order. What went out of use is remembered for all
+// post(); a slow worker gets the latest, in order. State that went out of use is remembered for all
 // workers (last_known.h) and stands in when the control plane cannot be asked again.
 #pragma once
 
@@ -31,8 +31,8 @@ class WatchHub {
   // Runs one watch for ever, publishing each state; destroyed when nobody is subscribed any more.
   using Watch = std::function<net::Task<void>(Key key, Publish publish)>;
 
-  // Whoever tells the states: when it was last heard of, and a question whether it is there (the
-  // answer comes within a second, if it is). From any thread.
+  // The service that tells the states: when it was last heard of, and a question whether it is
+  // there (the answer comes within a second, if it is). From any thread.
   struct Teller {
     std::function<TimePoint()> heard_at;
     std::function<void()> ask;
@@ -41,6 +41,7 @@ class WatchHub {
 
   WatchHub(net::Loop& loop, Watch watch, Teller teller = {})
       : loop_(loop), watch_(std::move(watch)), teller_(std::move(teller)) {}
+  // Without a Teller everything counts as heard of and nothing as away.
   bool heard_since(TimePoint at) const { return !teller_.heard_at || teller_.heard_at() > at; }
   void ask() const {
     if (teller_.ask) teller_.ask();
@@ -70,7 +71,8 @@ class WatchHub {
     const auto at = entries_.find(key);
     return at == entries_.end() ? nullptr : at->second->value;
   }
-  // What was let go of, whoever used it; `bytes`: an estimate, for the bound. From any thread.
+  // A state that went out of use on some worker; `bytes`: an estimate, for the bound. From any
+  // thread.
   void remember(const Key& key, Value value, std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     last_known_.put(key, std::move(value), bytes);
@@ -144,6 +146,8 @@ template <typename Key, typename T>
 class WatchCache {
  public:
   using Value = std::shared_ptr<const T>;
+  // One key on this worker. Its timer forgets it when it was idle, and has the last known state
+  // stand in while it waits.
   struct Entry final : net::Timer {
     Entry(WatchCache& c, Key k) : cache(c), key(std::move(k)), changed(c.loop_) {}
     void fire() override { users != 0 ? cache.stand_in(*this) : cache.expire(key); }
@@ -209,6 +213,8 @@ class WatchCache {
         initial_(std::move(initial)) {}
 
   net::Loop& loop() noexcept { return loop_; }
+  // Begins to watch the key if nobody does; never null. A key that goes out of use stays for
+  // `idle`.
   Handle acquire(const Key& key) {
     auto& slot = entries_[key];
     if (!slot) {
@@ -223,7 +229,7 @@ class WatchCache {
   }
   std::size_t size() const noexcept { return entries_.size(); }
   bool contains(const Key& key) const { return entries_.contains(key); }
-  // What is known or stands in for a key that is in the cache, otherwise null.
+  // The state that is known, or stands in, for a key that is in the cache, otherwise null.
   Value peek(const Key& key) const {
     const auto at = entries_.find(key);
     return at == entries_.end() ? nullptr : at->second->value;
@@ -262,7 +268,7 @@ class WatchCache {
   static constexpr Duration kFreshWait = 1s;
   static constexpr Duration kYoung = 1s;
 
-  // What another worker knows serves at once; what is remembered, when nobody can be asked.
+  // A state that another worker knows serves at once; a remembered one, when nobody can be asked.
   void begin(Entry& entry) {
     Value known = hub_.current(entry.key);
     if (!known) {
@@ -303,8 +309,8 @@ class WatchCache {
   void expire(const Key& key) {
     const auto at = entries_.find(key);
     if (at == entries_.end() || at->second->users != 0) return;
-    // What cannot be asked for again is not thrown away: the control plane may be gone for a day
-    // (design rule 3.11).
+    // A state that cannot be asked for again is not thrown away: the control plane may be gone for
+    // a day (docs/design.md §3.11).
     Entry& entry = *at->second;
     const bool asked = entry.asked_at != TimePoint{};
     if (entry.known && (!asked || !hub_.heard_since(entry.asked_at))) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way to one control-plane service (proxy.md §1.8): resolves its name, dials it with mesh TLS
-// (plain text on loopback), keeps one HTTP/2 connection, and tries again for ever with back-off.
+// The way to one control-plane service (docs/reference/proxy.md §1.8): resolves its name, dials it
+// with mesh TLS (plain text on loopback), keeps one HTTP/2 connection, and tries again for ever
+// with back-off.
 #pragma once
 
 #include <atomic>
@@ -24,10 +25,13 @@ struct EndpointMetrics;
 
 using ResolveControl =
     std::function<net::Task<std::vector<net::SocketAddr>>(std::string host, std::uint16_t port)>;
+// The workload's certificate, or the anchors alone while there is none.
 using CurrentCredentials = std::function<tls::CredentialsPtr()>;
 
 class ControlClient final : public http::Client {
  public:
+  // References outlive it. Begins to resolve and to dial at once. `credentials`: those of now,
+  // asked at each dial; `seed`: of the jitter.
   ControlClient(net::Loop& loop, net::SocketFactory& sockets, const ControlService& service,
                 const SideConfig& side, log::Logger log, CurrentCredentials credentials,
                 ResolveControl resolve, std::shared_ptr<EndpointMetrics> metrics,
@@ -36,6 +40,7 @@ class ControlClient final : public http::Client {
 
   // Waits for a connection, however long it takes, up to `by`.
   net::Task<Result<http::Response>> send(http::Request request, Deadline by) override;
+  // Calls over the one connection, whichever that is when they begin.
   grpc::Channel& channel() noexcept { return channel_; }
   net::Loop& loop() noexcept { return loop_; }
   // When something last came from the service, as far as was noticed; ask() has it noticed within a
@@ -46,7 +51,7 @@ class ControlClient final : public http::Client {
   TimePoint heard_at() const noexcept {
     return TimePoint{Duration{heard_ns_.load(std::memory_order_relaxed)}};
   }
-  // Identity: the next call uses a new connection (wire-api.md §4).
+  // Identity: the next call uses a new connection (docs/reference/wire-api.md §4).
   void forget();
 
  private:

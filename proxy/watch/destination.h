@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Watches of endpoints (Destination.Get), published as whole sets. Known endpoints survive an
-// outage: the first answer of a new stream replaces them (wire-api.md §5.2).
+// outage: the first answer of a new stream replaces them (docs/reference/wire-api.md §5.2).
 #pragma once
 
 #include "proxy/snapshot/endpoint_info.h"

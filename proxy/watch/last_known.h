@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last known states of what nobody uses any more, for the day when nobody can be asked (design
-// rule 3.11). The longest unused go first. Snapshots are shared, so what is in use elsewhere costs
-// nothing here.
+// The last known states of what nobody uses any more, for the day when nobody can be asked
+// (docs/design.md §3.11). The longest unused go first. Snapshots are shared, so what is in use
+// elsewhere costs nothing here.
 #pragma once
 
 #include <cstddef>
@@ -18,12 +18,14 @@ struct LastKnownLimits {
       512 * 1024;  // as estimated by whoever puts; a larger single state is not kept
 };
 
+// Not thread-safe; WatchHub guards it.
 template <typename Key, typename T>
 class LastKnown {
  public:
   using Value = std::shared_ptr<const T>;
   explicit LastKnown(const LastKnownLimits& limits = {}) : limits_(limits) {}
 
+  // Replaces what was known of the key, and makes it the youngest. O(1) but for what has to go.
   void put(const Key& key, Value value, std::size_t bytes) {
     drop(key);
     if (bytes > limits_.bytes) return;
@@ -37,6 +39,7 @@ class LastKnown {
     const auto at = at_.find(key);
     return at == at_.end() ? nullptr : at->second->value;
   }
+  // No-op if it is not known.
   void drop(const Key& key) {
     const auto at = at_.find(key);
     if (at == at_.end()) return;
@@ -45,6 +48,7 @@ class LastKnown {
     at_.erase(at);
   }
   std::size_t size() const noexcept { return at_.size(); }
+  // The sum of the estimates.
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:

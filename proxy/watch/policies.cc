@@ -31,7 +31,7 @@ struct TargetState {
   ClientPolicyPtr combined(const net::SocketAddr& target) const;
 };
 
-// proxy.md §3.2: precedence of profile and policy.
+// docs/reference/proxy.md §3.2: precedence of profile and policy.
 ClientPolicyPtr TargetState::combined(const net::SocketAddr& target) const {
   const bool opaque = profile->opaque;
   if (*policy == nullptr) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Watches of server policy (by port) and of client policy with profile (by target), each published
-// as snapshots (proxy.md §2.2, §3.2; wire-api.md §2).
+// as snapshots (docs/reference/proxy.md §2.2, §3.2; docs/reference/wire-api.md §2).
 #pragma once
 
 #include "lib/log/log.h"
@@ -12,6 +12,7 @@
 
 namespace tulle::proxy {
 
+// What a watch uses; all outlives it.
 struct WatchParts {
   const Config& config;
   ControlClient& client;
@@ -28,12 +29,18 @@ struct StreamLimits {
 };
 StreamLimits stream_limits(const Config& config, const ControlService& service);
 
+// A watch ends only when the control plane refuses it for good; what was published last then stays.
+// To stop one is to destroy its task. A malformed policy is published as an invalid one; elements
+// that this version does not know are told to `unsupported`.
 using PublishServer = std::function<void(ServerPolicyPtr)>;
 // Is told of the life of our pod; one stream is enough for that, the others have none.
 using TellLife = std::function<void(PodLife)>;
 net::Task<void> watch_server_policy(WatchParts parts, std::uint16_t port, PublishServer publish,
                                     TellLife tell_life);
 
+// Both streams have told their first state before the first snapshot is published. NotFound and
+// Unimplemented are answers, too: the policy is then made of the profile, or forwards to the target
+// (docs/reference/proxy.md §3.2).
 using PublishClient = std::function<void(ClientPolicyPtr)>;
 // `profiles` is the destination service's client.
 net::Task<void> watch_client_policy(WatchParts parts, ControlClient& profiles,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is one for the whole proxy, whatever the number of workers (design rule 3.1): requests in
-// flight, what was learned of targets, the memory limit. Every member is safe to use from any
-// worker.
+// State that is one for the whole proxy, however many workers it has (docs/design.md §3.1):
+// requests in flight, what was learned of targets, the memory limit. Every member is safe to use
+// from any worker.
 #pragma once
 
 #include <atomic>
@@ -20,6 +20,7 @@ struct ProxyWide {
   MemoryLimit memory = MemoryLimit::of_this_process();
 };
 
+// Counts one request from here to its end; `count` outlives it.
 class InFlight {
  public:
   explicit InFlight(std::atomic<std::uint32_t>& count) : count_(count) {

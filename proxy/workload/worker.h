@@ -61,7 +61,7 @@ class Worker final {
   AccountList& accounts() noexcept { return accounts_; }
   // Handshakes and heads of clients that are not whole.
   net::HeldBytes& unfinished() noexcept { return unfinished_; }
-  // What a server of requests keeps that client to.
+  // The limits that a server of requests keeps that client to.
   net::Guard guard(const net::IpAddr& client) noexcept;
   net::Drain& inbound_drain() noexcept { return inbound_drain_; }
   net::Drain& outbound_drain() noexcept { return outbound_drain_; }
@@ -89,11 +89,11 @@ class Worker final {
   WatchCache<EndpointKey, EndpointSet>& endpoint_sets() noexcept { return endpoint_sets_; }
   InboundTargets& inbound_targets() noexcept { return *inbound_targets_; }
 
-  // What is counted of an inbound port under one policy, and of one of its routes.
+  // Counts of an inbound port under one policy, and of one of its routes.
   const DetectMetrics& inbound_detection(const ServerPolicyPtr& policy, std::uint16_t port);
   RouteMetricsPtr inbound_route(const ServerPolicyPtr& policy, const InboundRoute& route,
                                 std::uint16_t port);
-  // What is counted of an outbound route, or of one of its backends: one object for all plans with
+  // Counts of an outbound route, or of one of its backends: one object for all plans with
   // the same labels.
   RouteMetricsPtr outbound_route(bool grpc, const metrics::Labels& labels);
   RouteMetricsPtr outbound_backend(bool grpc, const metrics::Labels& labels);
@@ -110,7 +110,7 @@ class Worker final {
   // may be what its own connection calls, when the end of a response gives back the lease.
   std::shared_ptr<Endpoint> make_endpoint(const EndpointPtr& info, std::string_view authority = {});
 
-  // What is counted of applications' connections to a target.
+  // Counts of applications' connections to a target.
   std::shared_ptr<TransportMetrics> outbound_client(const net::SocketAddr& target);
 
   // Adds what live connections have moved to the counters.

@@ -23,12 +23,14 @@
 
 namespace tulle::proxy {
 
+// What workers watch, by key: ports of the pod, targets of its connections, authorities
+// ("name:port") that are balanced.
 using ServerPolicyHub = WatchHub<std::uint16_t, ServerPolicy>;
 using ClientPolicyHub = WatchHub<net::SocketAddr, ClientPolicy>;
 using EndpointHub = WatchHub<EndpointKey, EndpointSet>;
 using CredentialsPtr = std::shared_ptr<const tls::Credentials>;
 
-// What workers may use of a workload; immutable or thread-safe, and outlives them.
+// The parts of a workload that workers may use; immutable or thread-safe, and outlives them.
 struct WorkloadParts {
   const Config& config;
   net::SocketFactory& sockets;

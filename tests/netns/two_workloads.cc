@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two workloads in two network namespaces in one process (design rule 3.6), the shape of a proxy
-// per node:
+// Two workloads in two network namespaces in one process (docs/design.md §3.6), the shape of a
+// proxy per node:
 //   two_workloads NAMESPACE-FILE SETTINGS-FILE NAMESPACE-FILE SETTINGS-FILE
 // A settings file holds the variables of one proxy, NAME=VALUE, each ended by a NUL byte. Runs
 // until it is killed.
