@@ -6,6 +6,7 @@
 #include "cli/yaml_text.h"
 #include "lib/base/text.h"
 #include "lib/inject/names.h"
+#include "lib/inject/shape.h"
 
 namespace tulle::cli {
 
@@ -131,6 +132,13 @@ class Transform {
     return out;
   }
 
+  // Nothing is put into an object that Kubernetes would not take.
+  bool is_well_formed(const Value& value, const std::string& problem) {
+    if (problem.empty()) return true;
+    report_.errors.push_back(concat("failed to inject ", short_name(value), ": ", problem));
+    return false;
+  }
+
   static void set_annotation(Value& metadata_of, std::string_view key, std::string_view value) {
     Value* metadata = metadata_of.find("metadata");
     if (metadata == nullptr || !metadata->is_map())
@@ -142,6 +150,7 @@ class Transform {
   }
 
   Value annotated(const Value& value, bool is_namespace) {
+    if (!is_well_formed(value, inject::metadata_problem(value))) return value;
     Value out = value;
     if (is_namespace)
       set_annotation(out, inject::kInject, options_.ingress ? "ingress" : "enabled");
@@ -166,10 +175,12 @@ class Transform {
           concat("failed to inject ", name, ": it is a part of the control plane"));
       return value;
     }
+    if (given != nullptr && !is_well_formed(value, inject::pod_problem(*given, prefix)))
+      return value;
     // What an earlier injection has put in is made anew.
     Value base = inject::uninject(value);
     auto* pod = const_cast<Value*>(inject::at_pointer(std::as_const(base), prefix));
-    if (pod == nullptr) {
+    if (pod == nullptr || !pod->is_map()) {
       report_.errors.push_back(concat("failed to inject ", name, ": it has no pod template"));
       return value;
     }
@@ -195,7 +206,7 @@ class Transform {
       return value;
     }
     // Otherwise the cluster's own configuration decides, and it is not known here.
-    if (outcome.kind == Outcome::Kind::Refused && options_.manual) {
+    if (outcome.kind == Outcome::Kind::Refused && (options_.manual || outcome.malformed)) {
       report_.errors.push_back(concat("failed to inject ", name, ": ", outcome.error));
       return value;
     }

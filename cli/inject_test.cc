@@ -57,6 +57,25 @@ TEST(Inject, AddsOneAnnotationAndNothingElse) {
   EXPECT_EQ(run(result.out, {.uninject = true}).out, kDeployment);
 }
 
+TEST(Inject, SaysWhatIsNoObjectOfKubernetes) {
+  const std::string metadata =
+      replaced(kDeployment, "      labels:\n        app: \"web\"\n", "      labels: [a]\n");
+  for (const bool manual : {false, true}) {
+    const InjectResult result = run(metadata, {.manual = manual});
+    EXPECT_EQ(result.status, 1);
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.report,
+                HasSubstr("failed to inject deployment/web: spec.template.metadata.labels must be "
+                          "a map, it is a list"));
+  }
+  const InjectResult pod =
+      run("kind: Pod\nmetadata: [a]\nspec: {containers: [{name: a}]}\n", {.manual = true});
+  EXPECT_THAT(pod.report, HasSubstr("metadata must be a map, it is a list"));
+  const InjectResult ns = run("kind: Namespace\nmetadata: [a]\n");
+  EXPECT_THAT(ns.report, HasSubstr("metadata must be a map, it is a list"));
+  EXPECT_EQ(ns.status, 1);
+}
+
 TEST(Inject, WritesFlagsAsAnnotations) {
   const InjectResult result =
       run(kDeployment,

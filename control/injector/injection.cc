@@ -14,10 +14,10 @@ using inject::Value;
 
 namespace {
 
-Answer refused(std::string message) {
+Answer refused(std::string message, int code = 500) {
   Answer answer;
   answer.allowed = false;
-  answer.code = 500;
+  answer.code = code;
   answer.message = concat("tulle cannot inject: ", message);
   return answer;
 }
@@ -35,6 +35,14 @@ std::vector<k8s::OwnerReference> owners_of(const Value& object) {
                    item["controller"].is_true()});
   }
   return out;
+}
+
+constexpr std::string_view kOther = "other";
+constexpr std::size_t kMaxLabel = 64;     // bytes of a label's value
+constexpr std::size_t kMaxCounted = 500;  // sets of labels with series of their own
+
+std::string bounded(std::string_view value) {
+  return std::string(value.size() <= kMaxLabel ? value : kOther);
 }
 
 // proxy-log-level → proxy_log_level, as the labels of the counters are called.
@@ -72,7 +80,9 @@ net::Task<Answer> InjectionWebhook::answer(Review review) {
     co_return co_await answer_pod(std::move(review), meta, *config);
   }
   Answer answer;
-  answer.patch = inject::annotate_service(review.object, ns->annotations, *config).patch;
+  const Outcome outcome = inject::annotate_service(review.object, ns->annotations, *config);
+  if (outcome.kind == Outcome::Kind::Refused) co_return refused(outcome.error, 400);
+  answer.patch = outcome.patch;
   co_return answer;
 }
 
@@ -102,7 +112,7 @@ net::Task<Answer> InjectionWebhook::answer_pod(Review review, const k8s::ObjectM
   if (outcome.kind == Outcome::Kind::Refused) {
     log_.warn("a pod is refused",
               {{"namespace", review.ns}, {"owner", name}, {"reason", outcome.error}});
-    answer = refused(outcome.error);
+    answer = refused(outcome.error, outcome.malformed ? 400 : 500);
     if (!review.dry_run) cluster_.tell(review.ns, context.owner, "InjectionRefused", outcome.error);
     co_return answer;
   }
@@ -147,10 +157,11 @@ net::Task<Owner> InjectionWebhook::owner_of(std::string ns,
   co_return owner;
 }
 
+// Reviews are written by anybody and series stay, so both what a label holds and how many series
+// there are have bounds. Beyond them pods are counted by namespace and reasons alone.
 void InjectionWebhook::count(const Review& review, const Owner& owner, const Outcome& outcome) {
-  metrics::Labels labels{{"owner_kind", owner.kind},
-                         {"namespace", review.ns},
-                         {"annotation_at", outcome.annotation_at}};
+  std::vector<std::pair<std::string, std::string>> chosen;  // labels whose values people choose
+  chosen.emplace_back("owner_kind", bounded(owner.kind));
   std::vector<std::string> seen;  // stable and alpha names share a label
   for (const inject::ConfigKey& key : inject::config_keys()) {
     if (!key.inherited) continue;
@@ -158,18 +169,36 @@ void InjectionWebhook::count(const Review& review, const Owner& owner, const Out
     if (std::find(seen.begin(), seen.end(), name) != seen.end()) continue;
     // Variables may hold what nobody should read here.
     const bool secret = key.name == "config.linkerd.io/proxy-additional-env";
-    labels.add(name, secret ? std::string_view() : outcome.annotations.get(key.name));
+    chosen.emplace_back(name, secret ? std::string() : bounded(outcome.annotations.get(key.name)));
     seen.push_back(std::move(name));
   }
-  requests_.get(labels)->add();
   std::string ids;
   for (const inject::Reason reason : outcome.reasons) {
     if (!ids.empty()) ids += ',';
     ids += inject::id(reason);
   }
+  if (!is_counted(chosen, concat(review.ns, " ", outcome.annotation_at, " ", ids))) {
+    for (auto& [name, value] : chosen) {
+      if (!value.empty()) value = kOther;
+    }
+  }
+  metrics::Labels labels{{"owner_kind", chosen.front().second},
+                         {"namespace", review.ns},
+                         {"annotation_at", outcome.annotation_at}};
+  for (std::size_t i = 1; i < chosen.size(); ++i) labels.add(chosen[i].first, chosen[i].second);
+  requests_.get(labels)->add();
   const bool skipped = outcome.patch.empty();
   labels.add("skip", skipped ? "true" : "false").add("skip_reason", ids);
   responses_.get(labels)->add();
+}
+
+bool InjectionWebhook::is_counted(const std::vector<std::pair<std::string, std::string>>& chosen,
+                                  std::string series) {
+  for (const auto& [name, value] : chosen) series += concat("\n", value);
+  if (counted_.contains(series)) return true;
+  if (counted_.size() >= kMaxCounted) return false;
+  counted_.insert(std::move(series));
+  return true;
 }
 
 }  // namespace tulle::control

@@ -4,6 +4,12 @@
 // cluster is asked, told and counted.
 #pragma once
 
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 #include "control/injector/cluster.h"
 #include "control/injector/review.h"
 #include "lib/log/log.h"
@@ -23,9 +29,14 @@ class InjectionWebhook final : public Webhook {
   void count(const Review& review, const inject::Owner& owner, const inject::Outcome& outcome);
 
   InjectorCluster& cluster_;
+  // Do pods with these labels have series of their own? The first sets have.
+  bool is_counted(const std::vector<std::pair<std::string, std::string>>& chosen,
+                  std::string series);
+
   log::Logger log_;
   metrics::Family<metrics::Counter>& requests_;
   metrics::Family<metrics::Counter>& responses_;
+  std::set<std::string, std::less<>> counted_;  // label sets that have series of their own
 };
 
 }  // namespace tulle::control

@@ -253,6 +253,58 @@ TEST_F(InjectorTest, WarnsOfAnnotations) {
   EXPECT_EQ(cluster.told.size(), 2U);
 }
 
+// The port is open to everybody in the cluster: none of these may end or occupy the control plane.
+TEST_F(InjectorTest, RefusesObjectsOfAnotherForm) {
+  start();
+  const auto refusal = [&](std::string_view object, std::string_view kind) {
+    const Value response = response_of(post(review_of(object, kind)));
+    EXPECT_FALSE(response["allowed"].is_true()) << object;
+    EXPECT_EQ(response["status"]["code"].integer(), 400) << object;
+    return std::string(response["status"]["message"].string());
+  };
+  EXPECT_THAT(
+      refusal(R"({"metadata":{"labels":["a"]},"spec":{"containers":[{"name":"a"}]}})", "Pod"),
+      HasSubstr("metadata.labels must be a map, it is a list"));
+  EXPECT_THAT(
+      refusal(R"({"metadata":{},"spec":{"containers":[{"name":"a"}],"volumes":"x"}})", "Pod"),
+      HasSubstr("spec.volumes must be a list, it is text"));
+  EXPECT_THAT(
+      refusal(R"({"metadata":{"annotations":["a"]},"spec":{"ports":[{"port":3306}]}})", "Service"),
+      HasSubstr("metadata.annotations must be a map, it is a list"));
+  EXPECT_FALSE(response_of(post(review_of(kPod)))["patch"].is_null());
+}
+
+TEST_F(InjectorTest, SeriesOfReviewsAreBounded) {
+  start();
+  auto session = connect({"h2"}, state.current.ca);
+  ASSERT_TRUE(session);
+  const auto client = h2::ClientConnection::make(*std::move(session), {});
+  const auto ask = [&](const std::string& annotation, const std::string& kind) {
+    const std::string pod =
+        concat(R"({"metadata":{"name":"a","ownerReferences":[{"kind":")", kind,
+               R"(","name":"x"}],"annotations":{"config.linkerd.io/proxy-log-level":")", annotation,
+               R"("}},"spec":{"hostNetwork":true,"containers":[{"name":"a"}]}})");
+    EXPECT_EQ(send(*client, review_of(pod)).status, 200);
+  };
+  ask(std::string(10'000, 'x'), std::string(10'000, 'k'));
+  std::string text = registry.scrape();
+  EXPECT_LT(text.size(), 20'000U);
+  EXPECT_THAT(text, HasSubstr("requests_total{owner_kind=\"other\",namespace=\"shop\""));
+  EXPECT_THAT(text, HasSubstr("proxy_log_level=\"other\""));
+  for (int i = 0; i < 600; ++i) ask(concat("level", std::to_string(i)), "Rollout");
+  text = registry.scrape();
+  std::size_t series = 0;
+  for (std::size_t at = 0;
+       (at = text.find("\nproxy_inject_admission_requests_total{", at)) != std::string::npos;
+       ++at) {
+    ++series;
+  }
+  EXPECT_LE(series, 501U);
+  EXPECT_GE(series, 400U);
+  EXPECT_THAT(text, HasSubstr("proxy_log_level=\"level0\""));
+  EXPECT_THAT(text, testing::Not(HasSubstr("proxy_log_level=\"level599\"")));
+}
+
 TEST(Review, WarningsFitIntoAHeader) {
   Answer answer;
   answer.warnings = {"line\none", std::string(300, 'x'),

@@ -2,11 +2,13 @@
 #include "lib/inject/inject.h"
 
 #include <algorithm>
+#include <set>
 
 #include "lib/base/text.h"
 #include "lib/inject/containers.h"
 #include "lib/inject/formats.h"
 #include "lib/inject/names.h"
+#include "lib/inject/shape.h"
 #include "lib/tls/cert.h"
 
 namespace tulle::inject {
@@ -64,6 +66,7 @@ void decide(Outcome& outcome, const Context& context, std::string_view of_pod) {
 // The default opaque ports that the pod's containers declare, in the pod's order.
 std::string declared_opaque_ports(const Value& spec, std::string_view defaults) {
   const auto listed = list_items(defaults);
+  std::set<std::int64_t> told;
   std::string out;
   for (const std::string_view kind : {"initContainers", "containers"}) {
     for (const Value& container : spec[kind].items()) {
@@ -72,6 +75,7 @@ std::string declared_opaque_ports(const Value& spec, std::string_view defaults) 
         if (!number) continue;
         const std::string text = std::to_string(*number);
         if (std::find(listed.begin(), listed.end(), text) == listed.end()) continue;
+        if (!told.insert(*number).second) continue;
         if (!out.empty()) out += ',';
         out += text;
       }
@@ -83,6 +87,7 @@ std::string declared_opaque_ports(const Value& spec, std::string_view defaults) 
 // A Service's port is opaque if the port behind it is a default one.
 std::string service_opaque_ports(const Value& service, std::string_view defaults) {
   const auto listed = list_items(defaults);
+  std::set<std::int64_t> told;
   std::string out;
   for (const Value& item : service["spec"]["ports"].items()) {
     const Value& target = item["targetPort"];
@@ -92,22 +97,18 @@ std::string service_opaque_ports(const Value& service, std::string_view defaults
         target.integer().value_or(0) != 0 ? *target.integer() : port.value_or(0);
     if (!port || std::find(listed.begin(), listed.end(), std::to_string(behind)) == listed.end())
       continue;
+    if (!told.insert(*port).second) continue;
     if (!out.empty()) out += ',';
     out += std::to_string(*port);
   }
   return out;
 }
 
-// Who asks the webhook need not be an API server: members may be of any type, and what is no map or
-// list where one belongs is as good as not there.
-bool no_map(const Value& value) { return !value.is_map() || value.empty(); }
-bool no_list(const Value& value) { return !value.is_list() || value.empty(); }
-
 void add_entries(Patcher& patcher, std::string_view field, const k8s::StringMap& entries) {
   if (entries.empty()) return;
   const std::string base = concat("/metadata/", field);
-  if (no_map(patcher.pod()["metadata"])) patcher.add("/metadata", Value::map());
-  if (no_map(patcher.pod()["metadata"][field])) patcher.add(base, Value::map());
+  if (patcher.pod()["metadata"].empty()) patcher.add("/metadata", Value::map());
+  if (patcher.pod()["metadata"][field].empty()) patcher.add(base, Value::map());
   for (const auto& [key, value] : entries) {
     patcher.add(concat(base, "/", pointer_step(key)), value);
   }
@@ -115,7 +116,7 @@ void add_entries(Patcher& patcher, std::string_view field, const k8s::StringMap&
 
 void add_to_list(Patcher& patcher, std::string_view field, std::string_view where, Value value) {
   const std::string base = concat("/spec/", field);
-  if (no_list(patcher.pod()["spec"][field])) patcher.add(base, Value::list());
+  if (patcher.pod()["spec"][field].empty()) patcher.add(base, Value::list());
   patcher.add(concat(base, "/", where), std::move(value));
 }
 
@@ -200,6 +201,24 @@ Placement place(Settings& settings, const Context& context) {
   return placement;
 }
 
+Outcome refused(Outcome outcome, std::string error) {
+  outcome.kind = Outcome::Kind::Refused;
+  outcome.malformed = true;
+  outcome.error = std::move(error);
+  return outcome;
+}
+
+// What was added, as the outcome.
+void finish(Outcome& outcome, Patcher& patcher, Outcome::Kind kind) {
+  if (!patcher.failed_at().empty()) {
+    outcome = refused(std::move(outcome), concat(patcher.failed_at(), " cannot be added"));
+    return;
+  }
+  outcome.object = patcher.take_object();
+  outcome.patch = patcher.take_patch();
+  outcome.kind = kind;
+}
+
 void opaque_ports_only(Outcome& outcome, const Value& object, std::string_view prefix,
                        const k8s::StringMap& of_object, const k8s::StringMap& of_ns,
                        const std::string& from_defaults) {
@@ -209,9 +228,7 @@ void opaque_ports_only(Outcome& outcome, const Value& object, std::string_view p
   if (of_namespace == nullptr && ports.empty()) return;
   Patcher patcher(object, std::string(prefix));
   add_entries(patcher, "annotations", k8s::StringMap{{std::string(kOpaquePorts), ports}});
-  outcome.object = patcher.take_object();
-  outcome.patch = patcher.take_patch();
-  outcome.kind = Outcome::Kind::OpaquePorts;
+  finish(outcome, patcher, Outcome::Kind::OpaquePorts);
 }
 
 }  // namespace
@@ -284,11 +301,16 @@ std::optional<std::string_view> template_prefix(const Value& object) noexcept {
   return std::nullopt;
 }
 
+// Sorted once: inserting one by one is quadratic, and maps come from outside.
 k8s::StringMap string_map(const Value& map) {
-  k8s::StringMap out;
+  std::vector<k8s::StringMap::Entry> entries;
   for (std::size_t i = 0; map.is_map() && i < map.size(); ++i) {
-    if (map.items()[i].is_string()) out.insert(map.keys()[i], std::string(map.items()[i].string()));
+    if (map.items()[i].is_string())
+      entries.emplace_back(map.keys()[i], std::string(map.items()[i].string()));
   }
+  std::sort(entries.begin(), entries.end());
+  k8s::StringMap out;
+  for (auto& [key, value] : entries) out.insert(std::move(key), std::move(value));
   return out;
 }
 
@@ -317,6 +339,10 @@ Outcome inject(const Value& object, const Context& context, const Config& config
   outcome.object = object;
   const auto prefix = template_prefix(object);
   const Value* const pod = prefix ? at_pointer(object, *prefix) : nullptr;
+  if (pod != nullptr) {
+    std::string problem = pod_problem(*pod, *prefix);
+    if (!problem.empty()) return refused(std::move(outcome), std::move(problem));
+  }
   if (pod == nullptr || !(*pod)["spec"]["containers"].is_list()) {
     outcome.reasons.push_back(Reason::UnsupportedResource);
     return outcome;
@@ -366,9 +392,7 @@ Outcome inject(const Value& object, const Context& context, const Config& config
   add_metadata(patcher, context, config, std::move(added),
                image.version.empty() ? config.version : image.version);
   add_proxy(patcher, settings, placement);
-  outcome.object = patcher.take_object();
-  outcome.patch = patcher.take_patch();
-  outcome.kind = Outcome::Kind::Injected;
+  finish(outcome, patcher, Outcome::Kind::Injected);
   return outcome;
 }
 
@@ -380,6 +404,8 @@ Outcome annotate_service(const Value& service, const k8s::StringMap& ns_annotati
     outcome.reasons.push_back(Reason::UnsupportedResource);
     return outcome;
   }
+  if (std::string problem = service_problem(service); !problem.empty())
+    return refused(std::move(outcome), std::move(problem));
   opaque_ports_only(outcome, service, "", string_map(service["metadata"]["annotations"]),
                     ns_annotations, service_opaque_ports(service, config.proxy.opaque_ports));
   return outcome;

@@ -70,6 +70,7 @@ struct Outcome {
     Refused,  // `error` says why: the pod must not start like this
   };
   Kind kind = Kind::Unchanged;
+  bool malformed = false;  // Refused, because the object is none that Kubernetes would take
   std::vector<Reason> reasons;
   std::vector<Warning> warnings;
   std::string error;

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
+#include <set>
 
 #include "lib/base/text.h"
 #include "lib/inject/formats.h"
@@ -19,35 +22,124 @@ constexpr std::string_view kPolicies[] = {"all-unauthenticated",
                                           "deny",
                                           "audit"};
 
-// Adds what an item of a list of ports stands for: a port, a range, or all TCP ports of the pod
-// that have this name. False if it is none of these.
-bool add_ports(const Value& spec, std::string_view item, std::vector<Ports>& to) {
-  if (const auto ports = parse_ports_item(item)) {
-    to.push_back(*ports);
-    return true;
-  }
-  bool found = false;
-  for (const std::string_view kind : {"containers", "initContainers"}) {
-    for (const Value& container : spec[kind].items()) {
-      for (const Value& port : container["ports"].items()) {
-        const std::string_view protocol = port["protocol"].string();
-        const auto number = port["containerPort"].integer();
-        if (item.empty() || port["name"].string() != item) continue;
-        if (!protocol.empty() && protocol != "TCP") continue;
-        if (!number || *number < 1 || *number > 65535) continue;
-        const auto one = static_cast<std::uint16_t>(*number);
-        to.push_back({one, one});
-        found = true;
+// The TCP ports of a pod by the name that its containers give them, those of containers first. Made
+// once: annotations may mention names as often as they like.
+class NamedPorts {
+ public:
+  explicit NamedPorts(const Value& spec) {
+    for (const std::string_view kind : {"containers", "initContainers"}) {
+      for (const Value& container : spec[kind].items()) {
+        for (const Value& port : container["ports"].items()) add(port);
       }
     }
   }
-  return found;
+  const std::vector<std::uint16_t>* find(std::string_view name) const {
+    const auto found = by_name_.find(name);
+    return found != by_name_.end() ? &found->second : nullptr;
+  }
+
+ private:
+  void add(const Value& port) {
+    const std::string_view name = port["name"].string();
+    const std::string_view protocol = port["protocol"].string();
+    const auto number = port["containerPort"].integer();
+    if (name.empty() || (!protocol.empty() && protocol != "TCP")) return;
+    if (!number || *number < 1 || *number > 65535) return;
+    by_name_[name].push_back(static_cast<std::uint16_t>(*number));
+  }
+  std::map<std::string_view, std::vector<std::uint16_t>> by_name_;
+};
+
+// A list of ports as it becomes: in the order in which it was written, without what is in it
+// already; sorted and merged when it is long. It never has more items than there are ports.
+class PortList {
+ public:
+  explicit PortList(const NamedPorts& names) : names_(names) {}
+
+  // A port, a range, or the name of ports of the pod. False if it is none of these.
+  bool add(std::string_view item) {
+    if (const auto ports = parse_ports_item(item)) {
+      add(*ports);
+      return true;
+    }
+    const auto* const ports = names_.find(item);
+    if (ports == nullptr) return false;
+    if (!mentioned_.insert(item).second) return true;
+    for (const std::uint16_t port : *ports) add(Ports{port, port});
+    return true;
+  }
+  std::string text() const {
+    if (in_order_.size() <= kKeptInOrder) return to_string(in_order_);
+    std::vector<Ports> merged;
+    for (const auto& [first, last] : merged_) {
+      merged.push_back({static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)});
+    }
+    return to_string(merged);
+  }
+
+ private:
+  static constexpr std::size_t kKeptInOrder = 100;
+
+  void add(Ports ports) {
+    std::uint32_t first = ports.first;
+    std::uint32_t last = ports.last;
+    auto at = merged_.upper_bound(first);
+    if (at != merged_.begin()) {
+      const auto before = std::prev(at);
+      if (before->second >= last) return;
+      if (before->second + 1 >= first) {
+        first = before->first;
+        at = before;
+      }
+    }
+    while (at != merged_.end() && at->first <= last + 1) {
+      last = std::max(last, at->second);
+      at = merged_.erase(at);
+    }
+    merged_.emplace(first, last);
+    in_order_.push_back(ports);
+  }
+
+  const NamedPorts& names_;
+  std::set<std::string_view> mentioned_;
+  std::vector<Ports> in_order_;
+  std::map<std::uint32_t, std::uint32_t> merged_;  // first → last
+};
+
+// Warnings of one kind about things that may be many: the first few are told, the rest are counted.
+class FewWarnings {
+ public:
+  FewWarnings(std::vector<Warning>& to, std::string_view what) : to_(to), what_(what) {}
+  // False when no more are told: the reason need not be made.
+  bool take() { return count_++ < kMost; }
+  ~FewWarnings() {
+    if (count_ > kMost) {
+      to_.push_back({"", concat(std::to_string(count_ - kMost), " more ", what_)});
+    }
+  }
+  FewWarnings(const FewWarnings&) = delete;
+  FewWarnings& operator=(const FewWarnings&) = delete;
+
+ private:
+  static constexpr std::size_t kMost = 12;
+  std::vector<Warning>& to_;
+  std::string_view what_;
+  std::size_t count_ = 0;
+};
+
+// What somebody wrote, short enough for a warning.
+std::string quoted(std::string_view text) {
+  constexpr std::size_t kLongest = 200;
+  if (text.size() <= kLongest) return concat("\"", text, "\"");
+  std::size_t end = kLongest;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return concat("\"", text.substr(0, end), "…\"");
 }
 
 class Overrides {
  public:
-  Overrides(const k8s::StringMap& annotations, Settings& settings)
-      : annotations_(annotations), settings_(settings) {}
+  Overrides(const k8s::StringMap& annotations, Settings& settings, const Value& spec)
+      : annotations_(annotations), settings_(settings), names_(spec) {}
 
   // The value of config.linkerd.io/<name>, if it is there.
   const std::string* find(std::string_view name) const {
@@ -57,7 +149,7 @@ class Overrides {
     settings_.warnings.push_back({concat(kConfigPrefix, name), std::move(reason)});
   }
   void expected(std::string_view name, std::string_view value, std::string_view what) {
-    warn(name, concat("is \"", value, "\", expected ", what, "; it is ignored"));
+    warn(name, concat("is ", quoted(value), ", expected ", what, "; it is ignored"));
   }
 
   void text(std::string_view name, std::string& into) {
@@ -106,20 +198,19 @@ class Overrides {
     if (!parsed || *parsed < least) return expected(name, *value, what);
     into = *parsed;
   }
-  // Ports, ranges and names of ports of this pod (its `spec`); one wrong item makes all of it
-  // wrong.
-  void ports(std::string_view name, std::string& into, const Value& spec) {
+  // Ports, ranges and names of ports of this pod; one wrong item makes all of it wrong.
+  void ports(std::string_view name, std::string& into) {
     const std::string* const value = find(name);
     if (value == nullptr) return;
-    std::vector<Ports> list;
+    PortList list(names_);
     std::string_view text = trim(*value);
     if (text.ends_with(',')) text.remove_suffix(1);
     for (const std::string_view item : split(text, ',')) {
-      if (!trim(text).empty() && !add_ports(spec, trim(item), list)) {
+      if (!trim(text).empty() && !list.add(trim(item))) {
         return expected(name, *value, "ports such as 25,4567-4568 or names of ports of this pod");
       }
     }
-    into = to_string(list);
+    into = list.text();
   }
   // Rendered again in whole units of the given size.
   void duration(std::string_view name, std::string& into, std::chrono::nanoseconds unit,
@@ -142,9 +233,13 @@ class Overrides {
     return parsed;
   }
 
+  const NamedPorts& names() const noexcept { return names_; }
+  Settings& settings() noexcept { return settings_; }
+
  private:
   const k8s::StringMap& annotations_;
   Settings& settings_;
+  const NamedPorts names_;
 };
 
 void images(Overrides& in, Config& config) {
@@ -185,31 +280,32 @@ void resources(Overrides& in, ProxyConfig& proxy) {
 
 // Ports and names of container ports; an item that is neither is dropped alone, because the control
 // plane reads the same annotation in the same way.
-void opaque_ports(Overrides& in, ProxyConfig& proxy, const Value& spec) {
+void opaque_ports(Overrides& in, ProxyConfig& proxy) {
   const std::string* const value = in.find("opaque-ports");
   if (value == nullptr) return;
-  std::vector<Ports> list;
+  PortList list(in.names());
+  FewWarnings few(in.settings().warnings, "items of opaque-ports are left out");
   for (const std::string_view item : list_items(*value)) {
-    if (add_ports(spec, item, list)) continue;
-    in.warn("opaque-ports", concat("\"", item,
-                                   "\" is neither a port, a range nor the name of a port of this "
+    if (list.add(item) || !few.take()) continue;
+    in.warn("opaque-ports", concat(quoted(item),
+                                   " is neither a port, a range nor the name of a port of this "
                                    "pod; it is left out"));
   }
-  proxy.opaque_ports = to_string(list);
+  proxy.opaque_ports = list.text();
 }
 
-void networks(Overrides& in, Settings& settings, const Value& spec) {
+void networks(Overrides& in, Settings& settings) {
   Config& config = settings.config;
   in.port("control-port", config.proxy.control_port);
   in.port("admin-port", config.proxy.admin_port);
   in.port("inbound-port", config.proxy.inbound_port);
   in.port("outbound-port", config.proxy.outbound_port);
-  in.ports("skip-inbound-ports", config.init.ignore_inbound_ports, spec);
-  in.ports("skip-outbound-ports", config.init.ignore_outbound_ports, spec);
-  in.ports("proxy-require-identity-inbound-ports", config.proxy.require_identity_ports, spec);
+  in.ports("skip-inbound-ports", config.init.ignore_inbound_ports);
+  in.ports("skip-outbound-ports", config.init.ignore_outbound_ports);
+  in.ports("proxy-require-identity-inbound-ports", config.proxy.require_identity_ports);
   if (in.find("pod-inbound-ports") != nullptr) {
     std::string ports = "?";
-    in.ports("pod-inbound-ports", ports, spec);
+    in.ports("pod-inbound-ports", ports);
     if (ports != "?") settings.inbound_ports = ports;
   }
   if (const std::string* const subnets = in.find("skip-subnets")) {
@@ -299,6 +395,8 @@ void lifecycle(Overrides& in, Settings& settings, const k8s::StringMap& annotati
   }
 }
 
+constexpr std::size_t kMaxVariables = 1'000;  // of one annotation proxy-additional-env
+
 // Layers: configuration, namespace, workload; a name that is there is replaced in place.
 void merge_env(std::vector<Value>& env, const std::string& json, Settings& settings) {
   const std::string annotation = concat(kConfigPrefix, "proxy-additional-env");
@@ -313,15 +411,22 @@ void merge_env(std::vector<Value>& env, const std::string& json, Settings& setti
                             problem.empty() ? "" : ": ", problem)});
     return;
   }
+  if (list->size() > kMaxVariables) {
+    settings.warnings.push_back(
+        {annotation, concat("has ", std::to_string(list->size()), " variables, at most ",
+                            std::to_string(kMaxVariables), " are taken; it is ignored")});
+    return;
+  }
+  std::map<std::string, std::size_t, std::less<>> places;
+  for (std::size_t i = 0; i < env.size(); ++i) {
+    places.emplace(env[i]["name"].string(), i);
+  }
   for (const Value& item : list->items()) {
-    const auto same = [&](const Value& other) {
-      return other["name"].string() == item["name"].string();
-    };
-    const auto found = std::find_if(env.begin(), env.end(), same);
-    if (found != env.end()) {
-      *found = item;
-    } else {
+    const auto [at, added] = places.emplace(item["name"].string(), env.size());
+    if (added) {
       env.push_back(item);
+    } else {
+      env[at->second] = item;
     }
   }
 }
@@ -329,14 +434,17 @@ void merge_env(std::vector<Value>& env, const std::string& json, Settings& setti
 void tracing(Settings& settings, const k8s::StringMap& annotations, const k8s::StringMap& labels) {
   Tracing& tracing = settings.config.proxy.tracing;
   if (!tracing.enabled) return;
+  std::map<std::string, std::size_t, std::less<>> places;
+  for (std::size_t i = 0; i < tracing.labels.size(); ++i) {
+    places.emplace(tracing.labels[i].first, i);
+  }
   const auto set = [&](std::string_view key, const std::string& value) {
-    for (auto& [name, old] : tracing.labels) {
-      if (name == key) {
-        old = value;
-        return;
-      }
+    const auto [at, added] = places.emplace(key, tracing.labels.size());
+    if (added) {
+      tracing.labels.emplace_back(key, value);
+    } else {
+      tracing.labels[at->second].second = value;
     }
-    tracing.labels.emplace_back(key, value);
   };
   const std::string* service = labels.find("app.kubernetes.io/instance");
   if (service == nullptr) service = labels.find("app.kubernetes.io/name");
@@ -348,11 +456,13 @@ void tracing(Settings& settings, const k8s::StringMap& annotations, const k8s::S
 }
 
 void unknown_keys(Settings& settings, const k8s::StringMap& annotations) {
+  FewWarnings few(settings.warnings, "annotations are unknown");
   for (const auto& [key, value] : annotations) {
     const bool ours = key.starts_with(kConfigPrefix) ||
                       key.starts_with("config.alpha.linkerd.io/") ||
                       key.starts_with("config.beta.linkerd.io/");
     if (!ours || find_config_key(key) != nullptr) continue;
+    if (!few.take()) continue;
     const std::string_view near = nearest_config_key(key);
     settings.warnings.push_back(
         {key, near.empty() ? "there is no such annotation"
@@ -420,11 +530,11 @@ Settings apply_annotations(const Config& config, const k8s::StringMap& annotatio
                            const Value& spec) {
   Settings settings;
   settings.config = config;
-  Overrides in(annotations, settings);
+  Overrides in(annotations, settings, spec);
   images(in, settings.config);
   resources(in, settings.config.proxy);
-  networks(in, settings, spec);
-  opaque_ports(in, settings.config.proxy, spec);
+  networks(in, settings);
+  opaque_ports(in, settings.config.proxy);
   timeouts(in, settings.config.proxy);
   logging(in, settings);
   lifecycle(in, settings, annotations);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/inject/patch.h"
 
-#include "lib/base/check.h"
 #include "lib/base/text.h"
 
 namespace tulle::inject {
@@ -102,8 +101,12 @@ const Value& Patcher::pod() const noexcept {
 
 void Patcher::add(std::string_view path, Value value) {
   std::string full = prefix_ + std::string(path);
-  const bool applied = apply_add(object_, full, value);
-  TULLE_CHECK(applied);
+  if (!failed_at_.empty()) return;
+  // The object comes from outside, so this is no mistake of ours alone.
+  if (!apply_add(object_, full, value)) {
+    failed_at_ = std::move(full);
+    return;
+  }
   patch_.push_back({std::move(full), std::move(value)});
 }
 

@@ -34,14 +34,18 @@ class Patcher {
   const Value& object() const noexcept { return object_; }
   // The value that `prefix` points to.
   const Value& pod() const noexcept;
+  // Nothing changes any more after one that cannot be applied: see failed_at().
   void add(std::string_view path, Value value);
   Value take_object() { return std::move(object_); }
   Patch take_patch() { return std::move(patch_); }
+  // The path of the first addition that had no place; "" if all had.
+  const std::string& failed_at() const noexcept { return failed_at_; }
 
  private:
   Value object_;
   std::string prefix_;
   Patch patch_;
+  std::string failed_at_;
 };
 
 // The value that a pointer leads to, or null.

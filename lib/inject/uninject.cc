@@ -74,6 +74,11 @@ bool is_injected_key(std::string_view key, std::string_view value) noexcept {
 Value uninject(const Value& object) {
   Value out = object;
   const auto prefix = template_prefix(object);
+  // Whatever else has annotations of ours, a ConfigMap or somebody's Service of another group, has
+  // them from a person.
+  const bool is_injectable =
+      prefix || is_kind(object, "", "Namespace") || is_kind(object, "", "Service");
+  if (!is_injectable) return out;
   clean_metadata(out);
   if (!prefix) return out;
   auto* const pod = const_cast<Value*>(at_pointer(std::as_const(out), *prefix));
