@@ -280,6 +280,34 @@ std::optional<std::string> typed_problem(const Review& review) {
   return problem.path.empty() ? problem.reason : concat(problem.path, ": ", problem.reason);
 }
 
+// An override for nobody would be one that somebody has misspelt.
+std::optional<std::string> override_problem(const Review& review) {
+  if (!iequals(review.kind, "HTTPLocalRateLimitPolicy")) return std::nullopt;
+  Rules rules;
+  const Value& overrides = review.object["spec"]["overrides"];
+  for (std::size_t i = 0; i < overrides.size() && overrides.is_list(); ++i) {
+    rules.require(overrides.items()[i]["clientRefs"].is_list(),
+                  at("spec.overrides", i, "clientRefs"), "is required");
+  }
+  return rules.take();
+}
+
+// The object must be what the review says that it is, or the wrong rules would be asked.
+std::optional<std::string> review_problem(const Review& review) {
+  const Value& object = review.object;
+  if (!object.is_map()) return "the review has no object";
+  const std::string_view kind = object["kind"].string();
+  const std::string_view version = object["apiVersion"].string();
+  const std::size_t slash = version.find('/');
+  const std::string_view group =
+      slash == std::string_view::npos ? std::string_view() : version.substr(0, slash);
+  const bool same = (kind.empty() || iequals(kind, review.kind)) &&
+                    (version.empty() || iequals(group, review.group));
+  if (same) return std::nullopt;
+  return concat("the review is of ", review.kind, " of ", review.group, ", its object is ", kind,
+                " of ", version);
+}
+
 net::Task<Answer> answered(std::optional<std::string> problem, std::string kind, int code) {
   Answer answer;
   if (problem) {
@@ -412,9 +440,15 @@ std::optional<std::string> policy_problem(const Review& review) {
   const bool route =
       (policy && iequals(review.kind, "HTTPRoute")) ||
       (iequals(review.group, "gateway.networking.k8s.io") && one_of(review.kind, kRouteKinds));
-  if (route) return route_problem(review);
+  if (route) {
+    std::optional<std::string> problem = route_problem(review);
+    // Gateway routes may be meant for others, in a form that only they understand.
+    if (!problem && policy) problem = typed_problem(review);
+    return problem;
+  }
   if (!policy)
     return concat("this webhook does not know the kind ", review.kind, " of ", review.group);
+  if (std::optional<std::string> problem = override_problem(review)) return problem;
   return typed_problem(review);
 }
 
@@ -424,7 +458,8 @@ std::optional<std::string> profile_problem(const Value& profile) {
 
 net::Task<Answer> PolicyWebhook::answer(Review review) {
   std::optional<std::string> problem;
-  if (review.operation != "DELETE") problem = policy_problem(review);
+  if (review.operation != "DELETE") problem = review_problem(review);
+  if (!problem && review.operation != "DELETE") problem = policy_problem(review);
   return answered(std::move(problem), std::move(review.kind), 0);
 }
 
@@ -434,7 +469,8 @@ net::Task<Answer> ProfileWebhook::answer(Review review) {
   if (!ours) {
     problem = concat("this webhook does not know the kind ", review.kind, " of ", review.group);
   } else if (review.operation != "DELETE") {
-    problem = profile_problem(review.object);
+    problem = review_problem(review);
+    if (!problem) problem = profile_problem(review.object);
   }
   return answered(std::move(problem), std::move(review.kind), 400);
 }

@@ -228,5 +228,74 @@ TEST(Policies, RoutesThatLinkerdRefuses) {
             "");
 }
 
+// Only specs of the Gateway API are lenient.
+TEST(Policies, TypesOfRoutes) {
+  EXPECT_THAT(policy("HTTPRoute", "{rules: x}"), testing::HasSubstr("spec.rules"));
+  EXPECT_THAT(policy("HTTPRoute", "{rules: [5]}"), testing::HasSubstr("spec.rules[0]"));
+  EXPECT_THAT(policy("HTTPRoute", "{hostnames: [5]}"), testing::HasSubstr("spec.hostnames[0]"));
+  EXPECT_THAT(policy("HTTPRoute", "{parentRefs: [x]}"), testing::HasSubstr("spec.parentRefs[0]"));
+  EXPECT_EQ(policy("HTTPRoute",
+                   "{hostnames: [a.b], parentRefs: [{group: policy.linkerd.io, kind: Server, name: "
+                   "s}], rules: [{matches: [{path: {type: PathPrefix, value: /}}]}]}"),
+            "");
+  EXPECT_EQ(gateway("HTTPRoute", "{rules: x, hostnames: [5]}"), "");
+}
+
+TEST(Policies, OverridesOfRatesAreForSomebody) {
+  const auto with = [](std::string_view overridden) {
+    return policy("HTTPLocalRateLimitPolicy",
+                  concat("{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, total: "
+                         "{requestsPerSecond: 5}, overrides: [",
+                         overridden, "]}"));
+  };
+  EXPECT_EQ(with("{requestsPerSecond: 2, clientRefs: [{kind: ServiceAccount, name: a}]}"), "");
+  for (const std::string_view text :
+       {"{requestsPerSecond: 2}", "{requestsPerSecond: 2, clientRefs: null}",
+        "{requestsPerSecond: 2, clientRef: [{kind: ServiceAccount, name: a}]}"}) {
+    EXPECT_THAT(with(text), testing::HasSubstr("spec.overrides[0].clientRefs: is required"));
+  }
+}
+
+net::Task<void> keep(net::Task<Answer> task, std::optional<Answer>* out) {
+  Answer answer = co_await std::move(task);
+  out->emplace(std::move(answer));
+}
+
+TEST(Policies, TheObjectIsTheOneOfItsReview) {
+  PolicyWebhook policies;
+  ProfileWebhook profiles;
+  const auto ask = [](Webhook& webhook, std::string_view group, std::string_view kind,
+                      std::string_view operation, std::string_view object) {
+    Review review;
+    review.group = group;
+    review.kind = kind;
+    review.operation = operation;
+    review.object = yaml(object);
+    std::optional<Answer> out;
+    net::TaskScope scope;
+    scope.spawn(keep(webhook.answer(std::move(review)), &out));
+    return out && !out->allowed ? out->message : std::string();
+  };
+  constexpr std::string_view kGroup = "policy.linkerd.io";
+  constexpr std::string_view kServer =
+      "{apiVersion: policy.linkerd.io/v1beta3, kind: Server, metadata: {name: a, namespace: b}, "
+      "spec: {podSelector: {}, port: 80}}";
+  EXPECT_EQ(ask(policies, kGroup, "Server", "CREATE", kServer), "");
+  EXPECT_EQ(ask(policies, kGroup, "Server", "DELETE", "null"), "");
+  for (const std::string_view operation : {"CREATE", "UPDATE"}) {
+    EXPECT_THAT(ask(policies, kGroup, "Server", operation, "null"),
+                testing::HasSubstr("the review has no object"));
+    EXPECT_THAT(ask(policies, kGroup, "HTTPRoute", operation, kServer),
+                testing::HasSubstr("the review is of HTTPRoute"));
+    EXPECT_THAT(ask(profiles, "linkerd.io", "ServiceProfile", operation, "null"),
+                testing::HasSubstr("the review has no object"));
+    EXPECT_THAT(ask(profiles, "linkerd.io", "ServiceProfile", operation, kServer),
+                testing::HasSubstr("the review is of ServiceProfile"));
+  }
+  EXPECT_THAT(ask(policies, "gateway.networking.k8s.io", "HTTPRoute", "CREATE",
+                  "{apiVersion: policy.linkerd.io/v1beta3, kind: HTTPRoute, spec: {}}"),
+              testing::HasSubstr("the review is of HTTPRoute of gateway.networking.k8s.io"));
+}
+
 }  // namespace
 }  // namespace tulle::control
