@@ -11,7 +11,9 @@
 #include "lib/base/check.h"
 #include "lib/base/nearest.h"
 #include "lib/base/text.h"
+#include "lib/inject/config.h"
 #include "lib/inject/known_values.h"
+#include "lib/inject/value.h"
 
 namespace tulle::cli {
 
@@ -297,12 +299,27 @@ IssuerValues issuer_values(const InstallOptions& options, const Value& given) {
   return out;
 }
 
+namespace {
+// What would keep every pod from being injected, or its proxy from starting. "" if nothing does.
+std::string format_problem(const Value& values) {
+  std::string problem;
+  const auto read = inject::parse_json(chart::to_json(values), problem);
+  if (!read) return problem;
+  std::vector<inject::ConfigProblem> of_types;  // the chart's templates tell these
+  const auto problems = inject::format_problems(inject::read_config(*read, of_types));
+  if (problems.empty()) return "";
+  return concat(problems.front().path, " ", problems.front().reason);
+}
+}  // namespace
+
 InstallResult install(const InstallOptions& options, const Value& given) {
   InstallResult out;
   const chart::Chart chart = embedded(options.crds);
   for (std::string& one : unknown_values(chart.values, given))
     out.warnings.push_back(std::move(one));
   const Value values = chart::coalesce(chart, given, out.warnings);
+  if (!options.crds) out.problem = format_problem(values);
+  if (!out.problem.empty()) return out;
   chart::Rendered rendered;
   const chart::Release release{chart.name, options.ns, options.upgrade, options.kube_version};
   // Templates may change what they are given; what is stored is what the user meant.

@@ -44,6 +44,26 @@ TEST(Install, StoredValuesAreFoundInAnyManifest) {
   EXPECT_NE(problem, "");
 }
 
+// With these nothing would be injected, or proxies would not start; install says so at once.
+TEST(Install, RefusesNetworksAndPortsThatAreNone) {
+  InstallOptions options;
+  options.version = "1.2.3";
+  const auto problem_of = [&](std::string_view values) {
+    return install(options, yaml(values)).problem;
+  };
+  EXPECT_EQ(problem_of("{clusterNetworks: '10.0.0.0/8,bad'}"),
+            "clusterNetworks is \"10.0.0.0/8,bad\", expected networks such as 10.0.0.0/8");
+  EXPECT_EQ(problem_of("{proxy: {opaquePorts: a-b}}"),
+            "proxy.opaquePorts is \"a-b\", expected ports such as 25,4567-4568");
+  EXPECT_EQ(problem_of("{proxyInit: {ignoreInboundPorts: '70000'}}"),
+            "proxyInit.ignoreInboundPorts is \"70000\", expected ports such as 25,4567-4568");
+  EXPECT_EQ(problem_of("{proxyInit: {skipSubnets: x}}"),
+            "proxyInit.skipSubnets is \"x\", expected networks such as 10.0.0.0/8");
+  EXPECT_EQ(
+      problem_of("{clusterNetworks: '10.0.0.0/8, fd00::/8', proxy: {opaquePorts: '25,30-31'}}"),
+      "");
+}
+
 TEST(Install, TellsWhatMayBeMeant) {
   const chart::Value defaults = yaml(
       "{proxy: {image: {name: p}, logLevel: warn}, podLabels: {}, tolerations: null, nodeSelector: "

@@ -2,7 +2,9 @@
 #include "lib/inject/config.h"
 
 #include "lib/base/text.h"
+#include "lib/inject/formats.h"
 #include "lib/inject/known_values.h"
+#include "lib/inject/overrides.h"
 
 namespace tulle::inject {
 namespace {
@@ -209,6 +211,27 @@ Config read_config(const Value& values, std::vector<ConfigProblem>& problems) {
   return config;
 }
 
+std::vector<ConfigProblem> format_problems(const Config& config) {
+  std::vector<ConfigProblem> out;
+  const auto expected = [&](std::string_view path, std::string_view text, std::string_view what) {
+    out.push_back({std::string(path), concat("is \"", text, "\", expected ", what)});
+  };
+  const auto networks = [&](std::string_view path, std::string_view text) {
+    if (!are_networks(text)) expected(path, text, "networks such as 10.0.0.0/8");
+  };
+  const auto ports = [&](std::string_view path, std::string_view text) {
+    if (!parse_ports_list(text)) expected(path, text, "ports such as 25,4567-4568");
+  };
+  networks("clusterNetworks", config.cluster_networks);
+  networks("proxyInit.skipSubnets", config.init.skip_subnets);
+  ports("proxy.opaquePorts", config.proxy.opaque_ports);
+  ports("proxy.requireIdentityOnInboundPorts", config.proxy.require_identity_ports);
+  ports("proxy.requireTLSOnInboundPorts", config.proxy.require_tls_ports);
+  ports("proxyInit.ignoreInboundPorts", config.init.ignore_inbound_ports);
+  ports("proxyInit.ignoreOutboundPorts", config.init.ignore_outbound_ports);
+  return out;
+}
+
 Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& problems) {
   std::string problem;
   const auto values = parse_yaml(yaml, problem);
@@ -222,7 +245,9 @@ Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& probl
                            ? "there is no such value"
                            : concat("there is no such value; did you mean ", unknown.near, "?")});
   }
-  return read_config(*values, problems);
+  Config config = read_config(*values, problems);
+  for (ConfigProblem& one : format_problems(config)) problems.push_back(std::move(one));
+  return config;
 }
 
 }  // namespace tulle::inject

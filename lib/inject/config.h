@@ -169,6 +169,9 @@ struct ConfigProblem {
 Config read_config(const Value& values, std::vector<ConfigProblem>& problems);
 // The same from the text of the ConfigMap's key; values that the chart does not know are problems,
 // too.
+// Texts that cannot be used as what they are (networks, ports): with them no pod is injected, or
+// its proxy does not start.
+std::vector<ConfigProblem> format_problems(const Config& config);
 Config read_config_yaml(std::string_view yaml, std::vector<ConfigProblem>& problems);
 
 }  // namespace tulle::inject
