@@ -13,6 +13,7 @@
 #include "cli/exposition.h"
 #include "cli/introspect_commands.h"
 #include "cli/stats.h"
+#include "cli/terminal.h"
 #include "lib/base/text.h"
 
 namespace tulle::cli {
@@ -72,14 +73,18 @@ int show_version(const VersionFlags& flags) {
     return 0;
   }
   std::cout << (flags.brief ? "" : "Client version: ") << flags.client << "\n";
-  if (!flags.client_only) std::cout << (flags.brief ? "" : "Server version: ") << server << "\n";
+  if (!flags.client_only)
+    std::cout << (flags.brief ? "" : "Server version: ") << printable(server, Lines::Escape)
+              << "\n";
   if (!flags.proxy) return 0;
   if (!flags.brief) std::cout << "Proxy versions:\n";
   for (const auto& [version, pods] : proxies) {
+    // An annotation of pods, which anybody may write: it stays in its line.
+    const std::string shown = printable(version, Lines::Escape);
     if (flags.brief)
-      std::cout << version << "\n";
+      std::cout << shown << "\n";
     else
-      std::cout << "\t" << version << " (" << pods << " pods)\n";
+      std::cout << "\t" << shown << " (" << pods << " pods)\n";
   }
   return 0;
 }

@@ -33,15 +33,28 @@ Character first_of(std::string_view text) {
   return good ? Character{code, length} : Character{};
 }
 
+// Takes no room, so that two different names look the same.
+bool is_invisible(std::uint32_t code) {
+  return code == 0x00AD || code == 0x034F || code == 0x115F || code == 0x1160 || code == 0x17B4 ||
+         code == 0x17B5 || (code >= 0x180B && code <= 0x180F) ||
+         (code >= 0x200B && code <= 0x200F) ||  // spaces and joiners without width, directions
+         (code >= 0x2060 && code <= 0x206F) || code == 0x3164 || code == 0xFEFF || code == 0xFFA0 ||
+         (code >= 0xFFF9 && code <= 0xFFFB) ||
+         (code >= 0xE0000 && code <= 0xE0FFF);  // tags, selectors of variants
+}
+
 bool is_harmful(std::uint32_t code) {
-  return code < 0x20 || (code >= 0x7F && code < 0xA0) ||  // C0, DEL, C1
-         code == 0x061C || code == 0x200E || code == 0x200F ||
-         (code >= 0x2028 && code <= 0x202E) ||  // lines of their own, directions
-         (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF;
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) ||          // C0, DEL, C1
+         code == 0x061C || (code >= 0x2028 && code <= 0x202E) ||  // own lines, directions
+         is_invisible(code);
 }
 
 void append_escaped(std::uint32_t code, std::string& out) {
   constexpr char kDigits[] = "0123456789abcdef";
+  if (code > 0xFFFF) {  // two surrogates, as JSON writes it
+    append_escaped(0xD800 + ((code - 0x10000) >> 10), out);
+    code = 0xDC00 + ((code - 0x10000) & 0x3FF);
+  }
   out += "\\u";
   for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[code >> shift & 0xF];
 }

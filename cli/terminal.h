@@ -2,7 +2,8 @@
 // What is printed passes through here. Names, labels, annotations, metrics and messages come from
 // the cluster, where others write them; none of them may move the cursor, set a title or hide a
 // line. Control characters (C0 but newline and tab, DEL, C1), marks that turn the direction of
-// text, and bytes that are no UTF-8 are written as \uXXXX, which also is what JSON means by them.
+// text, characters that nobody can see, and bytes that are no UTF-8 are written as \uXXXX, which
+// also is what JSON means by them.
 #pragma once
 
 #include <ostream>

@@ -33,6 +33,8 @@ TEST(Printable, EscapesWhatMovesTheCursorOrTurnsTheText) {
       {"a\xe2\x80\xae"
        "b\xe2\x81\xa6",
        "a\\u202eb\\u2066"},
+      {"we\u200bb a\u00adb \u2060x\u3164", "we\\u200bb a\\u00adb \\u2060x\\u3164"},
+      {"v1\U000E0041", "v1\\udb40\\udc41"},
       {"a\xe2\x80", "a\\ufffd\\ufffd"},
       {"a\nb\tc", "a\nb\tc"},
   };
