@@ -2,7 +2,6 @@
 #include "proxy/route/readings.h"
 
 #include <algorithm>
-#include <array>
 
 #include "lib/base/text.h"
 
@@ -21,22 +20,49 @@ enum Step : unsigned {
   kEncodedDots = 128  // %2e is "." for kDots although nothing else is decoded (WHATWG)
 };
 
-// As servers are made: decoding alone (Go's ServeMux), with merging and dots (nginx, Python's
-// http.server), parameters (servlets), URL objects (Node), and each of the simple steps.
-constexpr std::array<unsigned, 13> kServers = {
-    kDecode,
-    kDots,
-    kMerge,
-    kMerge | kDots,
-    kDecode | kDots,
-    kDecode | kMerge | kDots,
-    kDecode | kMerge | kNormalize,
-    kParameters,
-    kDecode | kParameters | kMerge | kDots,
-    kTurn | kAuthority | kEncodedDots | kDots,
-    kTurn | kEncodedDots | kDots,
-    kDecode | kTurn | kParameters | kMerge | kNormalize,
-    kDecode | kTurn | kParameters | kAuthority | kMerge | kDots,
+// First what is done to the path as it was sent, then what is done beside or after decoding it. The
+// order counts: ";%2f.." is a parameter to who cuts first and the parent to who decodes first.
+struct Server {
+  unsigned sent;
+  unsigned then = 0;
+};
+constexpr Server kServers[] = {
+    // Nothing is decoded: each simple step, and URL objects (Node, WHATWG).
+    {kDots},
+    {kMerge},
+    {kMerge | kDots},
+    {kParameters},
+    {kParameters | kMerge | kDots},
+    {kTurn | kAuthority | kEncodedDots | kDots},
+    {kTurn | kEncodedDots | kDots},
+    // Decoded first: alone (Go's ServeMux), then dots and slashes (nginx, Python's http.server),
+    // "\" as well (IIS), parameters of what came out (servlets that cut them themselves).
+    {0, kDecode},
+    {0, kDecode | kDots},
+    {0, kDecode | kMerge | kDots},
+    {0, kDecode | kMerge | kNormalize},
+    {0, kDecode | kParameters | kMerge | kDots},
+    {0, kDecode | kTurn | kMerge | kNormalize},
+    {0, kDecode | kTurn | kParameters | kMerge | kNormalize},
+    {0, kDecode | kTurn | kParameters | kAuthority | kMerge | kDots},
+    // Parameters before decoding: Spring, segment by segment and with slashes merged; Jetty, which
+    // merges none; Tomcat and Undertow, also where they take "\".
+    {kParameters, kDecode},
+    {kParameters, kDecode | kMerge},
+    {kParameters, kDecode | kDots},
+    {kParameters, kDecode | kMerge | kDots},
+    {kParameters, kDecode | kTurn | kMerge | kDots},
+    {kParameters, kDecode | kTurn | kMerge | kNormalize},
+    // Dots before decoding: RFC 3986 §6.2.2 by the letter, Jetty since its tenth version, Apache;
+    // URL
+    // objects whose pathname is decoded, alone or for a file's name.
+    {kDots, kDecode},
+    {kParameters | kEncodedDots | kDots, kDecode},
+    {kMerge | kEncodedDots | kDots, kDecode},
+    {kMerge | kEncodedDots | kDots, kDecode | kMerge | kNormalize},
+    {kTurn | kEncodedDots | kDots, kDecode},
+    {kTurn | kEncodedDots | kDots, kDecode | kMerge | kNormalize},
+    {kTurn | kAuthority | kEncodedDots | kDots, kDecode},
 };
 
 int hex_value(char c) noexcept {
@@ -99,6 +125,12 @@ std::string read_as(std::string_view path, unsigned steps) {
   return joined(text, steps);
 }
 
+std::string read_as(std::string_view path, const Server& server) {
+  if (server.sent == 0) return read_as(path, server.then);
+  std::string text = read_as(path, server.sent);
+  return server.then == 0 ? text : read_as(text, server.then);
+}
+
 }  // namespace
 
 bool is_plain_path(std::string_view target) noexcept {
@@ -118,8 +150,8 @@ std::vector<std::string> path_readings(std::string_view target) {
   const std::string_view path = target.substr(0, question);
   if (path.empty() || path.front() != '/') return readings;
   const std::string_view query = target.substr(question);
-  for (const unsigned steps : kServers) {
-    std::string reading = read_as(path, steps);
+  for (const Server& server : kServers) {
+    std::string reading = read_as(path, server);
     if (reading == path) continue;
     reading += query;
     if (std::find(readings.begin(), readings.end(), reading) == readings.end())

@@ -20,7 +20,7 @@ bool is_plain_path(std::string_view target) noexcept;
 
 // The readings of a request target that differ from it, each with its query. A decoded "?" ends the
 // path as one that was sent: that is one more reading.
-// A dozen at most.
+// Some thirty at most.
 std::vector<std::string> path_readings(std::string_view target);
 
 // Does every reading of this request's path come to the rule that was found? The request is as it
