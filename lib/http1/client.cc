@@ -12,11 +12,12 @@ constexpr unsigned kMaxInformational = 1000;  // 1xx in front of one answer
 
 // Could the server see the end of this answer elsewhere than we do? Then bytes may follow that
 // would answer the next request, perhaps another client's: CONNECT that became no tunnel; a method
-// that some servers take for HEAD or CONNECT and others do not; an answer that speaks of a body
-// which it must not have.
+// that some servers take for HEAD or CONNECT and others do not; an answer without a body that
+// speaks of one (some applications do for HEAD what they do for GET, and send it after the head).
+// A connection is cheaper than to wait for what nobody knows to come.
 bool end_is_uncertain(std::string_view method, const http::Response& response) {
   if (iequals(method, "CONNECT") || (iequals(method, "HEAD") && method != "HEAD")) return true;
-  if (response.status != 204) return false;
+  if (method != "HEAD" && response.status != 204 && response.status != 304) return false;
   return response.headers.contains("transfer-encoding") || response.body_length.value_or(0) != 0;
 }
 
@@ -31,7 +32,8 @@ class ClientConnection::Impl final : public SlabAllocated, public http::BodyProd
   bool idle() const noexcept { return !busy_; }
   bool reusable() {
     if (busy_ || broken_ || !keep_alive_ || stream_->io().hang_up) return false;
-    if (!stream_->io().readable) return true;
+    // After an answer without a body the socket is asked: its loop has not looked since perhaps.
+    if (!stream_->io().readable && !bodiless_) return true;
     // Something may have come while nobody waited: bytes without a request, or the end.
     std::uint8_t byte[1];
     const Result<std::size_t> n = stream_->try_read(byte);
@@ -80,6 +82,7 @@ class ClientConnection::Impl final : public SlabAllocated, public http::BodyProd
   bool reading_ = false;
   bool sending_body_ = false;
   bool trailing_ = false;
+  bool bodiless_ = false;  // the last answer
   net::TaskScope upload_;
   net::TaskScope download_;
 };
@@ -238,6 +241,7 @@ net::Task<Result<http::Response>> ClientConnection::Impl::read_response(
       keep_alive_ = (*parsed)->keep_alive;
       if (end_is_uncertain(method, response)) broken_ = true;
       decoder_ = BodyDecoder((*parsed)->framing, response.body_length.value_or(0), limits_);
+      bodiless_ = decoder_.done();
       if ((*parsed)->framing == Framing::None) {
         if (!rest.empty()) broken_ = true;
         co_return std::move(response);

@@ -454,13 +454,16 @@ TEST_F(ClientFixture, AnAnswerWhoseEndIsUncertainEndsTheConnection) {
            Case{"GET", "200 OK\r\nContent-Length: 0", true},
            Case{"HEAD", "200 OK", true},
            Case{"HEAD", "200 OK\r\nContent-Length: 0", true},
-           Case{"HEAD", "200 OK\r\nContent-Length: 5", true},
-           Case{"HEAD", "200 OK\r\nTransfer-Encoding: chunked", true},
+           Case{"HEAD", "200 OK\r\nContent-Length: 5", false},
+           Case{"HEAD", "200 OK\r\nTransfer-Encoding: chunked", false},
            Case{"head", "200 OK\r\nContent-Length: 0", false},
            Case{"connect", "200 OK\r\nContent-Length: 0", false},
            Case{"GET", "204 No Content", true},
            Case{"GET", "204 No Content\r\nContent-Length: 5", false},
-           Case{"GET", "304 Not Modified\r\nContent-Length: 5", true},
+           Case{"GET", "204 No Content\r\nContent-Length: 0", true},
+           Case{"GET", "304 Not Modified", true},
+           Case{"GET", "304 Not Modified\r\nContent-Length: 5", false},
+           Case{"GET", "304 Not Modified\r\nTransfer-Encoding: chunked", false},
        }) {
     open();
     http::Request request = get();
