@@ -51,7 +51,7 @@ bool looks_like(std::string_view name, std::string_view known) noexcept {
 }
 
 bool may_be_trailer(std::string_view name) noexcept {
-  return !iequals(name, "content-length") && !iequals(name, "transfer-encoding") &&
+  return !looks_like(name, "content-length") && !looks_like(name, "transfer-encoding") &&
          !iequals(name, "host") && !looks_like(name, kClientId);
 }
 

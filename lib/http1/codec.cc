@@ -226,6 +226,12 @@ bool is_host_and_port(std::string_view text) {
                      [](char c) { return static_cast<std::uint8_t>(c) < 0x80; });
 }
 
+// Applications route by the path of an absolute form whatever its scheme is; another scheme's
+// resource is none of theirs.
+bool is_scheme_of_http(std::string_view scheme) {
+  return iequals(scheme, "http") || iequals(scheme, "https");
+}
+
 Result<void> parse_target(std::string_view target, http::Request& request) {
   if (!http::is_target(target)) return invalid("a malformed request target");
   if (request.method == "CONNECT") {
@@ -251,6 +257,7 @@ Result<void> parse_target(std::string_view target, http::Request& request) {
   if (scheme_end == std::string_view::npos || !http::is_scheme(target.substr(0, scheme_end))) {
     return invalid("an authority needs CONNECT");
   }
+  if (!is_scheme_of_http(target.substr(0, scheme_end))) return invalid("not a scheme of HTTP");
   request.form = http::TargetForm::Absolute;
   request.scheme = target.substr(0, scheme_end);
   const std::string_view rest = target.substr(scheme_end + 3);
@@ -417,7 +424,7 @@ Result<void> check_request(const http::Request& request) {
       break;
     case http::TargetForm::Absolute:
       if (!path_ok || request.authority.empty() || !http::is_authority(request.authority) ||
-          !(request.scheme.empty() || http::is_scheme(request.scheme)))
+          !(request.scheme.empty() || is_scheme_of_http(request.scheme)))
         return invalid("a malformed request target");
       break;
     case http::TargetForm::Origin:

@@ -173,6 +173,16 @@ TEST(Request, WhatIsWrittenMustReadBackAsTheSame) {
   for (const char* host : {"a/b", "a b", "a:b", "a@b", "a,b"})
     EXPECT_FALSE(check_request(head("GET", Form::Origin, "/", host))) << host;
   EXPECT_FALSE(check_request(head("GET", Form::Absolute, "/", "")));
+  http::Request schemed = head("GET", Form::Absolute, "/", "a");
+  for (const char* scheme : {"", "http", "HTTPS"}) {
+    schemed.scheme = scheme;
+    EXPECT_TRUE(check_request(schemed)) << scheme;
+  }
+  for (const char* scheme : {"a+b", "ftp", "file", "httpx", "http "}) {
+    schemed.scheme = scheme;
+    EXPECT_FALSE(check_request(schemed)) << scheme;
+    EXPECT_FALSE(parse(concat("GET ", scheme, "://a/ HTTP/1.1\r\nHost: a\r\n\r\n"))) << scheme;
+  }
   http::Request two = head("GET", Form::Origin, "/");
   two.headers.add("host", "a");
   EXPECT_TRUE(check_request(two));

@@ -166,6 +166,16 @@ TEST_F(Inbound, HopHeadersAndForgedIdentitiesAreTakenOut) {
   EXPECT_EQ(seen, "GET / HTTP/1.1\r\nHost: web\r\nX-Stay: 1\r\n\r\n");
 }
 
+TEST_F(Inbound, WhatApplicationsTakeForFramingIsTakenOut) {
+  app.attach(world);
+  serve();
+  exchange(
+      "POST / HTTP/1.1\r\nHost: web\r\nTransfer_Encoding: chunked\r\nContent_Length: 9\r\n"
+      "Content-Length: 2\r\ncontent.length: 7\r\nX-Content-Length: 1\r\n\r\nhi");
+  EXPECT_EQ(seen,
+            "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\nX-Content-Length: 1\r\n\r\nhi");
+}
+
 TEST_F(Inbound, TheClientsIdentityIsTold) {
   app.attach(world);
   serve(false, test::peer("10.0.0.9", "client.shop.id"));
@@ -551,6 +561,20 @@ TEST_F(ForeignPeer, WhatTheApplicationIsToldToServeIsWhatWasMatched) {
     if (!seen.empty()) app.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     EXPECT_EQ(status(), seen.empty() ? "400" : "200") << about;
   }
+}
+
+TEST_F(ForeignPeer, AnAbsoluteFormHasASchemeOfHttp) {
+  connect();
+  const auto ask_for = [this](const char* scheme) {
+    return ask({{":method", "GET"},
+                {":scheme", scheme},
+                {":path", "/a"},
+                {":authority", "web"},
+                {"l5d-orig-proto", "HTTP/1.1; absolute-form"}});
+  };
+  EXPECT_EQ(ask_for("a+b"), "");
+  EXPECT_EQ(status(), "400");
+  EXPECT_EQ(ask_for("https"), "GET https://web/a HTTP/1.1\r\nhost: web\r\n\r\n");
 }
 
 TEST_F(ForeignPeer, WithoutTheMarkTwoHostsAreMalformed) {
