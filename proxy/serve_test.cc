@@ -315,6 +315,71 @@ TEST_F(Serve, WhatALenientServerWouldTakeForARequestIsNotBytes) {
   }
 }
 
+// Whatever detection does not know for a request, some server may: a forged identity does not come
+// through, and ends the connection.
+TEST_F(Serve, BytesTellNoIdentity) {
+  using namespace std::string_literals;
+  const std::vector<std::string> heads = {
+      "GET /x RTSP/1.0\r\n",
+      "GET /x FOO\r\n",
+      "GET /x HTTQ/1.1\r\n",
+      "get /x \r\n",
+      "PRI /x HTTP/2.0\r\n",
+      "G/T /x HTTP/1.1\r\n",
+      "\x01GET /x FOO\r\n",
+      "GET /\x01 HTTP/1.1\r\n",
+      "GET /\0 HTTP/1.1\r\n"s,
+      "GET /\x7f HTTP/1.1\r\n",
+      "GET\x1c/x\x1dHTTP/1.1\r\n",
+      "GET\x85/x\x85HTTP/1.1\r\n",
+      "GET\xA0/x\xA0HTTP/1.1\r\n",
+      "GET foo\r\n",
+      "\x16\x03 / HTTP/1.1\n",
+      "POST x y\nContent-Length: 100000\n\n" + std::string(100'000, 'x') + "POST x y\n"};
+  for (const std::string& head : heads) {
+    for (const bool pieces : {false, true}) {
+      for (const auto& name : {"l5d-client-id: "s, "L5D_Client_Id : "s}) {
+        connect(server_policy(Protocol::Detect));
+        std::string_view text = head;
+        std::string heard;
+        for (; text.size() > 1000; text.remove_prefix(1000)) {
+          say(text.substr(0, 1000));
+          heard += app_heard();
+        }
+        say(std::string(text) + "Host: web\r\n" + (pieces ? "" : name + "forged\r\n\r\n"));
+        loop.advance(100ms);
+        heard += app_heard();
+        if (pieces) {
+          for (const char& c : name + "forged\r\n\r\n") {
+            if (!client->try_write(as_bytes({&c, 1}))) break;
+            loop.drain();
+          }
+          heard += app_heard();
+        }
+        EXPECT_EQ(heard.find("forged"), std::string::npos) << head.substr(0, 40);
+        EXPECT_TRUE(client->peer_closed() || client->peer_aborted() || !hear().empty())
+            << head.substr(0, 40);
+        forget();
+      }
+    }
+  }
+}
+
+// Where the policy says that no requests come, and after a server that spoke first.
+TEST_F(Serve, BytesThatAreNoRequestsMaySayAnything) {
+  constexpr std::string_view kLine = "l5d-client-id: mine\r\n";
+  connect(server_policy(Protocol::Opaque));
+  say(kLine);
+  EXPECT_EQ(app_heard(), kLine);
+  forget();
+  greeting = "220 ready\r\n";
+  connect(server_policy(Protocol::Detect));
+  loop.advance(10ms);
+  EXPECT_EQ(hear(), greeting);
+  say(kLine);
+  EXPECT_EQ(app_heard(), kLine);
+}
+
 TEST_F(Serve, BytesPassNoRulesForRequests) {
   const auto passes = [&](const std::function<void(ServerPolicy&)>& change) {
     connect(server_policy(Protocol::Detect, change));

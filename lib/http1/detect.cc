@@ -45,6 +45,12 @@ bool FirstLine::usual_target() const noexcept {
   return colon != std::string_view::npos && http::is_scheme(text.substr(0, colon));
 }
 
+// As only HTTP has it; absolute forms of other schemes are those of RTSP and ICAP.
+bool FirstLine::names_a_resource() const noexcept {
+  return target().starts_with('/') || iequals(target().substr(0, 7), "http://") ||
+         iequals(target().substr(0, 8), "https://");
+}
+
 bool FirstLine::looks_like_a_request() const noexcept {
   if (seen_ != Detected::NeedMore || at_ == At::Start) return false;
   if (at_ == At::Method) return begins_known(method());
@@ -70,7 +76,10 @@ Detected FirstLine::line_ends() noexcept {
   if (at_ == At::Method || at_ == At::BeforeTarget) return Detected::NotHttp;
   if (at_ == At::Version && version_size_ >= kProtocol.size())
     return method() == "PRI" ? Detected::NotHttp : Detected::Http1;
-  if (more_words_ || at_ == At::Version) return Detected::NotHttp;
+  // Whatever comes third, some server takes it for a version; of a path only HTTP's methods are
+  // told.
+  if (more_words_ || at_ == At::Version)
+    return is_known(method()) && names_a_resource() ? Detected::Http1 : Detected::NotHttp;
   return is_known(method()) && method() != "PRI" && usual_target() && target() != "*"
              ? Detected::Http1
              : Detected::NotHttp;

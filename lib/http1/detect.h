@@ -46,6 +46,7 @@ class FirstLine {
   Detected line_ends() noexcept;
   Detected version(std::uint8_t byte) noexcept;
   bool usual_target() const noexcept;
+  bool names_a_resource() const noexcept;
   std::string_view method() const noexcept { return {method_.data(), method_size_}; }
   std::string_view target() const noexcept { return {target_.data(), target_size_}; }
 

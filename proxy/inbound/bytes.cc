@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 #include "lib/net/copy.h"
+#include "proxy/inbound/forged_id.h"
 #include "proxy/inbound/session.h"
 #include "proxy/protocol/detect.h"
 
@@ -12,6 +13,22 @@ metrics::Labels byte_labels(const InboundSession& session, const ServerPolicy& p
   metrics::Labels labels = target_labels(target);
   labels.append(server_labels(policy.meta, target.port));
   return labels;
+}
+
+// A policy that says opaque is the operator's word that no requests come, and a server that spoke
+// first serves none.
+bool may_be_requests(const InboundSession& session) {
+  return !session.greeted && session.port.get()->protocol != ServerPolicy::Protocol::Opaque;
+}
+
+void tell_of_forgery(InboundSession& session) {
+  const net::SocketAddr target = session.worker.named(session.target);
+  metrics::Labels labels{{"error", "forged client id"}};
+  session.worker.metrics().inbound_tcp_errors.get(labels.append(target_labels(target)))->add();
+  session.worker.log().info("Connection ended",
+                            {{"client", session.peer.addr.to_string()},
+                             {"target", session.target.to_string()},
+                             {"reason", "a line l5d-client-id among bytes that are no request"}});
 }
 
 // Copies until done, or until a policy update no longer admits the peer.
@@ -79,6 +96,7 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
     ~Unlisten() { port.unlisten(&recheck); }
   };
   UndecidedStream* undecided = nullptr;
+  WatchedStream* bytes = nullptr;
   {
     const Unlisten unlisten{session.port, recheck};
     if (!dialled) {
@@ -102,6 +120,11 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
       undecided = watched.get();
       session.stream = std::move(watched);
     }
+    if (may_be_requests(session)) {
+      auto stream = std::make_unique<WatchedStream>(std::move(session.stream));
+      bytes = stream.get();
+      session.stream = std::move(stream);
+    }
     net::TaskScope scope;
     if (permitted) scope.spawn(copy_until_done(*session.stream, *dialled, finished, done));
     while (!done && permitted) {
@@ -115,6 +138,10 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
     session.stream->abort();
     dialled->abort();
     co_return;
+  }
+  if (bytes != nullptr && bytes->forged()) {
+    tell_of_forgery(session);
+    co_return;  // copying has cut both sides
   }
   if (undecided == nullptr || !undecided->turned()) co_return;
   // Silence was none of bytes: the client speaks HTTP, and nothing came back so far.

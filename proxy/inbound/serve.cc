@@ -78,6 +78,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
     EarlyOutcome early = co_await dial_early(session, by);
     if (early.server_spoke) {
       early.trying = {};
+      session.greeted = true;
       source.set_metrics(
           worker.metrics().transport(Direction::Inbound, true, source_labels(session)));
       co_await forward_bytes(std::move(session), std::move(early.dialled));
@@ -169,6 +170,7 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     EarlyOutcome early = co_await dial_early(session, by);
     if (early.server_spoke) {
       early.trying = {};
+      session.greeted = true;
       co_await forward_bytes(std::move(session), std::move(early.dialled));
       co_return;
     }

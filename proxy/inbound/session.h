@@ -24,6 +24,8 @@ struct InboundSession {
   // The client has said nothing, or something that may still become a request: bytes pass, but its
   // first line is watched.
   bool undecided = false;
+  // The server spoke before its client, and not as HTTP servers do.
+  bool greeted = false;
   Learned::Try trying;              // nobody else dials early until the protocol is known
   CountedStream* source = nullptr;  // the client's connection, somewhere under `stream`
 };
