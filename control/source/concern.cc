@@ -5,7 +5,11 @@
 #include <set>
 
 #include "control/injector/validation.h"
+#include "control/source/sketch.h"
+#include "lib/base/edit_distance.h"
 #include "lib/base/text.h"
+#include "lib/k8s/json_source.h"
+#include "lib/k8s/yaml_source.h"
 
 namespace tulle::control {
 namespace {
@@ -180,12 +184,22 @@ std::vector<Closure> of(const k8s::Pod& pod, bool) {
 
 std::vector<Closure> of(const auto&, bool) { return {}; }
 
-std::optional<std::string> problem_of(const inject::Value& object, int depth) {
-  const std::string_view version = object["apiVersion"].string();
-  const std::string_view kind = object["kind"].string();
+// What an object is if it does not say so itself, being in a list of such.
+struct Type {
+  std::string kind;
+  std::string version;
+};
+
+std::optional<std::string> problem_of(const inject::Value& object, const Type& type, int depth) {
+  const std::string_view own_version = object["apiVersion"].string();
+  const std::string_view own_kind = object["kind"].string();
+  const std::string_view version = own_version.empty() ? type.version : own_version;
+  const std::string_view kind = own_kind.empty() ? type.kind : own_kind;
   if (kind.ends_with("List") && depth < 3) {
+    const std::string_view of_items = kind.substr(0, kind.size() - 4);
+    const Type items{std::string(of_items), std::string(of_items.empty() ? "" : version)};
     for (const inject::Value& item : object["items"].items()) {
-      if (auto problem = problem_of(item, depth + 1)) return problem;
+      if (auto problem = problem_of(item, items, depth + 1)) return problem;
     }
     return std::nullopt;
   }
@@ -193,13 +207,94 @@ std::optional<std::string> problem_of(const inject::Value& object, int depth) {
   const bool ours = group == k8s::kPolicyGroup || group == k8s::kGatewayGroup;
   if (kind == "ServiceProfile" && group == "linkerd.io") return profile_problem(object);
   // The typed reader has seen what is no route.
-  if (!ours || !kind.ends_with("Route")) return std::nullopt;
+  if (!ours || !kind.ends_with("Route") || !is_known(kind)) return std::nullopt;
   Review review;
   review.group = group;
   review.kind = kind;
   review.operation = "CREATE";
   review.object = object;
   return policy_problem(review);
+}
+
+// More than comments and directives, which are no documents.
+bool has_content(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view row = trim(text.substr(at, end - at));
+    if (!row.empty() && row[0] != '#' && text[at] != '%') return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+constexpr std::string_view kPolicyKinds[] = {"Server",
+                                             "ServerAuthorization",
+                                             "AuthorizationPolicy",
+                                             "MeshTLSAuthentication",
+                                             "NetworkAuthentication",
+                                             "HTTPLocalRateLimitPolicy",
+                                             "EgressNetwork",
+                                             "HTTPRoute"};
+constexpr std::string_view kGatewayRoutes[] = {"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute",
+                                               "UDPRoute"};
+
+std::string_view group_of(std::string_view version) { return version.substr(0, version.find('/')); }
+
+std::string to_lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), ascii_lower);
+  return out;
+}
+
+// Nearly the word, in whatever case.
+bool resembles(std::string_view text, std::string_view word) {
+  if (text.size() > word.size() + 2) return false;
+  return edit_distance(to_lower(text), to_lower(word)) <= 2;
+}
+
+bool resembles_a_policy(std::string_view kind) {
+  return std::any_of(std::begin(kPolicyKinds), std::end(kPolicyKinds),
+                     [&](std::string_view word) { return resembles(kind, word); });
+}
+
+// Where an unread object may forbid something.
+struct Reach {
+  bool inbound = false;
+  bool egress = false;
+};
+constexpr Reach kAnything{true, true};
+
+Reach reach_of_kind(std::string_view version, std::string_view kind, bool known_version) {
+  const std::string_view group = group_of(version);
+  if (!known_version || group == k8s::kPolicyGroup) {
+    if (is_one_of(kind, kForbidding)) return {true, false};
+    if (kind == k8s::EgressNetwork::kKind.kind) return {false, true};
+    if (is_one_of(kind, kPolicyKinds)) return {};
+    return known_version || resembles_a_policy(kind) ? kAnything : Reach{};
+  }
+  if (is_misspelt(version, kind)) return kAnything;
+  return {group == k8s::kGatewayGroup && is_one_of(kind, kRoutes), false};
+}
+
+// `others`: no route in the document has a Server for a parent. `cut`: there may be more of it.
+Reach reach_of(const Sketch& sketch, std::string_view document, bool others, bool cut) {
+  if (!sketch.kind) {
+    const bool marked = std::any_of(std::begin(kMarks), std::end(kMarks), [&](const auto& mark) {
+      return document.find(mark) != std::string_view::npos;
+    });
+    return sketch.whole && !sketch.manifest && !marked ? Reach{} : kAnything;
+  }
+  std::string_view kind = *sketch.kind;
+  // A list without items that can be seen.
+  if (kind == "List") return kAnything;
+  if (kind.ends_with("List")) kind.remove_suffix(4);
+  const std::string version = sketch.api_version.value_or("");
+  const bool core = !sketch.api_version || version == "v1";
+  if (core && (kind == "Namespace" || kind == "Pod")) {
+    return {cut || document.find("default-inbound-policy") != std::string_view::npos, false};
+  }
+  if (others && contains_ignoring_case(kind, "route")) return {};
+  return reach_of_kind(version, kind, sketch.api_version.has_value());
 }
 
 }  // namespace
@@ -212,7 +307,7 @@ std::vector<Document> documents_of(std::string_view text, k8s::Format format) {
   std::size_t begin = 0;
   const auto finish = [&](std::size_t end) {
     now.text = text.substr(begin, end - begin);
-    if (!trim(now.text).empty()) {
+    if (has_content(now.text)) {
       now.number = static_cast<std::uint32_t>(out.size() + 1);
       out.push_back(now);
     }
@@ -223,7 +318,8 @@ std::vector<Document> documents_of(std::string_view text, k8s::Format format) {
     const std::size_t next = std::min(end + 1, text.size());
     const bool marks = row.starts_with("---") &&
                        (row.size() == 3 || row[3] == ' ' || row[3] == '\t' || row[3] == '\r');
-    if (marks) {
+    const bool ends = row == "..." || row == "...\r";
+    if (marks || ends) {
       finish(at);
       begin = at + 3;  // what follows on the line belongs to the document
       now.line = line;
@@ -274,17 +370,123 @@ std::vector<Closure> closures_of_text(std::string_view document) {
   return out;
 }
 
-std::optional<std::string> validator_problem(std::string_view document, k8s::Format format) {
-  // Most documents are none of these and need not be read a second time.
-  if (document.find("Route") == std::string_view::npos &&
-      document.find("ServiceProfile") == std::string_view::npos) {
-    return std::nullopt;
+bool is_misspelt(std::string_view version, std::string_view kind) {
+  const std::string_view group = group_of(version);
+  if (resembles(group, k8s::kPolicyGroup)) return true;
+  if (is_one_of(kind, kPolicyKinds)) {
+    // No other group with such a name, and no version alone, has these.
+    if (group == version || contains_ignoring_case(group, "linkerd")) return true;
   }
-  std::string problem;
-  const auto object = format == k8s::Format::Json ? inject::parse_json(document, problem)
-                                                  : inject::parse_yaml(document, problem);
-  if (!object) return std::nullopt;  // the typed reader says what is wrong
-  return problem_of(*object, 0);
+  if (!resembles(group, k8s::kGatewayGroup)) return false;
+  if (group != k8s::kGatewayGroup) return is_one_of(kind, kRoutes);
+  return !is_one_of(kind, kGatewayRoutes) &&
+         (resembles(kind, kRoutes[0]) || resembles(kind, kRoutes[1]));
+}
+
+namespace {
+
+// The words of a document say which objects are in it, even behind a break: each of them has a
+// namespace, and nothing stands for something else.
+bool speaks_plainly(std::string_view document) {
+  return document.find_first_of("*&<\\!") == std::string_view::npos &&
+         values_of(document, "namespace").size() + 1 >= kinds_of(document).size();
+}
+
+}  // namespace
+
+std::vector<Concern> concerns_of(std::string_view document, k8s::Format format, bool last) {
+  const std::vector<Sketch> sketches = sketches_of(document, format, last);
+  const auto route = [](const Sketch& sketch) {
+    return sketch.kind && contains_ignoring_case(*sketch.kind, "route");
+  };
+  const bool others =
+      have_other_parents(document, std::count_if(sketches.begin(), sketches.end(), route));
+  const bool cut = last && ends_too_early(without_half_words(document), format);
+  std::vector<Concern> out;
+  for (const Sketch& sketch : sketches) {
+    Concern concern{sketch.kind, sketch.ns, sketch.name, {}};
+    if (sketch.rest && !cut && speaks_plainly(document)) {
+      concern.closures = closures_of_text(document);
+      out.push_back(std::move(concern));
+      continue;
+    }
+    if (sketch.kind == "Namespace") concern.ns = sketch.name;
+    const Reach reach = reach_of(sketch, document, others, cut);
+    Closure closure = in_namespace(concern.ns.value_or(""));
+    if (reach.inbound) concern.closures.push_back(closure);
+    closure.egress = true;
+    if (reach.egress) concern.closures.push_back(closure);
+    out.push_back(std::move(concern));
+  }
+  return out;
+}
+
+namespace {
+
+// One object, whose items are read one by one: a list may be larger than any object.
+std::optional<std::string> validator_problem_in(k8s::Decoder& in) {
+  inject::Value object = inject::Value::map();
+  std::vector<inject::Value> held;  // until it is known what they are
+  std::optional<std::string> problem;
+  const auto type_of_items = [&]() -> Type {
+    std::string_view kind = object["kind"].string();
+    if (!kind.ends_with("List") || kind == "List") return {};
+    kind.remove_suffix(4);
+    return {std::string(kind), std::string(object["apiVersion"].string())};
+  };
+  if (!in.at(k8s::Token::Kind::MapBegin)) return in.skip(), std::nullopt;
+  in.advance();
+  std::string key;
+  while (in.next_key(key)) {
+    if (key != "items" || !in.at(k8s::Token::Kind::ListBegin)) {
+      if (object.find(key) != nullptr) in.fail(concat(key, " occurs twice"));
+      object.set(key, inject::read_value(in));
+      continue;
+    }
+    in.advance();
+    while (in.next_item()) {
+      inject::Value item = inject::read_value(in);
+      if (in.failed() || problem) continue;
+      if (item["kind"].string().empty() && object["kind"].is_null()) {
+        held.push_back(std::move(item));
+      } else {
+        problem = problem_of(item, type_of_items(), 1);
+      }
+    }
+  }
+  for (const inject::Value& item : held) {
+    if (!problem) problem = problem_of(item, type_of_items(), 1);
+  }
+  return problem ? problem : problem_of(object, {}, 0);
+}
+
+std::optional<std::string> validator_problem_of(k8s::TokenSource& source, bool named) {
+  while (source.next_document()) {
+    k8s::Decoder in(source);
+    if (in.at(k8s::Token::Kind::End)) continue;
+    auto problem = validator_problem_in(in);
+    if (problem) return problem;
+    // What the typed reader has not looked at must be whole, too, to be compared with the rules.
+    if (in.failed() && named) return in.problem()->to_string();
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> validator_problem(std::string_view document, k8s::Format format) {
+  const auto has = [&](std::string_view word) {
+    return document.find(word) != std::string_view::npos;
+  };
+  // Most documents are none of these and need not be read a second time. An escape may hide it.
+  const bool named = has("Route") || has("ServiceProfile");
+  if (!named && !has("\\")) return std::nullopt;
+  if (format == k8s::Format::Json) {
+    k8s::JsonSource source(document);
+    return validator_problem_of(source, named);
+  }
+  k8s::YamlSource source(document);
+  return validator_problem_of(source, named);
 }
 
 }  // namespace tulle::control

@@ -144,7 +144,10 @@ void FolderSource::scan() {
   }
   for (const std::string& name : present) {
     struct stat info {};
-    if (::stat(concat(path_, "/", name).c_str(), &info) != 0) continue;
+    if (::stat(concat(path_, "/", name).c_str(), &info) != 0) {
+      names.insert(name);
+      continue;
+    }
     const Stamp stamp{info.st_ino, info.st_size, nanoseconds(info.st_mtim),
                       nanoseconds(info.st_ctim)};
     const auto known = stamps_.find(name);
@@ -169,16 +172,26 @@ void FolderSource::load_one(const std::string& name, std::set<std::string>& agai
   const std::string path = concat(path_, "/", name);
   struct stat info {};
   std::set<std::string> others;
-  if (::stat(path.c_str(), &info) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+  const int failed = ::stat(path.c_str(), &info) != 0 ? errno : 0;
+  struct stat link {};
+  const bool gone = (failed == ENOENT || failed == ENOTDIR) && ::lstat(path.c_str(), &link) != 0;
+  if (gone) {
     stamps_.erase(name);
     if (files_.knows(name)) others = files_.remove(name);
+  } else if (failed != 0) {  // also a link to nothing or to itself
+    stamps_.erase(name);
+    return files_.unreadable(name, std::strerror(failed));
   } else if (!S_ISREG(info.st_mode)) {
-    return;
+    stamps_.erase(name);
+    return files_.unreadable(name, "is not a file");
   } else {
     stamps_[name] = {info.st_ino, info.st_size, nanoseconds(info.st_mtim),
                      nanoseconds(info.st_ctim)};
     const auto text = read_file(path);
-    if (!text) return files_.unreadable(name, std::strerror(text.error().os_errno));
+    if (!text) {
+      stamps_.erase(name);  // to try again at every look
+      return files_.unreadable(name, std::strerror(text.error().os_errno));
+    }
     others = files_.update(name, *text);
   }
   again.insert(others.begin(), others.end());

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -115,6 +117,7 @@ class BrokenPolicies : public ManifestFilesTest {
 };
 
 TEST_F(BrokenPolicies, InANewFileCloseWhatTheyMayConcern) {
+  const std::string kBad = "---\napiVersion: v1\nkind: Service\nmetadata: {name: 5}\n";
   const struct {
     std::string text;
     std::string_view open;
@@ -138,7 +141,7 @@ TEST_F(BrokenPolicies, InANewFileCloseWhatTheyMayConcern) {
       {"kind: Server\nmetadata: {name: x", ""},
       {"kind: Server\nspec: {a: [}\n", ""},
       // Several documents: of those that are good and of those that are not.
-      {policy("Server", "s", "{podSelector: {matchLabels: {app: db}}, port: 80}") + "---\n{\n",
+      {policy("Server", "s", "{podSelector: {matchLabels: {app: db}}, port: 80}") + kBad,
        "web.shop:80 web.shop:90 web.other:80"},
       {service("one", "10.0.0.1") + "---\n" + policy("Server", "s", "{podSelector: [}"),
        "web.other:80"},
@@ -151,8 +154,8 @@ TEST_F(BrokenPolicies, InANewFileCloseWhatTheyMayConcern) {
       {"apiVersion: v1\nkind: List\nitems:\n- apiVersion: policy.linkerd.io/v1beta3\n  kind: "
        "Server\n  metadata: {name: s, namespace: shop}\n  spec: {port: [}\n",
        "web.other:80"},
-      {"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: "
-       "{config.linkerd.io/default-inbound-policy: deny}}\n---\n{\n",
+      {std::string("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: ") +
+           "{config.linkerd.io/default-inbound-policy: deny}}\n" + kBad,
        "web.other:80"},
       // Grants that are not there grant nothing; what is no policy forbids nothing.
       {policy("AuthorizationPolicy", "p", "{targetRef: {kind: Server, name: [}}"), kAll},
@@ -173,6 +176,169 @@ TEST_F(BrokenPolicies, InANewFileCloseWhatTheyMayConcern) {
   }
   EXPECT_EQ(open(), kAll);
   EXPECT_TRUE(index.closed_by().empty());
+}
+
+// Of a text that was cut off, at whatever byte, nothing stays open that the whole would have
+// closed.
+TEST_F(BrokenPolicies, WhatWasCutOffMayBeAnything) {
+  const std::string head = "apiVersion: policy.linkerd.io/v1beta3\n";
+  const std::string spec =
+      "spec:\n  podSelector:\n    matchLabels:\n      app: web\n  port: http\n  accessPolicy: "
+      "deny\n";
+  const std::string texts[] = {
+      head +
+          "kind: Server\nmetadata:\n  name: web-http\n  namespace: shop\n  labels:\n    app: "
+          "web\n" +
+          spec,
+      "kind: Server\n" + head + "metadata:\n  namespace: shop\n  name: web-http\n" + spec,
+      "apiVersion: v1\nkind: List\nitems:\n- kind: Server\n  apiVersion: "
+      "policy.linkerd.io/v1beta3\n  metadata: {name: s, namespace: shop}\n  spec: {podSelector: "
+      "{}, port: 80}\n",
+      R"({"apiVersion":"policy.linkerd.io/v1beta3","kind":"Server","metadata":{"name":"s",)"
+      R"("namespace":"shop"},"spec":{"podSelector":{"matchLabels":{"app":"web"}},"port":80}})"};
+  for (const std::string& text : texts) {
+    const std::string file = text[0] == '{' ? "new.json" : "new.yaml";
+    std::size_t broken = 0;
+    for (std::size_t size = 1; size < text.size(); ++size) {
+      files.update(file, text.substr(0, size));
+      if (files.broken() != 0) {
+        ++broken;
+        EXPECT_FALSE(open().starts_with("web.shop:80")) << text.substr(0, size);
+        EXPECT_FALSE(index.closed_by().empty()) << text.substr(0, size);
+      }
+      files.remove(file);
+    }
+    EXPECT_GT(broken, text.size() / 2) << text;
+  }
+}
+
+TEST_F(BrokenPolicies, WhatIsUncertainIsClosedEverywhere) {
+  const std::string server = policy("Server", "s", "{podSelector: {}, port: 80}");
+  const auto utf16 = [](std::string_view text) {
+    std::string out = "\xFF\xFE";
+    for (const char c : text) out += std::string{c, '\0'};
+    return out;
+  };
+  const std::string bad = policy("Server", "s", "{podSelector: [}");
+  const auto with = [](std::string_view from, std::string_view to, std::string text) {
+    const std::size_t at = text.find(from);
+    return text.replace(at, from.size(), to);
+  };
+  std::string returns = service("one", "10.0.0.1") + "---\n" + bad;
+  std::replace(returns.begin(), returns.end(), '\n', '\r');
+  const struct {
+    std::string text;
+    std::string_view open;
+  } cases[] = {
+      {std::string(4096, '\0'), ""},
+      {utf16(bad), "web.other:80"},
+      {returns, "web.other:80"},
+      {std::string(k8s::kMaxDocumentBytes + 1, '#'), ""},
+      // Lists whose items do not say what they are.
+      {with("metadata: {name: s, namespace: shop}\nspec: {podSelector: [}",
+            "items:\n- metadata: {name: s, namespace: shop}\n  spec: {podSelector: []}",
+            with("Server", "ServerList", bad)),
+       "web.other:80"},
+      {"apiVersion: v1\nkind: List\nitems:\n- metadata: {name: s, namespace: shop}\n  spec: "
+       "{podSelector: {}, port: 80}\n",
+       "web.other:80"},
+      {"apiVersion: v1\nkind: List\nitems:\n- apiVersion: policy.linkerd.io/v1beta3\n  kind: "
+       "Server\n  metadata: {name: s, namespace: shop}\n  spec: {podSelector: {}, port: 0}\n- "
+       "apiVersion: policy.linkerd.io/v1beta3\n  kind: Server\n  metadata: {name: s, namespace: "
+       "other}\n  spec: {podSelector: {}, port: 80}\n",
+       ""},
+      {policy("Service", "s", "{ports: []}"), "web.other:80"},
+      {policy("Pod", "s", "{containers: []}"), "web.other:80"},
+      // Where it is cannot be told.
+      {with("metadata: {name: s, namespace: shop}", "metadata:", server), "web.shop:90"},
+      {with("namespace: shop", "namespace: 5", server), ""},
+      {with("namespace: shop", "namespace: \"sh\\x6fp\"", bad), "web.other:80"},
+      {with("namespace: shop", "labels: {namespace: shop}", bad), std::string_view(kAll)},
+      {with("namespace: shop", "labels: {namespace: nowhere}, namespace: shop", bad),
+       "web.other:80"},
+      // Groups that there are not.
+      {with("policy.linkerd.io/v1beta3", "policy.linkerd.io", server), "web.other:80"},
+      {with("policy.linkerd.io/v1beta3", "Policy.linkerd.io/v1beta3", server), "web.other:80"},
+      {with("policy.linkerd.io/v1beta3", "policy.linkerd/v1beta3", server), "web.other:80"},
+      {with("policy.linkerd.io/v1beta3", "v1", server), "web.other:80"},
+      {with("policy.linkerd.io/v1beta3", "gateway.networking.k8s.io/v1",
+            policy("HttpRoute", "r", "{parentRefs: [{kind: Server, name: s}], rules: []}")),
+       "web.other:80"},
+  };
+  for (const auto& c : cases) {
+    const std::string shown = c.text.substr(0, 400);
+    files.update("new.yaml", c.text);
+    EXPECT_EQ(files.broken(), 1U) << shown;
+    EXPECT_EQ(open(), c.open) << shown;
+    EXPECT_FALSE(index.closed_by().empty()) << shown;
+    files.remove("new.yaml");
+    EXPECT_EQ(open(), kAll);
+  }
+  // What is well known elsewhere concerns nobody here.
+  for (const std::string& text :
+       {with("policy.linkerd.io/v1beta3", "security.istio.io/v1",
+             policy("AuthorizationPolicy", "p", "{action: DENY}")),
+        with("policy.linkerd.io/v1beta3", "servers.example/v1", server),
+        with("policy.linkerd.io/v1beta3", "policy/v1",
+             policy("PodDisruptionBudget", "p", "{minAvailable: 1}")),
+        with("policy.linkerd.io/v1beta3", "gateway.networking.k8s.io/v1alpha2",
+             policy("UDPRoute", "r", "{parentRefs: [{name: gw}]}"))}) {
+    files.update("new.yaml", text);
+    EXPECT_EQ(files.broken(), 0U) << text;
+    EXPECT_EQ(open(), kAll) << text;
+  }
+}
+
+// The last good state is that of the same object.
+TEST_F(BrokenPolicies, AnotherObjectIsNoLastGoodState) {
+  const std::string good[] = {
+      policy("NetworkAuthentication", "n", "{networks: [{cidr: 10.0.0.0/8}]}"),
+      policy("Server", "old", "{podSelector: {}, port: 81}")};
+  for (const std::string& text : good) {
+    files.update("a.yaml", text);
+    EXPECT_EQ(open(), kAll);
+    files.update("a.yaml", policy("Server", "s", "{podSelector: {}, port: [}"));
+    EXPECT_EQ(open(), "web.other:80");
+    EXPECT_FALSE(index.closed_by().empty());
+    files.update("a.yaml", text);
+    EXPECT_EQ(open(), kAll);
+  }
+  files.update("a.yaml", policy("Server", "old", "{podSelector: {}, port: [}"));
+  EXPECT_EQ(open(), kAll);
+  files.remove("a.yaml");
+}
+
+// Each object of every file meets the validators, whatever else is in the file.
+TEST_F(BrokenPolicies, EveryObjectIsValidated) {
+  const std::string route =
+      R"({"apiVersion":"policy.linkerd.io/v1beta3","kind":"HTTPRoute","metadata":{"name":"r",)"
+      R"("namespace":"shop"},"spec":{"parentRefs":[{"kind":"Server","name":"s"}],"rules":[{)"
+      R"("matches":[{"path":{"type":"exact","value":"/"}}]}]}})";
+  const std::string yaml = policy(
+      "HTTPRoute", "r",
+      "{parentRefs: [{kind: Server, name: s}], rules: [{matches: [{path: {type: exact, value: "
+      "/}}]}]}");
+  const std::string other =
+      R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a"}})";
+  std::string returns = yaml;
+  std::replace(returns.begin(), returns.end(), '\n', '\r');
+  std::string many = "status: [0";
+  for (int i = 0; i < 300'001; ++i) many += ",0";
+  const std::pair<std::string_view, std::string> texts[] = {
+      {"new.json", route},
+      {"new.json", other + "\n" + route},
+      {"new.json", R"({"apiVersion":"policy.linkerd.io/v1beta3","kind":"HTTPRouteList","items":[)" +
+                       route + "]}"},
+      {"new.yaml", yaml},
+      {"new.yaml", yaml + "status: {x: 1, x: 2}\n"},
+      {"new.yaml", yaml + many + "]\n"},
+      {"new.yaml", returns},
+      {"new.yaml", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n...\n" + yaml}};
+  for (const auto& [file, text] : texts) {
+    files.update(std::string(file), text);
+    EXPECT_EQ(files.broken(), 1U) << text.substr(0, 400);
+    files.remove(std::string(file));
+  }
 }
 
 // A route says nothing about what comes in unless one of its parents is, or may be, a Server.
@@ -388,6 +554,30 @@ TEST_F(FolderTest, WhatABrokenFileClosesEndsWithIt) {
   EXPECT_EQ(index.closed_by().size(), 1U);
   std::filesystem::remove(folder + "/c.yaml");
   EXPECT_TRUE(opens());
+}
+
+// What is named as a manifest but cannot be read may say anything.
+TEST_F(FolderTest, WhatIsNoReadableFileIsClosed) {
+  write("b.yaml", service("two", "10.0.0.2"));
+  start();
+  const auto closes = [&](const std::string& path) {
+    const TimePoint end = monotonic_now() + 10s;
+    while (index.closed_by().empty() && monotonic_now() < end) loop->run_once(100ms);
+    EXPECT_EQ(index.closed_by(), std::vector<std::string>{"a.yaml"});
+    EXPECT_EQ(source->broken_files(), 1U);
+    std::filesystem::remove(path);
+    EXPECT_TRUE(opens());
+  };
+  const std::string path = folder + "/a.yaml";
+  std::filesystem::create_symlink("a.yaml", path);  // to itself
+  closes(path);
+  std::filesystem::create_symlink("nowhere", path);
+  closes(path);
+  std::filesystem::create_directory(path);
+  closes(path);
+  EXPECT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  closes(path);
+  EXPECT_EQ(ip("two"), "10.0.0.2");
 }
 
 TEST_F(FolderTest, WaitsForTheWriter) {

@@ -2,8 +2,10 @@
 #include "control/source/manifest_files.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "control/source/concern.h"
+#include "control/source/sketch.h"
 #include "lib/base/text.h"
 
 namespace tulle::control {
@@ -14,10 +16,12 @@ std::string text_of(const ObjectKey& key) {
                         : concat(key.kind, " ", key.ns, "/", key.name);
 }
 
-// Kinds that there are not, in a group of which all are read: somebody's policy, misspelt.
+// Kinds or groups that there are not: somebody's policy, misspelt.
 void add_misspelt(const k8s::Manifest& manifest, std::vector<k8s::Problem>& to) {
   for (const k8s::Problem& ignored : manifest.ignored) {
-    if (!ignored.path.starts_with(concat(k8s::kPolicyGroup, "/"))) continue;
+    const std::string_view what = ignored.path;
+    const std::size_t blank = what.find(' ');
+    if (!is_misspelt(what.substr(0, blank), what.substr(blank + 1))) continue;
     k8s::Problem problem = ignored;
     problem.reason = concat("there is no kind ", ignored.path);
     problem.path = "kind";
@@ -36,7 +40,14 @@ void ManifestFiles::report(const k8s::Problem& problem) {
               {"reason", problem.reason}});
 }
 
-std::set<std::string> ManifestFiles::update(const std::string& file, std::string_view text) {
+std::set<std::string> ManifestFiles::update(const std::string& file, std::string_view written) {
+  // Of more than this only the beginning may be there.
+  if (written.size() > k8s::kMaxDocumentBytes) {
+    unreadable(file, "larger than 16 MiB");
+    return {};
+  }
+  const std::string text = readable(written, k8s::format_of(file));
+  unread_.erase(file);
   const auto known = files_.find(file);
   if (trim(text).empty() && known != files_.end() && !known->second.empty()) {
     // Somebody has cut it off and will write it, or has failed to.
@@ -84,7 +95,10 @@ void ManifestFiles::refuse(const std::string& file, std::string_view text,
                            const std::vector<k8s::Problem>& problems) {
   broken_.insert(file);
   for (const k8s::Problem& problem : problems) report(problem);
-  std::vector<Closure> closures = concerns(file, text);
+  close(file, concerns(file, text));
+}
+
+void ManifestFiles::close(const std::string& file, std::vector<Closure> closures) {
   for (const Closure& closure : closures) {
     log_.warn("what a broken manifest may concern stays closed",
               {{"file", file},
@@ -96,40 +110,96 @@ void ManifestFiles::refuse(const std::string& file, std::string_view text,
 
 std::vector<Closure> ManifestFiles::concerns(const std::string& file, std::string_view text) const {
   std::vector<Closure> out;
-  std::vector<Closure> unread;
-  std::size_t unread_documents = 0;
+  std::vector<Concern> unread;
   std::set<ObjectKey> seen;
   const k8s::Format format = k8s::format_of(file);
-  const auto take = [&](const k8s::Object& object, bool whole) {
+  const auto take = [&](const k8s::Object& object, bool whole, bool anywhere) {
     ObjectKey key = key_of(object);
     // What is in the index has its last good state there.
     if (!owners_.contains(key)) {
-      for (Closure& closure : closures_of(object, whole)) out.push_back(std::move(closure));
+      for (Closure& closure : closures_of(object, whole)) {
+        if (anywhere && closure.ns == "default") closure.ns.clear();
+        out.push_back(std::move(closure));
+      }
     }
     seen.insert(std::move(key));
   };
-  for (const Document& document : documents_of(text, format)) {
-    const k8s::Manifest part = k8s::parse_manifest(document.text, format, file);
-    for (const k8s::Object& object : part.objects) take(object, true);
-    for (const k8s::Object& object : part.refused) take(object, false);
-    std::vector<k8s::Problem> misspelt;
-    add_misspelt(part, misspelt);
-    if (part.problems.size() + misspelt.size() == part.refused.size()) continue;
-    auto closures = closures_of_text(document.text);
-    if (!closures.empty()) ++unread_documents;
-    unread.insert(unread.end(), closures.begin(), closures.end());
+  const std::vector<Document> documents = documents_of(text, format);
+  for (const Document& document : documents) {
+    const bool last = &document == &documents.back();
+    const auto read = [&](std::string_view part, std::size_t& unreadable) {
+      k8s::Manifest manifest = k8s::parse_manifest(part, format, file);
+      std::vector<k8s::Problem> misspelt;
+      add_misspelt(manifest, misspelt);
+      unreadable = manifest.problems.size() + misspelt.size() - manifest.refused.size();
+      return manifest;
+    };
+    std::size_t unreadable = 0;
+    k8s::Manifest part = read(document.text, unreadable);
+    const bool broken = unreadable > 0 || !part.refused.empty();
+    // The last word of what was cut off may be half of it.
+    if (broken && last) part = read(without_half_words(document.text), unreadable);
+    auto concerns = broken ? concerns_of(document.text, format, last) : std::vector<Concern>();
+    const bool anywhere = std::any_of(concerns.begin(), concerns.end(),
+                                      [](const Concern& concern) { return !concern.ns; });
+    for (const k8s::Object& object : part.objects) take(object, true, anywhere);
+    for (const k8s::Object& object : part.refused) take(object, false, anywhere);
+    // A list is given up at its first problem, whatever else it has.
+    const std::size_t read_objects = part.objects.size() + part.refused.size();
+    if (unreadable == 0 && read_objects > 0 && concerns.size() == 1) continue;
+    for (Concern& concern : concerns) {
+      const bool known =
+          std::any_of(part.refused.begin(), part.refused.end(), [&](const auto& object) {
+            const k8s::ObjectMeta& meta = k8s::meta_of(object);
+            return concern.kind == k8s::kind_of(object).kind && concern.ns == meta.ns &&
+                   concern.name == meta.name;
+          });
+      if (!known) unread.push_back(std::move(concern));
+    }
   }
-  // A document that cannot be read is, where the file had as many policies that are not in it now,
-  // one of those: somebody is writing it anew.
-  std::size_t missing = 0;
-  if (const auto known = files_.find(file); known != files_.end()) {
-    missing = static_cast<std::size_t>(
-        std::count_if(known->second.begin(), known->second.end(), [&](const ObjectKey* key) {
-          return key->group == k8s::kPolicyGroup && !seen.contains(*key);
-        }));
-  }
-  if (unread_documents > missing) out.insert(out.end(), unread.begin(), unread.end());
+  add_unknown(file, seen, std::move(unread), out);
   return out;
+}
+
+// It has its last good state, of another file.
+bool ManifestFiles::is_owned(const Concern& concern) const {
+  if (!concern.kind || !concern.ns || !concern.name) return false;
+  constexpr std::string_view kGroups[] = {k8s::kPolicyGroup, k8s::kGatewayGroup, ""};
+  return std::any_of(std::begin(kGroups), std::end(kGroups), [&](std::string_view group) {
+    return owners_.contains({group, *concern.kind, *concern.ns, *concern.name});
+  });
+}
+
+// An object that cannot be read is, where the file had one that is not in it now and may be the
+// same, that one: somebody is writing it anew, and its last good state stays.
+void ManifestFiles::add_unknown(const std::string& file, const std::set<ObjectKey>& seen,
+                                std::vector<Concern> unread, std::vector<Closure>& out) const {
+  std::vector<const ObjectKey*> missing;
+  if (const auto known = files_.find(file); known != files_.end()) {
+    std::copy_if(known->second.begin(), known->second.end(), std::back_inserter(missing),
+                 [&](const ObjectKey* key) { return !seen.contains(*key); });
+  }
+  // Those of which most is known choose first.
+  const auto parts = [](const Concern& concern) {
+    return int{concern.kind.has_value()} + int{concern.ns.has_value()} +
+           int{concern.name.has_value()};
+  };
+  std::stable_sort(unread.begin(), unread.end(),
+                   [&](const Concern& a, const Concern& b) { return parts(a) > parts(b); });
+  for (Concern& concern : unread) {
+    const auto same = std::find_if(missing.begin(), missing.end(), [&](const ObjectKey* key) {
+      const bool cluster = key->ns.empty();
+      return concern.kind.value_or(std::string(key->kind)) == key->kind &&
+             (cluster || concern.ns.value_or(key->ns) == key->ns) &&
+             concern.name.value_or(key->name) == key->name;
+    });
+    if (same != missing.end()) {
+      missing.erase(same);
+      continue;
+    }
+    if (is_owned(concern)) continue;
+    std::move(concern.closures.begin(), concern.closures.end(), std::back_inserter(out));
+  }
 }
 
 std::set<std::string> ManifestFiles::replace(const std::string& file,
@@ -172,6 +242,7 @@ std::set<std::string> ManifestFiles::remove(const std::string& file) {
   std::set<std::string> again = replace(file, {});
   files_.erase(file);
   broken_.erase(file);
+  unread_.erase(file);
   index_.close(file, {});
   for (auto& [key, others] : shadowed_) others.erase(file);
   std::erase_if(shadowed_, [](const auto& entry) { return entry.second.empty(); });
@@ -179,10 +250,19 @@ std::set<std::string> ManifestFiles::remove(const std::string& file) {
 }
 
 void ManifestFiles::unreadable(const std::string& file, std::string_view why) {
-  if (!broken_.insert(file).second) return;
+  std::string& known = unread_[file];
+  if (known == why) return;
+  known = why;
+  broken_.insert(file);
   report({file, 0, 0, "", std::string(why)});
   // A file that was never read may say anything.
-  if (!files_.contains(file)) index_.close(file, {Closure{}});
+  const auto held = files_.find(file);
+  if (held != files_.end() && !held->second.empty()) return;
+  Closure closure;
+  std::vector<Closure> all = {closure};
+  closure.egress = true;
+  all.push_back(closure);
+  close(file, std::move(all));
 }
 
 std::set<std::string> ManifestFiles::names() const {

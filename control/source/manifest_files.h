@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/index/index.h"
+#include "control/source/concern.h"
 #include "lib/log/log.h"
 
 namespace tulle::control {
@@ -22,7 +23,7 @@ class ManifestFiles {
 
   // The file has this text now. Where two files define one object the first that came keeps it.
   // Gives the names of files that must be read again, because an object is theirs now.
-  std::set<std::string> update(const std::string& file, std::string_view text);
+  std::set<std::string> update(const std::string& file, std::string_view written);
   // The file is gone, and its objects with it.
   std::set<std::string> remove(const std::string& file);
   // It cannot be read; its last good state stays.
@@ -44,7 +45,12 @@ class ManifestFiles {
   // Marks the file as broken, and closes what its present text may concern but no state has.
   void refuse(const std::string& file, std::string_view text,
               const std::vector<k8s::Problem>& problems);
+  // The same for closures that are known, each of which is told in the log.
+  void close(const std::string& file, std::vector<Closure> closures);
   std::vector<Closure> concerns(const std::string& file, std::string_view text) const;
+  bool is_owned(const Concern& concern) const;
+  void add_unknown(const std::string& file, const std::set<ObjectKey>& seen,
+                   std::vector<Concern> unread, std::vector<Closure>& out) const;
 
   Index& index_;
   log::Logger log_;
@@ -53,6 +59,7 @@ class ManifestFiles {
   std::map<ObjectKey, const std::string*> owners_;
   std::map<ObjectKey, std::set<std::string>> shadowed_;  // files that define it, too
   std::set<std::string> broken_;
+  std::map<std::string, std::string> unread_;  // why not; told once
 };
 
 }  // namespace tulle::control
