@@ -32,7 +32,7 @@ class PortSet {
   bool contains(std::uint16_t port) const noexcept;
   bool empty() const noexcept { return ranges_.empty(); }
   void add(std::int64_t port);  // one that no port can have is left out
-  // As they were added, each [low, high].
+  // As they were added, each [low, high], once.
   const std::vector<std::pair<std::uint16_t, std::uint16_t>>& ranges() const& { return ranges_; }
   std::vector<std::pair<std::uint16_t, std::uint16_t>> ranges() && { return std::move(ranges_); }
   friend bool operator==(const PortSet&, const PortSet&) = default;
@@ -40,6 +40,7 @@ class PortSet {
  private:
   template <typename Named>
   static PortSet read(std::string_view text, const Named& named);
+  void drop_repeated();
   std::vector<std::pair<std::uint16_t, std::uint16_t>> ranges_;
 };
 

@@ -49,5 +49,24 @@ TEST(NamedPorts, OfAServiceAreItsOwnAndThoseBehindIt) {
   EXPECT_EQ(PortSet::from_annotation("db", service).ranges(), (Ranges{{80, 80}, {81, 81}}));
 }
 
+// A walk over the pod for each item would take minutes.
+TEST(NamedPorts, AreFoundAtOnceInLongLists) {
+  std::string containers;
+  for (int i = 0; i < 3000; ++i) {
+    containers += concat("{name: c", std::to_string(i), ", ports: [");
+    for (int k = 0; k < 10; ++k) {
+      const std::string name = k % 2 == 0 ? "http" : concat("p", std::to_string(k));
+      containers += concat("{name: ", name, ", containerPort: ", std::to_string(8000 + k), "},");
+    }
+    containers += "]},";
+  }
+  const k8s::Pod pod = pod_of(concat("{containers: [", containers, "]}"));
+  std::string text;
+  for (int i = 0; i < 50'000; ++i) text += concat("http,p", std::to_string(i), ",80,");
+  const PortSet ports = PortSet::from_annotation(text, pod);
+  EXPECT_EQ(ports.ranges().size(), 11U);  // each port once
+  for (const std::uint16_t port : {80, 8000, 8001, 8009}) EXPECT_TRUE(ports.contains(port));
+}
+
 }  // namespace
 }  // namespace tulle::control

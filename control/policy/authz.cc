@@ -23,8 +23,9 @@ std::vector<Network> networks_of(const std::vector<net::Cidr>& cidrs) {
 std::vector<Network> networks_of(const std::vector<k8s::NetworkMatch>& matches) {
   std::vector<Network> out;
   for (const k8s::NetworkMatch& match : matches) {
+    if (!match.cidr) continue;  // refused when it was read
     Network& network = out.emplace_back();
-    network.net = to_wire(match.cidr);
+    network.net = to_wire(*match.cidr);
     for (const net::Cidr& hole : match.except) network.except.push_back(to_wire(hole));
   }
   return out;
@@ -45,6 +46,12 @@ void add_identity(std::string_view identity, Identities& out) {
   } else {
     out.identities.emplace_back().name = identity;
   }
+}
+
+// One ServiceAccount; a star in its name is a letter, and no account has one.
+void add_account(const MeshConfig& config, std::string_view name, std::string_view ns,
+                 Identities& out) {
+  out.identities.emplace_back().name = config.identity_of(name, ns);
 }
 
 void add_namespace(const MeshConfig& config, std::string_view ns, Identities& out) {
@@ -80,10 +87,8 @@ std::optional<Authz> from_server_authorization(const MeshConfig& config,
       for (const std::string& identity : client.mesh_tls->identities) {
         add_identity(identity, identities);
       }
-      for (const k8s::ServiceAccountRef& ref : client.mesh_tls->service_accounts) {
-        add_identity(config.identity_of(ref.name, ref.ns.empty() ? object.meta.ns : ref.ns),
-                     identities);
-      }
+      for (const k8s::ServiceAccountRef& ref : client.mesh_tls->service_accounts)
+        add_account(config, ref.name, ref.ns.empty() ? object.meta.ns : ref.ns, identities);
     }
   } else {
     return std::nullopt;
@@ -103,7 +108,7 @@ Identities identities_of(const MeshConfig& config, const k8s::MeshTlsAuthenticat
     if (ref.kind == "Namespace") {
       add_namespace(config, ref.name.empty() ? authn.meta.ns : ref.name, out);
     } else {
-      add_identity(config.identity_of(ref.name, ns), out);
+      add_account(config, ref.name, ns, out);
     }
   }
   return out;
@@ -111,12 +116,13 @@ Identities identities_of(const MeshConfig& config, const k8s::MeshTlsAuthenticat
 
 std::optional<Authz> from_policy(const View& view, const MeshConfig& config,
                                  const k8s::AuthorizationPolicy& policy) {
+  if (!policy.spec.required) return std::nullopt;  // refused when it was read
   Authz authz;
   authz.networks = everywhere();
   authz.authentication.make().set_unauthenticated();
   int networks = 0;
   int clients = 0;
-  for (const k8s::TargetRef& ref : policy.spec.required) {
+  for (const k8s::TargetRef& ref : *policy.spec.required) {
     // Two of one kind are a mistake that the validator refuses; which one was meant is not guessed.
     const bool network = ref.kind == "NetworkAuthentication";
     if (++(network ? networks : clients) > 1) return std::nullopt;
@@ -130,8 +136,7 @@ std::optional<Authz> from_policy(const View& view, const MeshConfig& config,
       if (authn == nullptr) return std::nullopt;
       authz.authentication->set_meshTLS().set_identities() = identities_of(config, *authn);
     } else if (ref.kind == "ServiceAccount") {
-      add_identity(config.identity_of(ref.name, ns),
-                   authz.authentication->set_meshTLS().set_identities());
+      add_account(config, ref.name, ns, authz.authentication->set_meshTLS().set_identities());
     } else {
       return std::nullopt;  // something that restricts and is not understood
     }

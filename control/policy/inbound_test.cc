@@ -280,6 +280,17 @@ TEST_F(Authorizations, OfPolicies) {
             "web.other.serviceaccount.identity.linkerd.cluster.local");
 }
 
+// Only identities are written with a star; no account's name holds one.
+TEST_F(Authorizations, OfAccountsWhoseNamesHoldAStarAdmitNobody) {
+  for (const std::string_view name : {"*", "*.x"}) {
+    policy(concat("[{kind: ServiceAccount, name: '", name, "'}]"));
+    const auto server = get();
+    const auto& tls = *server.authorizations.at(0).authentication->meshTLS;
+    EXPECT_TRUE(tls.identities->suffixes.empty()) << name;
+    EXPECT_EQ(tls.identities->identities.size(), 1U) << name;
+  }
+}
+
 TEST_F(Authorizations, OfMeshTlsAuthentications) {
   policy("[{group: policy.linkerd.io, kind: MeshTLSAuthentication, name: clients}]");
   // What is not there admits nobody.
@@ -628,7 +639,7 @@ TEST_F(Inbound, APolicyWithTwoAuthenticationsOfAKindGrantsNothing) {
              "NetworkAuthentication, name: one}]}");
   EXPECT_EQ(authorizations(), "authorizationpolicy/p: 10.0.0.0/8 anyone");
   k8s::AuthorizationPolicy policy = *View(index).authorization_policies("shop").front();
-  policy.spec.required.push_back({"policy.linkerd.io", "NetworkAuthentication", "two", ""});
+  policy.spec.required->push_back({"policy.linkerd.io", "NetworkAuthentication", "two", ""});
   index.put(policy);
   EXPECT_EQ(authorizations(), "");
 }

@@ -139,8 +139,8 @@ int match_length(const MeshConfig& config, const k8s::EgressNetwork& network,
   if (!network.spec.networks) return in_any(config.cluster_networks, ip) ? -1 : 0;
   int best = -1;
   for (const k8s::NetworkMatch& match : *network.spec.networks) {
-    if (match.cidr.contains(ip) && !in_any(match.except, ip)) {
-      best = std::max(best, static_cast<int>(match.cidr.prefix));
+    if (match.cidr && match.cidr->contains(ip) && !in_any(match.except, ip)) {
+      best = std::max(best, static_cast<int>(match.cidr->prefix));
     }
   }
   return best;

@@ -217,13 +217,14 @@ k8s::PolicyStatus egress_status(const MeshConfig& config, const k8s::EgressNetwo
   const auto overlaps = [&](const k8s::NetworkMatch& match) {
     return std::any_of(config.cluster_networks.begin(), config.cluster_networks.end(),
                        [&](const net::Cidr& cluster) {
-                         return cluster.contains(match.cidr.ip) || match.cidr.contains(cluster.ip);
+                         return cluster.contains(match.cidr->ip) ||
+                                match.cidr->contains(cluster.ip);
                        });
   };
   const auto holes_cover = [&](const k8s::NetworkMatch& match) {
     return std::all_of(config.cluster_networks.begin(), config.cluster_networks.end(),
                        [&](const net::Cidr& cluster) {
-                         if (!cluster.contains(match.cidr.ip) && !match.cidr.contains(cluster.ip))
+                         if (!cluster.contains(match.cidr->ip) && !match.cidr->contains(cluster.ip))
                            return true;
                          return std::any_of(
                              match.except.begin(), match.except.end(), [&](const net::Cidr& hole) {
@@ -233,10 +234,10 @@ k8s::PolicyStatus egress_status(const MeshConfig& config, const k8s::EgressNetwo
   };
   for (const k8s::NetworkMatch& match :
        network.spec.networks.value_or(std::vector<k8s::NetworkMatch>{})) {
-    if (!overlaps(match) || holes_cover(match)) continue;
+    if (!match.cidr || !overlaps(match) || holes_cover(match)) continue;
     out.conditions.push_back(
         not_accepted("EgressReasonNetworkOverlap",
-                     concat(match.cidr.to_string(), " is part of the cluster's networks")));
+                     concat(match.cidr->to_string(), " is part of the cluster's networks")));
     return out;
   }
   out.conditions.push_back(accepted());

@@ -2,6 +2,7 @@
 #include "lib/k8s/check.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "lib/base/text.h"
 
@@ -114,6 +115,7 @@ void check(Checker& c, Service& service) {
   if (service.spec.cluster_ip.empty() && !spec.cluster_ips.empty()) {
     service.spec.cluster_ip = spec.cluster_ips.front();
   }
+  std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i < spec.ports.size(); ++i) {
     const ServicePort& port = spec.ports[i];
     c.port(port.port, at("spec.ports", i, "port"));
@@ -124,9 +126,7 @@ void check(Checker& c, Service& service) {
     c.one_of(port.protocol, {"", "TCP", "UDP", "SCTP"}, at("spec.ports", i, "protocol"));
     c.require(spec.ports.size() == 1 || !port.name.empty(), at("spec.ports", i, "name"),
               "is required where there are several ports");
-    for (std::size_t k = 0; k < i; ++k) {
-      c.require(spec.ports[k].name != port.name, at("spec.ports", i, "name"), "occurs twice");
-    }
+    if (!names.insert(port.name).second) c.fail(at("spec.ports", i, "name"), "occurs twice");
   }
 }
 
@@ -168,12 +168,16 @@ void check(Checker& c, Server& server) {
 void check_networks(Checker& c, const std::vector<NetworkMatch>& networks, std::string_view path) {
   for (std::size_t i = 0; i < networks.size(); ++i) {
     const NetworkMatch& network = networks[i];
+    if (!network.cidr) {
+      c.fail(at(path, i, "cidr"), "is required");
+      continue;
+    }
     for (std::size_t k = 0; k < network.except.size(); ++k) {
       const net::Cidr& hole = network.except[k];
       const std::string where = at(at(path, i, "except"), k);
-      c.require(network.cidr.contains(hole.ip) && hole.prefix >= network.cidr.prefix, where,
+      c.require(network.cidr->contains(hole.ip) && hole.prefix >= network.cidr->prefix, where,
                 "is outside of the network");
-      c.require(hole.prefix != network.cidr.prefix, where, "takes away the whole network");
+      c.require(hole.prefix != network.cidr->prefix, where, "takes away the whole network");
     }
   }
 }
@@ -240,9 +244,15 @@ void check(Checker& c, AuthorizationPolicy& policy) {
   c.require(known, "spec.targetRef", "must be a Server, a Namespace, an HTTPRoute or a GRPCRoute");
   c.require(target.kind != "Namespace" || target.name == policy.meta.ns, "spec.targetRef.name",
             "must be the policy's own namespace");
+  // Without it nobody would be asked for anything; who means that writes an empty list.
+  if (!policy.spec.required) {
+    c.fail("spec.requiredAuthenticationRefs", "is required");
+    return;
+  }
+  const std::vector<TargetRef>& refs = *policy.spec.required;
   int mesh = 0, network = 0, account = 0;
-  for (std::size_t i = 0; i < policy.spec.required.size(); ++i) {
-    const TargetRef& ref = policy.spec.required[i];
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    const TargetRef& ref = refs[i];
     const bool policy_kind = ref.group == kPolicyGroup;
     if (policy_kind && ref.kind == "MeshTLSAuthentication") {
       ++mesh;

@@ -24,7 +24,7 @@ struct TargetRef {
 
 // Addresses of clients: those in `cidr` but not in one of `except`.
 struct NetworkMatch {
-  net::Cidr cidr;
+  std::optional<net::Cidr> cidr;  // required: a network that is not named is not everything
   std::vector<net::Cidr> except;
   friend bool operator==(const NetworkMatch&, const NetworkMatch&) = default;
 };
@@ -99,7 +99,8 @@ struct ServerAuthorization {
 // is not there or not known, grant nothing. None: everybody.
 struct AuthorizationPolicySpec {
   TargetRef target;
-  std::vector<TargetRef> required;
+  // Required, but may be empty: then everybody is admitted.
+  std::optional<std::vector<TargetRef>> required;
   friend bool operator==(const AuthorizationPolicySpec&, const AuthorizationPolicySpec&) = default;
 };
 
