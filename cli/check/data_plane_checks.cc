@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods with proxies, and those that should have one.
 #include <algorithm>
+#include <set>
 
 #include "cli/check/checks.h"
 #include "lib/base/text.h"
 #include "lib/inject/formats.h"
 #include "lib/inject/known_values.h"
 #include "lib/inject/names.h"
+#include "lib/k8s/node_addresses.h"
 
 namespace tulle::cli {
 namespace {
@@ -209,6 +211,52 @@ Outcome namespaces_known(ClusterView& view) {
              "plane writes that within 30 s: see its log"));
 }
 
+// Something on the Node says from which address its kubelet reaches pods, besides the Node's own.
+bool tells_of_pods(const Value& node) {
+  if (!node["spec"]["podCIDR"].string().empty() || !node["spec"]["podCIDRs"].empty()) return true;
+  return std::any_of(
+      k8s::kNodeAddressAnnotations.begin(), k8s::kNodeAddressAnnotations.end(),
+      [&](std::string_view key) { return !node["metadata"]["annotations"][key].is_null(); });
+}
+
+void add_namespaces_of_restricted(const Listed<Value>& routes, std::set<std::string>& into) {
+  for (const Value& route : routes.items) {
+    for (const Value& parent : route["spec"]["parentRefs"].items()) {
+      if (parent["kind"].string() == "Server")
+        into.emplace(route["metadata"]["namespace"].string());
+    }
+  }
+}
+
+// Beside routes that are attached to a Server, probes pass from the addresses of their node only. A
+// pod whose probes pass is ready, whatever its node says.
+Outcome probes_pass(ClusterView& view) {
+  constexpr k8s::Resource kOwnRoutes{"policy.linkerd.io", "httproutes", "v1beta3"};
+  std::set<std::string> namespaces;
+  for (const k8s::Resource& resource : {kOwnRoutes, k8s::kHttpRoutes}) {
+    const Listed<Value>& routes = view.all(k8s::path_of(resource));
+    if (routes.problem.empty()) add_namespaces_of_restricted(routes, namespaces);
+  }
+  const Listed<Value>& nodes = view.all(k8s::path_of(k8s::kNodes));
+  if (namespaces.empty() || !nodes.problem.empty()) return skip();
+  std::set<std::string> silent;
+  for (const Value& node : nodes.items) {
+    if (!tells_of_pods(node)) silent.emplace(node["metadata"]["name"].string());
+  }
+  std::vector<std::string> wrong;
+  for (const PodView& pod : view.pods().items) {
+    const bool waits = pod.has_proxy && pod.proxy_ready && !pod.ready && !pod.ended();
+    if (waits && pod.http_probes && namespaces.contains(pod.ns) && silent.contains(pod.node))
+      wrong.push_back(concat("pod ", pod.title(), " on node ", pod.node));
+  }
+  return unless(
+      lines_of("pods are not ready, and routes attached to Servers may keep their probes out: "
+               "their nodes do "
+               "not say from which address the kubelet comes. kubectl annotate node NODE "
+               "config.tulle.io/probe-addresses=ADDRESS, the node's own in its network of pods",
+               wrong));
+}
+
 Outcome values_known(ClusterView& view) {
   std::vector<std::string> wrong;
   for (const inject::UnknownValue& each : inject::unknown_values(view.values())) {
@@ -333,6 +381,7 @@ Category mesh_checks(ClusterView& view) {
       {"injector knows every annotated namespace", "", kWarning | kRetry,
        [&view] { return namespaces_known(view); }},
       {"pods that should be meshed are", "", kWarning, [&view] { return all_meshed(view); }},
+      {"probes pass beside attached routes", "", kWarning, [&view] { return probes_pass(view); }},
       {"no clock skew detected", "pre-k8s-clock-skew", kWarning,
        [&view] { return clocks_agree(view); }},
   };

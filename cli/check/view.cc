@@ -122,6 +122,10 @@ PodView view_of(const Value& pod) {
     for (const Value& container : spec[list].items()) {
       if (container["name"].string() == inject::kProxyContainer) read_proxy(container, out);
       if (list == "initContainers") continue;
+      for (const std::string_view probe : {"livenessProbe", "readinessProbe", "startupProbe"}) {
+        const bool own = container["name"].string() != inject::kProxyContainer;
+        out.http_probes |= own && !container[probe]["httpGet"].is_null();
+      }
       for (const Value& port : container["ports"].items()) {
         const auto number = port["containerPort"].integer();
         if (number && port["name"].is_string())

@@ -35,6 +35,7 @@ struct PodView {
   bool proxy_ready = false;
   bool ready = false;
   bool ending = false;
+  bool http_probes = false;  // a container of the application has one
   bool ended() const { return phase == "Succeeded" || phase == "Failed"; }
   std::string title() const { return ns + "/" + name; }
   std::string_view label(std::string_view key) const;

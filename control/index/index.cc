@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "lib/base/check.h"
+#include "lib/k8s/node_addresses.h"
 
 namespace tulle::control {
 namespace {
@@ -31,8 +32,8 @@ void keep_annotations(k8s::ObjectMeta& meta, std::string_view domain) {
 void reduce(auto& object) { keep_annotations(object.meta, "linkerd.io/"); }
 void reduce(k8s::Node& node) {
   node.meta.annotations.erase_if([](std::string_view key) {
-    return std::find(kNodeAddressAnnotations.begin(), kNodeAddressAnnotations.end(), key) ==
-           kNodeAddressAnnotations.end();
+    return std::find(k8s::kNodeAddressAnnotations.begin(), k8s::kNodeAddressAnnotations.end(),
+                     key) == k8s::kNodeAddressAnnotations.end();
   });
   std::erase_if(node.status.addresses, [](const k8s::NodeAddress& address) {
     return address.type != "InternalIP" && address.type != "ExternalIP";

@@ -211,16 +211,6 @@ void Index::keep_only(const std::set<std::pair<std::string, std::string>>& names
   end_batch();
 }
 
-// What network plug-ins, and users of those that we do not know (the first), write on a Node of the
-// addresses that it has towards its pods; each a list of addresses, with or without prefix.
-inline constexpr std::array<std::string_view, 9> kNodeAddressAnnotations = {
-    "config.tulle.io/probe-addresses",       "network.cilium.io/ipv4-cilium-host",
-    "network.cilium.io/ipv6-cilium-host",    "io.cilium.network.ipv4-cilium-host",
-    "io.cilium.network.ipv6-cilium-host",    "projectcalico.org/IPv4Address",
-    "projectcalico.org/IPv6Address",         "projectcalico.org/IPv4IPIPTunnelAddr",
-    "projectcalico.org/IPv4VXLANTunnelAddr",
-};
-
 // Looks things up and notes each look-up in `seen` (which may be null). Pointers are valid until
 // the index changes next.
 class View {

@@ -7,6 +7,7 @@
 #include "control/policy/authz.h"
 #include "control/wire.h"
 #include "lib/base/text.h"
+#include "lib/k8s/node_addresses.h"
 
 namespace tulle::control {
 namespace {
@@ -87,7 +88,7 @@ std::vector<net::Cidr> node_addresses(const View& view, const MeshConfig& config
   };
   add_network(node->spec.pod_cidr);
   for (const std::string& cidr : node->spec.pod_cidrs) add_network(cidr);
-  for (const std::string_view key : kNodeAddressAnnotations) {
+  for (const std::string_view key : k8s::kNodeAddressAnnotations) {
     const std::string* const list = node->meta.annotations.find(key);
     if (list == nullptr) continue;
     for (const std::string_view one : split(*list, ',')) add_text(one);

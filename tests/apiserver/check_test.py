@@ -331,6 +331,27 @@ def data_plane(w):
     meshed("aged", **{"linkerd.io/proxy-version": "edge-1"})
     w.broken("data plane and cli versions match", "shop/aged (edge-1)", result="warning", flags=("--proxy",), hint="l5d-data-plane-cli-version")
     gone("aged")
+    # Probes beside attached routes, on a node that does not say where its kubelet comes from.
+    w.server.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mute"}, "spec": {}})
+    w.server.apply({"apiVersion": "policy.linkerd.io/v1beta3", "kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "shop"}, "spec": {
+        "parentRefs": [{"group": "policy.linkerd.io", "kind": "Server", "name": "s"}], "rules": [{"matches": [{"path": {"value": "/"}}]}]}})
+    probed = pod("probed", "web")
+    probed["spec"]["nodeName"] = "mute"
+    probed["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}}
+    probed["spec"]["containers"][1]["image"] = f"tulle/proxy:{w.version}"
+    probed["spec"]["containers"][1]["env"].append({"name": "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS", "value": root})
+    probed["metadata"]["annotations"] = {"linkerd.io/proxy-version": w.version}
+    w.server.apply(probed)
+    status = running("10.97.1.2")
+    status["conditions"] = [{"type": "Ready", "status": "False"}]
+    status["containerStatuses"] = [{"name": n, "image": "i", "imageID": "", "ready": n != "app", "restartCount": 0, "state": {"running": {}}} for n in ("app", "linkerd-proxy")]
+    w.server.patch_status("pod", "shop", "probed", status)
+    w.broken("probes pass beside attached routes", "pod shop/probed on node mute", "config.tulle.io/probe-addresses", result="warning")
+    w.server.kubectl("annotate", "node", "mute", "config.tulle.io/probe-addresses=10.97.1.1")
+    w.well()
+    gone("probed")
+    w.server.kubectl("delete", "node", "mute")
+    w.server.kubectl("-n", "shop", "delete", "httproutes.policy.linkerd.io", "r")
     misplaced = service("web", "10.96.7.7")
     misplaced["metadata"]["labels"] = {"config.linkerd.io/opaque-ports": "80"}
     w.server.apply(misplaced)
