@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -135,6 +137,91 @@ TEST(Model, FieldsThatCannotBeHonouredAreRefused) {
   EXPECT_THAT(pod("containers: [{name: a, image: local/base, env: [{name: A, valueFrom: {fieldRef: "
                   "{fieldPath: spec.none}}}]}]"),
               HasSubstr("spec.none"));
+}
+
+std::string pod_problem(std::string_view spec, std::string_view security) {
+  return only_problem(
+      {concat("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {", spec,
+              "containers: [{name: a, image: local/base, securityContext: {", security, "}}]}\n")});
+}
+std::vector<std::string> problems_of(std::string_view spec, std::string_view security) {
+  return read({concat("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {", spec,
+                      "containers: [{name: a, image: local/base, securityContext: {", security,
+                      "}}]}\n")})
+      .problems;
+}
+
+TEST(Model, CapabilitiesThatOpenTheMachineAreRefused) {
+  for (const std::string_view name : {"SYS_PTRACE",
+                                      "SYS_MODULE",
+                                      "SYS_RAWIO",
+                                      "SYS_ADMIN",
+                                      "DAC_READ_SEARCH",
+                                      "SYS_BOOT",
+                                      "SYS_TIME",
+                                      "MKNOD",
+                                      "BPF",
+                                      "PERFMON",
+                                      "SYSLOG",
+                                      "CHECKPOINT_RESTORE",
+                                      "MAC_ADMIN",
+                                      "MAC_OVERRIDE",
+                                      "SYS_RESOURCE",
+                                      "AUDIT_CONTROL",
+                                      "sys_ptrace",
+                                      "CAP_SYS_ADMIN",
+                                      "cap_mknod",
+                                      "ALL",
+                                      "all"}) {
+    const std::string problem = pod_problem("", concat("capabilities: {add: [CHOWN, ", name, "]}"));
+    EXPECT_THAT(problem, HasSubstr("containers[0].securityContext.capabilities.add[1]")) << name;
+    EXPECT_THAT(problem, HasSubstr("opens the machine")) << name;
+  }
+  EXPECT_THAT(problems_of("", "capabilities: {add: [net_admin, CAP_NET_RAW, IPC_LOCK]}"),
+              ElementsAre());
+}
+
+TEST(Model, UnknownCapabilitiesAreRefused) {
+  EXPECT_THAT(pod_problem("", "capabilities: {add: [FLY]}"), HasSubstr("no capability FLY"));
+  EXPECT_THAT(pod_problem("", "capabilities: {drop: [NET_RAWW]}"),
+              HasSubstr("no capability NET_RAWW"));
+  EXPECT_THAT(problems_of("", "capabilities: {drop: [all, sys_admin, CAP_CHOWN]}"), ElementsAre());
+}
+
+TEST(Model, UsersThatAreNoneAreRefused) {
+  for (const std::string_view id : {"-1", "4294967296", "2147483648", "4294967295"}) {
+    for (const std::string_view field : {"runAsUser", "runAsGroup"}) {
+      EXPECT_THAT(pod_problem("", concat(field, ": ", id)),
+                  HasSubstr(concat("containers[0].securityContext.", field)));
+    }
+    for (const std::string_view field : {"runAsUser", "runAsGroup", "fsGroup"}) {
+      EXPECT_THAT(pod_problem(concat("securityContext: {", field, ": ", id, "}, "), ""),
+                  HasSubstr(concat("spec.securityContext.", field)));
+    }
+  }
+  EXPECT_THAT(problems_of("", "runAsUser: 2147483647, runAsGroup: 0"), ElementsAre());
+}
+
+TEST(Model, RootAgainstTheWordOfTheManifestIsRefused) {
+  EXPECT_THAT(pod_problem("", "runAsNonRoot: true"), HasSubstr("runAsNonRoot"));
+  EXPECT_THAT(pod_problem("", "runAsNonRoot: true, runAsUser: 0"), HasSubstr("runAsNonRoot"));
+  EXPECT_THAT(pod_problem("securityContext: {runAsNonRoot: true}, ", ""),
+              HasSubstr("runAsNonRoot"));
+  EXPECT_THAT(problems_of("securityContext: {runAsUser: 7}, ", "runAsNonRoot: true"),
+              ElementsAre());
+  EXPECT_THAT(problems_of("securityContext: {runAsNonRoot: true}, ", "runAsNonRoot: false"),
+              ElementsAre());
+}
+
+TEST(Model, HostNamesAreLabels) {
+  for (const std::string_view field : {"hostname", "subdomain"}) {
+    for (const std::string_view name : {"\"a\\n6.6.6.6 db\"", "\"a b\"", "a.b", "A", "-a"}) {
+      EXPECT_THAT(pod_problem(concat(field, ": ", name, ", "), ""),
+                  HasSubstr(concat("spec.", field)))
+          << name;
+    }
+  }
+  EXPECT_THAT(problems_of("hostname: web-0, subdomain: web, ", ""), ElementsAre());
 }
 
 // Names become parts of paths that the supervisor, as root, makes.
@@ -372,7 +459,49 @@ TEST(Images, AreKnownByTheirNames) {
 TEST(Sandbox, CapabilitiesHaveNumbers) {
   EXPECT_EQ(capability_number("NET_ADMIN"), 12);
   EXPECT_EQ(capability_number("CAP_NET_RAW"), 13);
+  EXPECT_EQ(capability_number("cap_net_raw"), 13);
   EXPECT_EQ(capability_number("FLY"), -1);
+}
+
+// Others in the pod may be of the same user, and find its root in /proc.
+TEST(Sandbox, ItsFirstProcessHasNeitherRootNorPrivileges) {
+  if (::geteuid() != 0) GTEST_SKIP() << "namespaces need root";
+  namespace fs = std::filesystem;
+  std::string folder = testing::TempDir() + "sandbox-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const std::string image = folder + "/image";
+  ASSERT_TRUE(make_folders(image + "/usr") && make_folders(folder + "/scratch"));
+  for (const std::string name : {"bin", "lib", "lib64"}) {
+    fs::create_symlink("usr/" + name, concat(image, "/", name));
+  }
+  {
+    auto made = Sandbox::create({.hostname = "a", .scratch = folder + "/scratch"});
+    ASSERT_TRUE(made.has_value()) << made.error().where;
+    const Sandbox& sandbox = **made;
+    const std::string proc = concat("/proc/", std::to_string(sandbox.pid()));
+    EXPECT_TRUE(fs::is_empty(proc + "/root/"));
+    std::string text;
+    ASSERT_TRUE(read_file(proc + "/status", text));
+    for (const std::string_view set : {"CapPrm", "CapEff", "CapBnd"}) {
+      EXPECT_THAT(text, HasSubstr(concat(set, ":\t0000000000000000\n")));
+    }
+    // Containers are made from the machine's files and the pod's volumes all the same.
+    ASSERT_TRUE(make_folders(sandbox.inside("volumes/v")));
+    Launch what;
+    what.name = "a";
+    what.layers = {image};
+    what.argv = {"/bin/sh", "-c",
+                 "echo x > /v/written && test -z \"$(ls -A /proc/1/root/)\" && "
+                 "! touch /proc/1/root/x"};
+    what.binds = {{"/usr", "", "/usr", true}, {sandbox.scratch() + "/volumes/v", "", "/v", false}};
+    const Started started = launch(sandbox, what);
+    ASSERT_EQ(started.problem, "");
+    int status = -1;
+    ASSERT_EQ(::waitpid(started.pid, &status, 0), started.pid);
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(read_file(sandbox.inside("volumes/v/written"), text));
+  }
+  EXPECT_TRUE(remove_tree(folder));
 }
 
 TEST(State, ContainersAreFoundByWords) {

@@ -73,6 +73,18 @@ constexpr std::array<std::string_view, 41> kCapabilities = {"CHOWN",
 constexpr std::array<std::string_view, 11> kUsual = {
     "CHOWN",  "DAC_OVERRIDE", "FOWNER",           "FSETID",     "KILL",   "SETGID",
     "SETUID", "SETPCAP",      "NET_BIND_SERVICE", "SYS_CHROOT", "SETFCAP"};
+// What may be added to them: it concerns the pod's own network, memory, files and messages. What is
+// not here is refused, whatever kernels invent:
+//  - SYS_ADMIN mounts the machine's disks and enters other namespaces; DAC_READ_SEARCH opens files
+//    of the machine by handle; MKNOD makes its devices; SYS_PTRACE takes over a process that is
+//    still on its way into the pod, with every privilege; CHECKPOINT_RESTORE likewise;
+//  - SYS_MODULE, SYS_RAWIO, SYS_BOOT, BPF, PERFMON and MAC_* change or read the kernel itself;
+//  - SYS_TIME, SYS_RESOURCE, SYS_PACCT, SYS_TTY_CONFIG, SYSLOG, WAKE_ALARM, BLOCK_SUSPEND,
+//    AUDIT_CONTROL and AUDIT_READ have no namespace: they are the machine's clock, limits,
+//    consoles, logs and sleep.
+constexpr std::array<std::string_view, 9> kAddable = {
+    "NET_ADMIN", "NET_RAW",  "NET_BROADCAST", "IPC_LOCK",       "IPC_OWNER",
+    "LEASE",     "SYS_NICE", "AUDIT_WRITE",   "LINUX_IMMUTABLE"};
 
 int pidfd_open(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
@@ -83,11 +95,48 @@ void reset_signals() {
   for (const int sig : {SIGPIPE, SIGCHLD, SIGTERM, SIGINT, SIGHUP}) std::signal(sig, SIG_DFL);
 }
 
+std::string in_capitals(std::string_view name) {
+  std::string out(name);
+  for (char& c : out) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return out;
+}
+
 void write_text(const char* path, std::string_view text) {
   const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
   [[maybe_unused]] const ssize_t n = ::write(fd, text.data(), text.size());
   ::close(fd);
+}
+
+bool set_capabilities(std::uint64_t bits) {
+  __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2];
+  for (unsigned i = 0; i < 2; ++i) {
+    const auto part = static_cast<std::uint32_t>(bits >> (32 * i));
+    data[i] = {part, part, 0};
+  }
+  return ::syscall(SYS_capset, &head, data) == 0;
+}
+
+// Leaves this process with an empty, read-only root in mounts of its own, and without privileges.
+// Others in the pod may be of the same user: they find the root of a process in /proc, and may
+// trace those that have no privilege which they lack.
+bool retire(const std::string& scratch) {
+  const std::string empty = concat(scratch, "/empty");
+  if (!make_folders(empty) || ::unshare(CLONE_NEWNS) != 0) return false;
+  if (::mount("tulle", empty.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+              "size=4k,mode=0555") != 0)
+    return false;
+  if (::chdir(empty.c_str()) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 ||
+      ::umount2(".", MNT_DETACH) != 0 || ::chdir("/") != 0)
+    return false;
+  for (int number = 0; number < 64; ++number) {
+    if (::prctl(PR_CAPBSET_DROP, number) != 0 && errno != EINVAL) return false;
+  }
+  return ::setgroups(0, nullptr) == 0 && set_capabilities(0) &&
+         ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 
 // The first process of a pod: reaps what is orphaned there, and ends when the maker is gone.
@@ -109,6 +158,10 @@ void write_text(const char* path, std::string_view text) {
   write_text("/proc/sys/net/ipv6/conf/all/accept_dad", "0");
   write_text("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
   if (ok) answer = 'y';
+  if (::write(control, &answer, 1) != 1) _exit(1);
+  // The maker holds these mounts before they are left.
+  if (::read(control, &answer, 1) != 1) _exit(1);
+  answer = retire(options.scratch) ? 'y' : 'n';
   if (::write(control, &answer, 1) != 1) _exit(1);
   while (::read(control, &answer, 1) > 0) {
   }
@@ -245,29 +298,16 @@ void build_root(const std::string& scratch, const Launch& what, int report) {
 std::uint64_t capability_bits(const Privileges& privileges) {
   std::uint64_t bits = 0;
   for (const std::string_view name : kUsual) bits |= std::uint64_t{1} << capability_number(name);
-  const auto all = [](const std::vector<std::string>& list) {
-    return std::find(list.begin(), list.end(), "ALL") != list.end();
-  };
-  if (all(privileges.drop)) bits = 0;
+  if (std::any_of(privileges.drop.begin(), privileges.drop.end(), means_all_capabilities)) bits = 0;
   for (const std::string& name : privileges.drop) {
     if (const int number = capability_number(name); number >= 0)
       bits &= ~(std::uint64_t{1} << number);
   }
-  // "ALL" does not reach those that are the machine's own affairs.
   for (const std::string& name : privileges.add) {
-    if (const int number = capability_number(name); number >= 0) bits |= std::uint64_t{1} << number;
+    if (const int number = capability_number(name); is_grantable(number))
+      bits |= std::uint64_t{1} << number;
   }
   return bits;
-}
-
-bool set_capabilities(std::uint64_t bits) {
-  __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2];
-  for (unsigned i = 0; i < 2; ++i) {
-    const auto part = static_cast<std::uint32_t>(bits >> (32 * i));
-    data[i] = {part, part, 0};
-  }
-  return ::syscall(SYS_capset, &head, data) == 0;
 }
 
 bool drop_privileges(const Privileges& privileges) {
@@ -317,8 +357,8 @@ void become(const std::vector<std::string>& argv,
   ::setsid();
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   reset_signals();
-  if (::setns(sandbox.pidfd(), CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) != 0 ||
-      ::unshare(CLONE_NEWNS) != 0 ||
+  if (::setns(sandbox.pidfd(), CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) != 0 ||
+      ::setns(sandbox.mounts(), CLONE_NEWNS) != 0 || ::unshare(CLONE_NEWNS) != 0 ||
       ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     give_up(report, "enter the pod");
   ::umask(022);
@@ -339,11 +379,21 @@ void become(const std::vector<std::string>& argv,
 }  // namespace
 
 int capability_number(std::string_view name) {
-  if (name.starts_with("CAP_")) name.remove_prefix(4);
+  const std::string upper = in_capitals(name);
+  std::string_view word = upper;
+  if (word.starts_with("CAP_")) word.remove_prefix(4);
   for (std::size_t i = 0; i < kCapabilities.size(); ++i) {
-    if (kCapabilities[i] == name) return static_cast<int>(i);
+    if (kCapabilities[i] == word) return static_cast<int>(i);
   }
   return -1;
+}
+
+bool means_all_capabilities(std::string_view name) { return in_capitals(name) == "ALL"; }
+
+bool is_grantable(int capability) {
+  const auto is = [&](std::string_view name) { return capability_number(name) == capability; };
+  return capability >= 0 && (std::any_of(kUsual.begin(), kUsual.end(), is) ||
+                             std::any_of(kAddable.begin(), kAddable.end(), is));
 }
 
 Result<std::unique_ptr<Sandbox>> Sandbox::create(const Options& options) {
@@ -372,8 +422,14 @@ Result<std::unique_ptr<Sandbox>> Sandbox::create(const Options& options) {
   sandbox->pidfd_ = net::Fd(pidfd_open(pid));
   sandbox->netns_ = net::Fd(::open((proc + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
   sandbox->pidns_ = net::Fd(::open((proc + "/ns/pid").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!sandbox->pidfd_ || !sandbox->netns_ || !sandbox->pidns_)
+  sandbox->mounts_ = net::Fd(::open((proc + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  sandbox->inside_ = open_folder(concat(proc, "/root", options.scratch));
+  if (!sandbox->pidfd_ || !sandbox->netns_ || !sandbox->pidns_ || !sandbox->mounts_ ||
+      !sandbox->inside_)
     return Error{Errc::Io, "make a pod: open its namespaces", errno};
+  if (::write(sandbox->control_.get(), &answer, 1) != 1 ||
+      ::read(sandbox->control_.get(), &answer, 1) != 1 || answer != 'y')
+    return Error{Errc::Io, "make a pod: leave the machine's files"};
   return sandbox;
 }
 
@@ -385,9 +441,9 @@ Sandbox::~Sandbox() {
 }
 
 std::string Sandbox::inside(const std::string& path) const {
-  std::string out = "/proc/";
-  append_number(out, pid_);
-  return concat(out, "/root", scratch_, "/", path);
+  std::string out = "/proc/self/fd/";
+  append_number(out, inside_.get());
+  return concat(out, "/", path);
 }
 
 Started launch(const Sandbox& sandbox, const Launch& what) {

@@ -34,7 +34,10 @@ class Sandbox {
   int pidfd() const noexcept { return pidfd_.get(); }
   int netns() const noexcept { return netns_.get(); }
   int pidns() const noexcept { return pidns_.get(); }
-  // A path into the pod's scratch folder, as the machine reaches it.
+  // Where the machine's files and the pod's scratch folder are, to make containers from. No process
+  // of the pod is in it, so that none has the machine's files at its root.
+  int mounts() const noexcept { return mounts_.get(); }
+  // A path into the pod's scratch folder, as this process reaches it.
   std::string inside(const std::string& path) const;
   const std::string& scratch() const noexcept { return scratch_; }
 
@@ -44,6 +47,8 @@ class Sandbox {
   net::Fd pidfd_;
   net::Fd netns_;
   net::Fd pidns_;
+  net::Fd mounts_;
+  net::Fd inside_;
   net::Fd control_;
   std::string scratch_;
 };
@@ -59,9 +64,9 @@ struct Privileges {
   std::uint32_t user = 0;
   std::uint32_t group = 0;
   std::vector<std::uint32_t> groups;
-  std::vector<std::string> add;  // capabilities, with or without "CAP_"; "ALL"
-  std::vector<std::string> drop;
-  bool may_gain = false;  // allowPrivilegeEscalation: true
+  std::vector<std::string> add;   // capabilities, with or without "CAP_", in any case
+  std::vector<std::string> drop;  // likewise; "ALL"
+  bool may_gain = false;          // allowPrivilegeEscalation: true
 };
 
 struct Launch {
@@ -98,7 +103,12 @@ struct Entry {
 // command.
 pid_t enter(const Entry& entry);
 
-// Capability names are known to the kernel by number; -1 if unknown.
+// Capability names are known to the kernel by number; -1 if unknown. With or without "CAP_", in
+// any case.
 int capability_number(std::string_view name);
+bool means_all_capabilities(std::string_view name);
+// Whether a pod may be given it. Not those with which a process leaves its pod, or changes the
+// machine for others: a pod's user is the machine's own, only its namespaces are apart.
+bool is_grantable(int capability);
 
 }  // namespace tulle::local

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "lib/base/text.h"
+#include "local/images.h"
+#include "local/sandbox.h"
 
 namespace tulle::local {
 namespace {
@@ -81,6 +83,56 @@ bool is_the_kernels(std::string_view path) {
   return true;  // the root itself
 }
 
+// Kubernetes knows users and groups up to here; what is beyond would be cut to another number.
+constexpr std::int64_t kMaxId = 2147483647;
+
+std::optional<Refusal> check_ids(const SecurityContext& security, std::string_view path) {
+  for (const auto& [id, name] : {std::pair{security.user, ".securityContext.runAsUser"},
+                                 {security.group, ".securityContext.runAsGroup"},
+                                 {security.fs_group, ".securityContext.fsGroup"}}) {
+    if (id && (*id < 0 || *id > kMaxId))
+      return Refusal{concat(path, name), "must be from 0 to 2147483647"};
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> check_capabilities(const Capabilities& capabilities, std::string_view path) {
+  for (std::size_t i = 0; i < capabilities.add.size(); ++i) {
+    const std::string& name = capabilities.add[i];
+    const std::string here = concat(path, ".", at("add", i));
+    const int number = capability_number(name);
+    if (means_all_capabilities(name) || (number >= 0 && !is_grantable(number)))
+      return Refusal{here, concat(name, " opens the machine, which containers are not given here")};
+    if (number < 0) return Refusal{here, concat("there is no capability ", name)};
+  }
+  for (std::size_t i = 0; i < capabilities.drop.size(); ++i) {
+    const std::string& name = capabilities.drop[i];
+    if (!means_all_capabilities(name) && capability_number(name) < 0)
+      return Refusal{concat(path, ".", at("drop", i)), concat("there is no capability ", name)};
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> check_security(const PodObject& pod, const ContainerSpec& c,
+                                      std::string_view path) {
+  if (c.security.privileged) {
+    return Refusal{concat(path, ".securityContext.privileged"),
+                   "containers are not given the machine here"};
+  }
+  if (auto refusal = check_ids(c.security, path)) return refusal;
+  if (auto refusal = check_capabilities(c.security.capabilities,
+                                        concat(path, ".securityContext.capabilities")))
+    return refusal;
+  const SecurityContext& whole = pod.spec.security;
+  const Image* const image = find_image(c.image);
+  if (image == nullptr || !c.security.non_root.value_or(whole.non_root.value_or(false)))
+    return std::nullopt;
+  if (c.security.user.value_or(whole.user.value_or(image->user)) == 0)
+    return Refusal{concat(path, ".securityContext.runAsNonRoot"),
+                   "it would run as root: runAsUser must name another user"};
+  return std::nullopt;
+}
+
 std::optional<Refusal> check_container(const PodObject& pod, const ContainerSpec& c,
                                        std::string_view path, bool init) {
   // It is part of the names of folders and logs.
@@ -89,10 +141,7 @@ std::optional<Refusal> check_container(const PodObject& pod, const ContainerSpec
   }
   if (c.image.empty()) return Refusal{concat(path, ".image"), "is required"};
   if (c.lifecycle) return Refusal{concat(path, ".lifecycle"), "hooks are not run here"};
-  if (c.security.privileged) {
-    return Refusal{concat(path, ".securityContext.privileged"),
-                   "containers are not given the machine here"};
-  }
+  if (auto refusal = check_security(pod, c, path)) return refusal;
   if (!c.restart_policy.empty() && (!init || c.restart_policy != "Always"))
     return Refusal{concat(path, ".restartPolicy"), "only init containers may say Always here"};
   for (const auto& [probe, name] : {std::pair{&c.liveness, ".livenessProbe"},
@@ -169,6 +218,13 @@ std::optional<Refusal> check_pod(const PodObject& pod) {
   if (!spec.restart_policy.empty() && spec.restart_policy != "Always" &&
       spec.restart_policy != "OnFailure" && spec.restart_policy != "Never")
     return Refusal{"spec.restartPolicy", "must be Always, OnFailure or Never"};
+  // They become lines of files that the pods read.
+  for (const auto& [label, name] :
+       {std::pair{&spec.hostname, "spec.hostname"}, {&spec.subdomain, "spec.subdomain"}}) {
+    if (!label->empty() && !is_label(*label))
+      return Refusal{name, "must be lower-case letters, digits and '-', at most 63"};
+  }
+  if (auto refusal = check_ids(spec.security, "spec")) return refusal;
   if (spec.containers.empty()) return Refusal{"spec.containers", "is required"};
   for (std::size_t i = 0; i < spec.volumes.size(); ++i) {
     if (auto refusal = check_volume(spec.volumes[i], at("spec.volumes", i))) return refusal;

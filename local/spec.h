@@ -73,7 +73,7 @@ struct SecurityContext {
   std::optional<std::int64_t> user;
   std::optional<std::int64_t> group;
   std::optional<std::int64_t> fs_group;  // of pods only
-  bool non_root = false;
+  std::optional<bool> non_root;
   bool read_only_root = false;
   bool privileged = false;
   std::optional<bool> allow_escalation;

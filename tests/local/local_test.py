@@ -212,6 +212,31 @@ def a_pod_that_ends_has_ended():
         down()
 
 
+def nothing_in_a_pod_has_the_machine_at_its_root():
+    """The first process of a pod is of the user of its containers: they would find the machine's files at its root."""
+    evil = ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: local/base, command: [sleep, '1000'],\n"
+            "  volumeMounts: [{name: v, mountPath: /v}], securityContext: {capabilities: {add: [%s]}}}], volumes: [{name: v, emptyDir: {}}]}\n")
+    code, error = up("-", ok=False, stdin=evil % "sys_ptrace")
+    assert code == 1 and "capabilities.add[0]" in error and "nothing was started" in error, error
+    up("-", stdin=evil % "NET_ADMIN")
+    try:
+        state = status()
+        for pod in state["pods"]:
+            first = pod["sandbox"]["pid"]
+            assert os.listdir(f"/proc/{first}/root") == [], os.listdir(f"/proc/{first}/root")
+            with open(f"/proc/{first}/status", encoding="utf-8") as f:
+                held = dict(line.rstrip("\n").split(":\t", 1) for line in f if line.startswith(("Cap", "NoNewPrivs")))
+            assert all(int(held[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")) and held["NoNewPrivs"] == "1", held
+        assert run("a", "sh", "-c", "ls -A /proc/1/root/ /proc/1/cwd/ | grep -v : | tr -d '\\n'") == ""
+        assert run("a", "sh", "-c", "touch /proc/1/root/x", ok=False)[0] != 0
+        # Every root that is in sight is the container's own, but for that one.
+        marked = run("a", "sh", "-c", "touch /mark; for p in /proc/[0-9]*; do [ $p = /proc/1 ] || [ ! -d $p/root/ ] || [ -e $p/root/mark ] || echo $p; done")
+        assert marked == "", marked
+        run("a", "touch", "/v/written")
+    finally:
+        down()
+
+
 def down_leaves_nothing():
     before = footprint()
     up(FIRST)
@@ -282,6 +307,7 @@ def main():
     try:
         check(bad_manifests_start_nothing)
         check(a_pod_that_ends_has_ended)
+        check(nothing_in_a_pod_has_the_machine_at_its_root)
         check(down_leaves_nothing)
         check(a_crash_leaves_nothing)
         check(an_interrupt_while_it_comes_up_leaves_nothing)
