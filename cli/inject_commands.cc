@@ -4,13 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 
 #include "cli/check_commands.h"
 #include "cli/cluster_values.h"
+#include "cli/given.h"
 #include "cli/inject.h"
 #include "cli/terminal.h"
 #include "lib/base/text.h"
@@ -91,19 +90,17 @@ int complain(const std::string& what) {
   return 1;
 }
 
-bool read_file(const fs::path& path, std::vector<InputText>& into) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return false;
-  into.push_back({path.string(), std::string(std::istreambuf_iterator<char>(file), {})});
-  return !file.bad();
+std::string read_file(const std::string& name, std::vector<InputText>& into) {
+  InputText& added = into.emplace_back();
+  added.name = name == "-" ? "standard input" : name;
+  return read_given(name, added.text);
 }
 
 // "" or what has failed. Folders are read with all below them, in the order of names.
 std::string read_inputs(const std::vector<std::string>& names, std::vector<InputText>& into) {
   for (const std::string& name : names) {
     if (name == "-") {
-      std::cin >> std::noskipws;
-      into.push_back({"standard input", std::string(std::istreambuf_iterator<char>(std::cin), {})});
+      if (std::string problem = read_file(name, into); !problem.empty()) return problem;
       continue;
     }
     if (name.starts_with("http://") || name.starts_with("https://")) {
@@ -126,7 +123,7 @@ std::string read_inputs(const std::vector<std::string>& names, std::vector<Input
       paths.emplace_back(name);
     }
     for (const fs::path& path : paths) {
-      if (!read_file(path, into)) return concat(path.string(), ": cannot be read");
+      if (std::string problem = read_file(path.string(), into); !problem.empty()) return problem;
     }
   }
   return "";
@@ -186,7 +183,7 @@ std::string read_configuration(const Flags& flags, InjectOptions& options) {
     options.native_sidecars = cluster.native_sidecars;
   }
   for (const std::string& name : flags.values) {
-    if (!read_file(name, texts)) return concat(name, ": cannot be read");
+    if (std::string problem = read_file(name, texts); !problem.empty()) return problem;
   }
   if (std::string problem = read_values(texts, options.config); !problem.empty()) return problem;
   if (!cluster.trust_anchors.empty()) options.config.trust_anchors = cluster.trust_anchors;

@@ -3,15 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
-#include <fstream>
 #include <iostream>
-#include <iterator>
-#include <sstream>
 
 #include "cli/chart/set.h"
 #include "cli/chart/yaml.h"
 #include "cli/check/view.h"
 #include "cli/cluster.h"
+#include "cli/given.h"
 #include "cli/install.h"
 #include "cli/mesh_objects.h"
 #include "cli/terminal.h"
@@ -110,18 +108,12 @@ int complain(std::string_view problem) {
 }
 
 std::optional<std::string> read_file(const std::string& path, std::string& problem) {
-  std::ostringstream text;
-  if (path == "-") {
-    text << std::cin.rdbuf();
-    return text.str();
-  }
-  std::ifstream in(path, std::ios::binary);
-  if (in) text << in.rdbuf();
-  if (!in || in.bad()) {
-    problem = concat("cannot read ", path);
+  std::string text;
+  if (std::string wrong = read_given(path, text); !wrong.empty()) {
+    problem = std::move(wrong);
     return std::nullopt;
   }
-  return text.str();
+  return text;
 }
 
 // `path` such as proxy.ports.inbound, in maps that are made where they are missing.

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "cli/commands.h"
+#include "cli/given.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "lib/base/text.h"
@@ -51,7 +52,10 @@ std::string collect(const std::vector<std::string>& given, std::vector<std::stri
     }
     std::vector<std::string> inside;
     for (const fs::directory_entry& entry : fs::directory_iterator(name, error)) {
-      if (is_manifest(entry.path())) inside.push_back(entry.path());
+      // Whatever else is in a folder, such as a pipe, is not what was meant.
+      std::error_code unknown;
+      if (is_manifest(entry.path()) && (entry.is_regular_file(unknown) || unknown))
+        inside.push_back(entry.path());
     }
     if (error) return concat("cannot read ", name, ": ", error.message());
     if (inside.empty()) return concat("no .yaml, .yml or .json file in ", name);
@@ -59,18 +63,6 @@ std::string collect(const std::vector<std::string>& given, std::vector<std::stri
     files.insert(files.end(), inside.begin(), inside.end());
   }
   return "";
-}
-
-std::string slurp(const std::string& name, std::string& into) {
-  if (name == "-") {
-    char block[16384];
-    for (ssize_t n = 0; (n = ::read(0, block, sizeof block)) > 0;) {
-      into.append(block, static_cast<std::size_t>(n));
-    }
-    return "";
-  }
-  return local::read_file(name, into) ? ""
-                                      : concat("cannot read ", name, ": ", std::strerror(errno));
 }
 
 std::string own_folder() {
@@ -171,7 +163,7 @@ int local_up(const UpFlags& flags) {
   local::ModelReader reader(model_options);
   for (const std::string& file : files) {
     std::string text;
-    if (std::string problem = slurp(file, text); !problem.empty()) return fail(problem);
+    if (std::string problem = read_given(file, text); !problem.empty()) return fail(problem);
     reader.add(text, file == "-" ? "standard input" : file);
   }
   std::vector<std::string> control_flags;
