@@ -68,6 +68,7 @@ class InboundHttp final : public http::Handler {
   InboundSession& session_;
   const std::shared_ptr<HttpPool> pool_;  // this client's connections to the application
   std::vector<RouteCounters> counters_;
+  net::TaskScope tunnels_;  // those that are streams of HTTP/2
 };
 
 RouteCounters& InboundHttp::counters(const ServerPolicyPtr& policy, const InboundRoute& route,
@@ -229,7 +230,7 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   }
   // What a tunnel goes on being held to: what the client sent, before filters change it.
   std::optional<http::RequestHead> routed;
-  if (request.wants_upgrade) routed = request;
+  if (request.wants_upgrade || request.method == "CONNECT") routed = request;
   std::optional<http::Response> answered =
       apply_filters(request, *policy, route.rules[found->rule], found->match);
   if (answered) co_return finish(std::move(*answered));
@@ -298,6 +299,11 @@ net::Task<Outcome> InboundHttp::answer(http::Request request) {
   if (response->upgraded && routed) {
     response->upgraded =
         std::make_unique<Tunnel>(std::move(response->upgraded), session_, std::move(*routed));
+  } else if (routed && !http1 && response->status < 300 && response->body.has_value()) {
+    auto [writer, reader] = http::make_body(worker().loop());
+    tunnels_.spawn(
+        carry_tunnel(session_, std::move(*routed), std::move(response->body), std::move(writer)));
+    response->body = std::move(reader);
   }
   response->version = http1 ? response->version : http::Version::Http2;
   if (http1) http1::strip_hop_headers(response->headers, response->status == 101);
