@@ -88,7 +88,7 @@ net::Task<void> AdminServer::serve(net::Accepted accepted) {
   Result<DetectedHttp> detected =
       co_await detect_http(std::move(stream), host_.loop().after(kDetectTimeout));
   if (!detected || detected->spoken == Spoken::NotHttp) co_return;
-  source.arrival().over();
+  source.settled();
   net::Guard guard;
   guard.heads = &unfinished_;
   guard.client = accepted.client.ip;

@@ -77,7 +77,7 @@ const Authorization* authorize_bytes(InboundSession& session) {
 
 net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
   session.trying = {};  // it is bytes: others may find out again
-  if (session.source != nullptr) session.source->arrival().over();
+  if (session.source != nullptr) session.source->settled();
   if (authorize_bytes(session) == nullptr) {
     session.stream->abort();
     co_return;

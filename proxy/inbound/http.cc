@@ -328,7 +328,7 @@ metrics::Labels source_labels(const InboundSession& session) {
 net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
   InboundHttp handler(session);
   const SideConfig& config = session.worker.config().inbound;
-  if (session.source != nullptr) session.source->arrival().over();
+  if (session.source != nullptr) session.source->settled();
   const net::Guard guard = session.worker.guard(session.peer.addr.ip);
   if (http2) {
     h2::ServerOptions options;

@@ -39,6 +39,7 @@ net::Task<void> serve_inbound(Worker& worker, net::Accepted accepted) {
   auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts(),
                                                  &worker.unfinished(), accepted.client.ip);
   CountedStream& source = *counted;
+  source.leave_with(worker.inbound_drain());
   if (target->port == worker.config().inbound_listen.port) {
     co_await serve_direct(worker, *target, accepted.client, std::move(counted), source);
     co_return;

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "lib/base/intrusive_list.h"
 #include "lib/net/admission.h"
+#include "lib/net/drain.h"
 #include "lib/net/socket.h"
 #include "proxy/observe/metrics.h"
 
@@ -24,6 +26,25 @@ class Account : public ListHook<AccountTag> {
   ~Account() = default;
 };
 using AccountList = IntrusiveList<Account, AccountTag>;
+
+// Cuts a connection of which nobody knows yet what it wants, when the proxy leaves: there is
+// nothing to finish. What is on its way then, as after a dial a moment ago, is given kLeaveHold.
+class LeavesUnsettled final : net::DrainListener, net::Timer {
+ public:
+  static constexpr Duration kLeaveHold = 1s;
+  LeavesUnsettled(net::TcpStream& tcp, net::Drain& drain) : tcp_(tcp) {
+    drain.add(*this);
+    if (drain.started()) on_drain();
+  }
+
+ private:
+  void on_drain() override {
+    net::Loop& loop = tcp_.loop();
+    loop.arm(*this, loop.now() + kLeaveHold);
+  }
+  void fire() override { tcp_.abort(); }
+  net::TcpStream& tcp_;
+};
 
 class CountedStream final : public net::Stream, public Account {
  public:
@@ -62,8 +83,13 @@ class CountedStream final : public net::Stream, public Account {
   }
   // The socket below, for its options and its addresses.
   net::TcpStream& tcp() noexcept { return *tcp_; }
-  // What the client has sent before it is known what it wants (lib/net/held_bytes.h).
-  net::Arrival& arrival() noexcept { return arrival_; }
+  // Of a client's connection: until it is settled, it ends with the drain, wherever it waits.
+  void leave_with(net::Drain& drain) { leaves_.emplace(*tcp_, drain); }
+  // What it wants is known: whoever serves it counts and drains for itself.
+  void settled() {
+    arrival_.over();
+    leaves_.reset();
+  }
 
   Result<std::size_t> try_read(MutableBytes into) override {
     const Result<std::size_t> n = tcp_->try_read(into);
@@ -80,6 +106,7 @@ class CountedStream final : public net::Stream, public Account {
  private:
   std::unique_ptr<net::TcpStream> tcp_;
   net::Arrival arrival_;
+  std::optional<LeavesUnsettled> leaves_;
   std::shared_ptr<TransportMetrics> metrics_;
   std::uint64_t read_ = 0;
   std::uint64_t written_ = 0;

@@ -69,6 +69,7 @@ net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
 net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
                                        net::StreamPtr dialled) {
   Worker& worker = session.worker;
+  if (session.source != nullptr) session.source->settled();
   metrics::Labels route_labels = parent_labels(session.plan->policy->parent);
   route_labels.append(outbound_route_labels(*route.meta));
   if (route.tls) {

@@ -293,6 +293,7 @@ net::Task<Result<http::Response>> OutboundHttp::handle(http::Request request) {
 
 net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
   OutboundHttp handler(session);
+  if (session.source != nullptr) session.source->settled();
   const SideConfig& config = session.worker.config().outbound;
   const net::Guard guard = session.worker.guard(session.client.ip);
   if (http2) {

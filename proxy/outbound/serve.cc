@@ -89,6 +89,7 @@ net::Task<void> refuse_unknown(OutboundSession session) {
     detected->stream->abort();
     co_return;
   }
+  if (session.source != nullptr) session.source->settled();
   Unknown handler(session);
   net::Drain& drain = session.worker.outbound_drain();
   if (detected->spoken == Spoken::Http2) {
@@ -120,6 +121,7 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
   }
   auto counted = std::make_unique<CountedStream>(std::move(accepted.stream), worker.accounts());
   counted->set_metrics(worker.outbound_client(*target));
+  counted->leave_with(worker.outbound_drain());
   if (worker.client_policies().size() >= kMaxTargets &&
       !worker.client_policies().contains(*target)) {
     refused(worker, *target, "loadshed");
@@ -127,9 +129,10 @@ net::Task<void> serve_outbound(Worker& worker, net::Accepted accepted) {
     counted->abort();
     co_return;
   }
-  OutboundSession session{worker,  accepted.client,
-                          *target, worker.client_policies().acquire(*target),
-                          nullptr, std::move(counted)};
+  CountedStream* const source = counted.get();
+  OutboundSession session{
+      worker,  accepted.client,    *target, worker.client_policies().acquire(*target),
+      nullptr, std::move(counted), false,   source};
 
   // A target never seen waits for the control plane, but not for ever (docs/design.md §3.11).
   const Duration wait = std::min<Duration>(worker.config().outbound.failfast_timeout, kUnknownWait);

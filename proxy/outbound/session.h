@@ -19,6 +19,7 @@ struct OutboundSession {
   // The client has said nothing, or something that may still become a request: bytes pass, but its
   // first line is watched.
   bool undecided = false;
+  CountedStream* source = nullptr;  // the application's connection, somewhere under `stream`
 
   // The plan of the policy of now; made anew when the policy changed.
   Plan& current();

@@ -103,14 +103,14 @@ def hold(pod, wanted):
     return process
 
 
-def term(w, pod, wanted):
+def term(w, pod, wanted, pause=0.3):
     """TERM at `pod` with these states open: [(pod that opens them, states)]."""
     holders = [hold(where, some) for where, some in wanted]
     try:
-        time.sleep(0.3)
+        time.sleep(pause)
         began = time.monotonic()
         pod.proxy.send_signal(signal.SIGTERM)
-        code = pod.proxy.wait(timeout=GRACE + 25)
+        code = pod.proxy.wait(timeout=GRACE + 60)
         took = time.monotonic() - began
     finally:
         for holder in holders:
@@ -148,6 +148,46 @@ def the_clients_proxy_in_every_state(w):
     return all_states(w, w.client, [(w.client, states(w, service) + to_nowhere)])
 
 
+REQUESTS_ONLY = """
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: web-http, namespace: shop}
+spec: {podSelector: {matchLabels: {app: web-a}}, port: 8080, accessPolicy: all-unauthenticated}
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: HTTPLocalRateLimitPolicy
+metadata: {name: web-http, namespace: shop}
+spec:
+  targetRef: {group: policy.linkerd.io, kind: Server, name: web-http}
+  total: {requestsPerSecond: 5000}
+"""
+
+
+def who_is_silent_holds_nobody_up(w):
+    """A grace of a minute, and connections that have said nothing, or nothing whole: wherever they wait, also on a port where bytes are
+    refused and requests are waited for long, they end with the drain."""
+    w.mesh.replace("requests-only.yaml", REQUESTS_ONLY)
+    try:
+        until(lambda: w.ok(w.single["http"]) and 'srv_name="web-http"' in w.a.metrics(), "the rules are there")
+        begun = lambda kind, *where: [[f"silent toward {kind}", *where, "", ""], [f"begun toward {kind}", *where, "GET / HT", ""]]  # noqa: E731
+        plain = begun("http", w.a.ip, 8080)
+        to_http, to_echo = (begun(kind, w.single[kind]["ip"], w.single[kind]["port"]) for kind in ("http", "echo"))
+        more = begun("echo", w.a.ip, 7000) + [["part of a ClientHello", w.a.ip, 8080, "\x16\3\1\2\0\1\0", ""]]
+        out = {}
+        # Shortly after they came, and once all of detection is over (who was silent toward it has become bytes by then).
+        for pod, pause, wanted in ((w.a, 0.3, [(w.plain, plain + more), (w.client, to_http + to_echo)]),
+                                   (w.a, 11, [(w.plain, plain), (w.client, to_http)]),
+                                   (w.client, 0.3, [(w.client, to_http + to_echo)])):
+            w.mesh.kill(pod.proxy)
+            w.mesh.start_proxy(pod, SHUTDOWN_GRACE_PERIOD="60s")
+            until(lambda: w.ok(w.single["http"]), "served")
+            out[f"{pod.name} {pause}"] = took = term(w, pod, wanted, pause)
+            assert took < 8, out
+        return out
+    finally:
+        os.unlink(os.path.join(w.mesh.manifests, "requests-only.yaml"))
+
+
 def while_policy_is_not_known(w):
     """The control plane does not answer: what was never asked for waits, on both sides, as do handshakes of renewals."""
     os.kill(w.mesh.control_process.pid, signal.SIGSTOP)
@@ -182,7 +222,7 @@ def before_it_is_ready(w):
     w.mesh.start_proxy(w.client, **w.env)
 
 
-CASES = [the_servers_proxy_in_every_state, the_clients_proxy_in_every_state, while_policy_is_not_known, before_it_is_ready]
+CASES = [the_servers_proxy_in_every_state, the_clients_proxy_in_every_state, who_is_silent_holds_nobody_up, while_policy_is_not_known, before_it_is_ready]
 
 
 def main():
