@@ -225,6 +225,38 @@ def kept_connections_go_on(w):
         assert text.count(" 200 ") == 2, (way, text)
 
 
+def the_target_names_the_host(w):
+    """An absolute target beside another Host; and a proxy of others carries both as they came, host and authority."""
+    for way in w.ways:
+        seen = w.asked(way, "GET http://web.example/a HTTP/1.1\\r\\nHost: other.example\\r\\nConnection: close\\r\\n\\r\\n")
+        assert seen["line"] == "GET http://web.example/a HTTP/1.1", (way, seen)
+        assert values(seen, "host") == ["web.example"], (way, seen)
+
+
+def two_names_of_one_host_pass(w):
+    for way in w.ways:
+        for target, host in (("http://web.example", "WEB.example."), ("http://web.example:80", "web.example"), ("http://web.example", "web.example:80")):
+            seen = w.asked(way, f"GET {target}/a HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n")
+            assert values(seen, "host") == [host], (way, target, host, seen)
+
+
+def who_is_silent_first_is_served(w):
+    """Silence is no word, nor are a peer's session tickets and SETTINGS: several times, as the first may have taught something."""
+    for way in w.ways:
+        for pause in (0.05, 0.0, 0.05, 0.005, 0.2):
+            seen = w.asked(way, "GET /late HTTP/1.1\\r\\nHost: web\\r\\nConnection: close\\r\\n\\r\\n", wait=pause)
+            assert seen["line"] == "GET /late HTTP/1.1" and values(seen, "l5d-client-id") == [way[1].identity], (way, pause, seen)
+
+
+def bytes_pass(w):
+    """What is no HTTP passes as it is, at once and after a pause, both ways."""
+    everything = bytes(range(256)).decode("latin-1").encode("unicode_escape").decode()
+    for way in w.ways:
+        for pause in (0.0, 0.05):
+            text = w.say(way, "echo\\n", everything, "to and fro", "wait:to and fro", wait=pause)
+            assert text == bytes(range(256)).decode("latin-1") + "to and fro", (way, pause, text)
+
+
 def our_pair_keeps_heads(w):
     """Two of ours know each other before the first request: names, order and places come out as they went in."""
     way = ("ours to ours", w.client, w.service["web"]["ip"], 80, True)
@@ -235,7 +267,8 @@ def our_pair_keeps_heads(w):
 
 
 CASES = [host_stands_beside_authority, requests_without_host_are_served, an_empty_host_passes, expect_is_answered, trailers_pass,
-         head_and_early_hints_pass, upgrades_pass, calls_pass, bodies_pass, kept_connections_go_on, our_pair_keeps_heads]
+         head_and_early_hints_pass, upgrades_pass, calls_pass, bodies_pass, kept_connections_go_on, the_target_names_the_host, two_names_of_one_host_pass,
+         who_is_silent_first_is_served, bytes_pass, our_pair_keeps_heads]
 
 
 def main():

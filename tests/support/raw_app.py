@@ -4,6 +4,7 @@ fields as they came, the body and its trailers; what else it does, the path says
   /hints     103 Early Hints before the answer         /trailers  an answer in chunks with trailers
   /upgrade   101, then echoes                          /continue  100 only once it is asked to, before it reads the body
   /answer    the answer is the request's own body, as it stands
+A first line `echo`: no HTTP; what follows comes back as it is.
 HTTP/2 (prior knowledge): an echo of each message as gRPC servers answer, with trailers. A client that waits for the server sees
 nothing: it does not speak first."""
 import http.server
@@ -19,6 +20,10 @@ class Connection(socketserver.StreamRequestHandler):
         line = self.rfile.readline()
         if line == b"PRI * HTTP/2.0\r\n":
             return self.http2(line)
+        if line == b"echo\n":
+            while data := self.rfile.read1(65536):
+                self.wfile.write(data)
+            return None
         while line:
             fields = []
             while (field := self.rfile.readline()) not in (b"\r\n", b""):
