@@ -380,6 +380,94 @@ TEST_F(Serve, BytesThatAreNoRequestsMaySayAnything) {
   EXPECT_EQ(app_heard(), kLine);
 }
 
+// A load balancer's head before the client's bytes: the application gets it, and HTTP behind it is
+// HTTP.
+const std::string kProxyLine = "PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n";
+const std::string kProxyBinary("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\1\2\3\4\1\2\3\4\0\1\0\2", 28);
+
+TEST_F(Serve, ARequestBehindAProxyHeadIsARequest) {
+  for (const std::string& head : {kProxyLine, kProxyBinary, kProxyLine + kProxyBinary}) {
+    for (const Duration pause : {0ms, 1ms, 15ms, 25ms, 100ms, 12'000ms}) {
+      for (const bool through : {false, true}) {
+        if (through) {
+          connect_through(server_policy(Protocol::Detect));
+        } else {
+          connect(server_policy(Protocol::Detect));
+        }
+        say(head);
+        if (pause != 0ms) loop.advance(pause);
+        say(kRequest);
+        const std::string heard = app_heard();
+        EXPECT_NE(heard.find(head + "GET /x HTTP/1.1\r\n"), std::string::npos) << heard;
+        EXPECT_NE(heard.find("client.shop.id"), std::string::npos) << heard;
+        EXPECT_EQ(heard.find("forged"), std::string::npos) << heard;
+        app_says(kAnswer);
+        EXPECT_TRUE(hear().starts_with("HTTP/1.1 200 ")) << through << pause.count();
+        say(kRequest);  // on the same connection, which has its head
+        const std::string next = app_heard();
+        EXPECT_TRUE(next.starts_with("GET /x HTTP/1.1\r\n")) << next;
+        EXPECT_EQ(next.find("forged"), std::string::npos) << next;
+        forget();
+      }
+    }
+  }
+}
+
+TEST_F(Serve, NoPauseInOrBehindAProxyHeadHidesARequest) {
+  for (const std::string& head : {kProxyLine, kProxyBinary}) {
+    const std::string all = head + std::string(kRequest);
+    for (std::size_t cut = 1; cut < head.size() + 8; ++cut) {
+      for (const Duration pause : {5ms, 30ms, 12'000ms}) {
+        connect(server_policy(Protocol::Detect));
+        say(std::string_view(all).substr(0, cut));
+        loop.advance(pause);
+        if (!client->peer_closed() && !client->peer_aborted())
+          say(std::string_view(all).substr(cut));
+        loop.advance(100ms);
+        EXPECT_EQ(app_heard().find("forged"), std::string::npos) << cut << " " << pause.count();
+        forget();
+      }
+    }
+  }
+  connect(server_policy(Protocol::Detect));
+  say(kProxyBinary.substr(0, 14) + "\x20" + std::string(9000, 'x'));  // longer than is taken
+  loop.advance(1ms);
+  EXPECT_EQ(app_heard(), "");
+  EXPECT_TRUE(client->peer_closed());
+}
+
+TEST_F(Serve, RulesForRequestsHoldBehindAProxyHead) {
+  connect(server_policy(Protocol::Detect, [](ServerPolicy& policy) {
+    attach_route(policy);
+    admit_nobody(policy);
+  }));
+  say(kProxyLine + std::string(kRequest));
+  EXPECT_TRUE(hear().starts_with("HTTP/1.1 403 "));
+  EXPECT_EQ(app_heard(), "");
+}
+
+TEST_F(Serve, BytesBehindAProxyHeadAndServersThatSpeakFirstGoOn) {
+  for (const std::string& head : {kProxyLine, kProxyBinary}) {
+    connect(server_policy(Protocol::Detect));
+    say(head);
+    loop.advance(25ms);
+    EXPECT_EQ(app_heard(), head);
+    app_says("220 ready\r\n");
+    EXPECT_EQ(hear(), "220 ready\r\n");
+    say("QUIT\r\n");
+    EXPECT_EQ(app_heard(), "QUIT\r\n");
+    forget();
+    connect(server_policy(Protocol::Detect));
+    say(head + "\x01\x02");
+    EXPECT_EQ(app_heard(), head + "\x01\x02");
+    forget();
+    connect(server_policy(Protocol::Opaque));
+    say(head + std::string(kRequest));  // whoever says opaque gets what came
+    EXPECT_EQ(app_heard(), head + std::string(kRequest));
+    forget();
+  }
+}
+
 TEST_F(Serve, BytesPassNoRulesForRequests) {
   const auto passes = [&](const std::function<void(ServerPolicy&)>& change) {
     connect(server_policy(Protocol::Detect, change));

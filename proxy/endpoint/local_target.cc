@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lib/net/stream.h"
 #include "proxy/config/limits.h"
 
 namespace tulle::proxy {
@@ -54,7 +55,22 @@ void LocalTarget::sweep() {
   });
 }
 
+std::shared_ptr<LocalTarget> LocalTarget::with_head(std::string head) const {
+  auto made = std::make_shared<LocalTarget>(context_, addr_, reached_);
+  made->head_ = std::move(head);
+  return made;
+}
+
 net::Task<Result<Dialled>> LocalTarget::dial(Session session) {
+  Result<Dialled> dialled = co_await dial_bare(session);
+  if (!dialled || head_.empty()) co_return dialled;
+  const Deadline by = context_.loop.after(context_.config.inbound.connect_timeout);
+  const Result<void> sent = co_await net::write_all(*dialled->stream, as_bytes(head_), by);
+  if (!sent) co_return sent.error();
+  co_return dialled;
+}
+
+net::Task<Result<Dialled>> LocalTarget::dial_bare(Session session) {
   // A connection to the inbound port itself would come back to us.
   if (addr_.port == context_.config.inbound_listen.port)
     co_return Error{Errc::Forbidden, "inbound loop"};

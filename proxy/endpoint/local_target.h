@@ -29,6 +29,9 @@ class LocalTarget final : public Dialer {
   // target.
   std::shared_ptr<HttpPool> pool_for(const Peer& peer);
   net::Task<Result<Dialled>> dial(Session session) override;
+  // The same application, for one client whose connections to it all begin with these bytes: shared
+  // with nobody.
+  std::shared_ptr<LocalTarget> with_head(std::string head) const;
   // A connection for bytes.
   net::Task<Result<net::StreamPtr>> connect();
 
@@ -38,8 +41,10 @@ class LocalTarget final : public Dialer {
   std::size_t pools() const noexcept { return pools_.size(); }
 
  private:
+  net::Task<Result<Dialled>> dial_bare(Session session);
   const EndpointContext& context_;
   net::SocketAddr addr_;
+  std::string head_;
   const Reached& reached_;
   std::shared_ptr<TransportMetrics> transport_;
   std::size_t idle_http1_ = 0;  // in all pools

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/text.h"
 #include "lib/net/copy.h"
+#include "lib/net/stream.h"
 #include "proxy/inbound/forged_id.h"
 #include "proxy/inbound/session.h"
 #include "proxy/protocol/detect.h"
@@ -115,8 +116,19 @@ net::Task<void> forward_bytes(InboundSession session, net::StreamPtr dialled) {
       }
       dialled = std::move(*connected);
     }
+    if (!session.proxy_head.empty()) {
+      const Deadline by =
+          session.worker.loop().after(session.worker.config().inbound.connect_timeout);
+      const Bytes head = as_bytes(session.proxy_head);
+      const Result<void> sent = co_await net::write_all(*dialled, head, by);
+      if (!sent) {
+        session.stream->abort();
+        co_return;
+      }
+    }
     if (session.undecided) {
-      auto watched = std::make_unique<UndecidedStream>(std::move(session.stream));
+      auto watched =
+          std::make_unique<UndecidedStream>(std::move(session.stream), ProxyHeads::LookBehind);
       undecided = watched.get();
       session.stream = std::move(watched);
     }

@@ -326,6 +326,8 @@ metrics::Labels source_labels(const InboundSession& session) {
 }
 
 net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
+  if (!session.proxy_head.empty())
+    session.local = session.local->with_head(std::move(session.proxy_head));
   InboundHttp handler(session);
   const SideConfig& config = session.worker.config().inbound;
   if (session.source != nullptr) session.source->settled();

@@ -181,7 +181,8 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
   // Where a policy refuses bytes there is no hurry to find that it is bytes.
   const bool bytes = !policy->known || find_bytes_permit(*policy, session.peer) != nullptr;
   const Duration hold = bytes ? kLineHold : timeout;
-  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by, hold);
+  constexpr ProxyHeads kLook = ProxyHeads::LookBehind;
+  Result<DetectedHttp> detected = co_await detect_http(std::move(session.stream), by, hold, kLook);
   worker.inbound_detection(policy, worker.named(session.target).port)
       .count(
           detected && detected->spoken != Spoken::Ended ? static_cast<int>(detected->spoken) : -1,
@@ -190,6 +191,7 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     source_gone(worker, session.target, detected.error());
     co_return;
   }
+  session.proxy_head = std::move(detected->proxy_head);
   if (detected->spoken == Spoken::Timeout && policy->protocol == Protocol::Detect) {
     LateOutcome late;
     session.stream = std::move(detected->stream);
@@ -199,8 +201,9 @@ net::Task<void> serve_secured(InboundSession session, net::StreamPtr dialled) {
     if (!bytes || late.http) {
       // It will not become bytes, but it may still become a request, and be answered as one.
       const Deadline more = worker.loop().after(kSilentHold);
-      detected = co_await detect_http(std::move(detected->stream), more, kSilentHold);
+      detected = co_await detect_http(std::move(detected->stream), more, kSilentHold, kLook);
       if (!detected) co_return;
+      session.proxy_head += detected->proxy_head;
     }
   }
   session.stream = std::move(detected->stream);

@@ -28,6 +28,9 @@ struct InboundSession {
   bool greeted = false;
   Learned::Try trying;              // nobody else dials early until the protocol is known
   CountedStream* source = nullptr;  // the client's connection, somewhere under `stream`
+  // What a load balancer put before the client's bytes (proxy_head.h); each connection to the
+  // application begins with it.
+  std::string proxy_head;
 };
 
 // Labels of the connection's src side: target, peer, server.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lib/tls/client_hello.h"
+#include "proxy/protocol/proxy_head.h"
 
 namespace tulle::proxy {
 namespace {
@@ -54,22 +55,49 @@ net::Task<Result<DetectedTls>> detect_tls(net::StreamPtr stream, Deadline by) {
   co_return Result<std::decay_t<decltype(detected)>>(std::move(detected));
 }
 
-net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by, Duration hold) {
+namespace {
+
+// So much of a head's beginning is no accident.
+constexpr std::size_t kSurelyProxy = 5;
+
+}  // namespace
+
+net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by, Duration hold,
+                                            ProxyHeads look) {
   ByteQueue held;
   DetectedHttp detected;
   http1::FirstLine line;
+  std::size_t before = 0;  // so much is a head of the PROXY protocol
+  std::size_t seen_to = 0;
+  bool head_begun = false;
   for (;;) {
-    // Bytes that no request has begun with so far are not waited for long.
-    const bool hopeful = held.empty() || line.looks_like_a_request();
+    // Bytes that no request has begun with so far are not waited for long. Behind a head of the
+    // PROXY protocol the server may be the one that speaks first.
+    const bool silent = held.size() == before;
+    const bool hopeful = silent ? before == 0 : head_begun || line.looks_like_a_request();
     const Deadline next = hopeful ? by : by.earlier(stream->loop().after(hold));
-    const std::size_t before = held.size();
     Result<std::size_t> n = co_await read_more(*stream, held, kMaxHttp, next);
     if (!n && n.error().code == Errc::Timeout) {
+      if (head_begun) co_return n.error();
       detected.spoken = by.passed(stream->loop().now()) ? Spoken::Timeout : Spoken::NotHttp;
       break;
     }
     if (!n) co_return n.error();
-    const http1::Detected seen = line.feed(held.data().subspan(before));
+    if (look == ProxyHeads::LookBehind) {
+      const ProxyHead head = parse_proxy_head(held.data());
+      if (head.state == ProxyHead::State::TooLong)
+        co_return Error{Errc::Invalid, "PROXY protocol head"};
+      const bool part =
+          head.state == ProxyHead::State::NeedMore && held.size() - head.size >= kSurelyProxy;
+      head_begun = part && *n != 0;
+      if (head_begun) continue;
+      if (head.size != before) {
+        before = seen_to = head.size;
+        line = http1::FirstLine();
+      }
+    }
+    const http1::Detected seen = line.feed(held.data().subspan(seen_to));
+    seen_to = held.size();
     if (seen == http1::Detected::NeedMore && *n != 0 && held.size() < kMaxHttp) continue;
     if (seen == http1::Detected::Http1) detected.spoken = Spoken::Http1;
     if (seen == http1::Detected::Http2) detected.spoken = Spoken::Http2;
@@ -79,10 +107,12 @@ net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by, 
   if (detected.spoken == Spoken::NotHttp || detected.spoken == Spoken::Timeout) {
     // A few servers take more for a request than is worth to wait for.
     http1::FirstLine any(http1::FirstLine::Grammar::Anybody);
-    const http1::Detected seen = any.feed(held.data());
+    const http1::Detected seen = any.feed(held.data().subspan(before));
     if (seen == http1::Detected::Http1) detected.spoken = Spoken::Http1;
     detected.undecided = seen == http1::Detected::NeedMore;
   }
+  detected.proxy_head = as_text(held.data().first(before));
+  held.consume(before);
   detected.stream = replay(std::move(stream), std::move(held));
   co_return Result<std::decay_t<decltype(detected)>>(std::move(detected));
 }
@@ -102,7 +132,15 @@ Result<std::size_t> UndecidedStream::try_read(MutableBytes into) {
     kept_.clear();
   }
   const http1::Detected seen = line_.feed(got);
-  if (seen == http1::Detected::NotHttp) kept_.clear();
+  if (seen == http1::Detected::NotHttp) {
+    const bool late_head = look_ == ProxyHeads::LookBehind && whole_ &&
+                           parse_proxy_head(kept_.data()).state != ProxyHead::State::None;
+    if (late_head) {
+      inner_->abort();
+      return Error{Errc::Forbidden, "a PROXY protocol head after a pause"};
+    }
+    kept_.clear();
+  }
   if (is_http()) return Error{Errc::Forbidden, "a request among bytes"};
   return n;
 }

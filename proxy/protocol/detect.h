@@ -34,22 +34,28 @@ net::Task<Result<DetectedTls>> detect_tls(net::StreamPtr stream, Deadline by);
 enum class Spoken : std::uint8_t { Http1, Http2, NotHttp, Timeout, Ended };
 struct DetectedHttp {
   net::StreamPtr stream;
+  std::string proxy_head;  // what came before, taken off the stream (proxy_head.h)
   Spoken spoken = Spoken::NotHttp;
   // Of NotHttp and Timeout: what came, if anything, could still become a request.
   bool undecided = false;
 };
 // Reads until the first bytes can only be HTTP/1, HTTP/2 or neither, or the client has ended its
 // side before its first byte (Ended). A first line without an end is NotHttp after `hold`, unless
-// it looks like a request.
+// it looks like a request. `look`: behind a head of the PROXY protocol, too; one that does not end
+// is a Timeout, one that is too long Invalid.
+enum class ProxyHeads : std::uint8_t { AreBytes, LookBehind };
 net::Task<Result<DetectedHttp>> detect_http(net::StreamPtr stream, Deadline by,
-                                            Duration hold = kLineHold);
+                                            Duration hold = kLineHold,
+                                            ProxyHeads look = ProxyHeads::AreBytes);
 
 // A client's stream of which it is not known yet whether HTTP comes: bytes pass, and the first line
 // is watched. Once it turns out to be a request's, reading fails; then the connection can still be
 // served as HTTP, if nothing came back from the server so far and all that went there was kept.
 class UndecidedStream final : public net::Stream {
  public:
-  explicit UndecidedStream(net::StreamPtr inner) : inner_(std::move(inner)) {}
+  // `look`: LookBehind: a head of the PROXY protocol that comes only now ends the connection.
+  explicit UndecidedStream(net::StreamPtr inner, ProxyHeads look = ProxyHeads::AreBytes)
+      : inner_(std::move(inner)), look_(look) {}
   Result<std::size_t> try_read(MutableBytes into) override;
   Result<std::size_t> try_write(Bytes bytes) override;
   Result<void> try_flush() override { return inner_->try_flush(); }
@@ -71,6 +77,7 @@ class UndecidedStream final : public net::Stream {
 
  private:
   net::StreamPtr inner_;
+  const ProxyHeads look_;
   http1::FirstLine line_{http1::FirstLine::Grammar::Anybody};
   ByteQueue kept_;
   bool whole_ = true;

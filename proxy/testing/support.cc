@@ -10,7 +10,17 @@
 namespace tulle::proxy::test {
 namespace {
 
-net::Task<void> go_on(net::Loop& loop) { co_await net::sleep_for(loop, 100'000h); }
+// A watch that ends when nobody is subscribed any more: what is published then reaches nobody.
+template <typename Watches, typename Key>
+net::Task<void> go_on(net::Loop& loop, Watches& watches, Key key) {
+  struct Ended {
+    Watches& watches;
+    const Key& key;
+    ~Ended() { watches.erase(key); }
+  };
+  const Ended ended{watches, key};
+  co_await net::sleep_for(loop, 100'000h);
+}
 
 }  // namespace
 
@@ -95,20 +105,20 @@ TestWorker::TestWorker(const std::map<std::string, std::string>& more, testing::
                   [this](std::uint16_t port, ServerPolicyHub::Publish publish) -> net::Task<void> {
                     servers_.watches[port] = publish;
                     if (servers_.state.contains(port)) publish(servers_.state[port]);
-                    return go_on(loop_.get());
+                    return go_on(loop_.get(), servers_.watches, port);
                   }),
       client_hub_(
           loop_.get(),
           [this](net::SocketAddr target, ClientPolicyHub::Publish publish) -> net::Task<void> {
             clients_.watches[target] = publish;
             if (clients_.state.contains(target)) publish(clients_.state[target]);
-            return go_on(loop_.get());
+            return go_on(loop_.get(), clients_.watches, target);
           }),
       endpoint_hub_(loop_.get(),
                     [this](EndpointKey key, EndpointHub::Publish publish) -> net::Task<void> {
                       sets_.watches[key] = publish;
                       if (sets_.state.contains(key)) publish(sets_.state[key]);
-                      return go_on(loop_.get());
+                      return go_on(loop_.get(), sets_.watches, key);
                     }) {
   parts_ = std::make_unique<WorkloadParts>(
       WorkloadParts{config_, sockets_, metrics_, log::Logger(sink_, "linkerd"), sink_, server_hub_,
