@@ -22,7 +22,8 @@ struct ServerOptions {
   std::uint32_t max_header_list = 16'384;
   std::uint32_t max_concurrent_streams = 0;  // announced; 0: 10,000
   std::uint32_t max_pending_resets = 20;
-  std::string_view carries_http1;  // see SessionOptions
+  std::string_view carries_http1;      // see SessionOptions
+  std::uint32_t max_carried_list = 0;  // see SessionOptions
   // A client that asks on and on and reads no answer is not listened to beyond that many bytes of
   // answers, all streams together.
   std::uint32_t send_buffer = 409'600;

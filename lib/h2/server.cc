@@ -15,6 +15,7 @@ SessionOptions session_options(const ServerOptions& options) {
     out.max_concurrent_streams = options.max_concurrent_streams;
   out.max_pending_resets = options.max_pending_resets;
   out.carries_http1 = options.carries_http1;
+  out.max_carried_list = options.max_carried_list;
   return out;
 }
 

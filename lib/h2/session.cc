@@ -43,7 +43,7 @@ Session::Session(bool server, const SessionOptions& options, SessionEvents& even
       events_(events),
       // A field too large for us is decoded all the same, so that its request can be answered with
       // 431: no text is longer than twice the block it came in (five bits are the shortest code).
-      decoder_(4096, max_block(options.max_header_list) * 2) {
+      decoder_(4096, max_block(options.longest_list()) * 2) {
   if (!server_) output_.append(kPreface);
   struct Setting {
     std::uint16_t id;

@@ -5,6 +5,7 @@
 // or do is bounded.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -50,6 +51,12 @@ struct SessionOptions {
   // it names, with Host beside :authority, is for the handler to judge. Client: its Host is sent
   // beside :authority, that of others is not. Empty: none is.
   std::string_view carries_http1;
+  // Server: the bound of a header list with that field, if it is larger than max_header_list: what
+  // carries a head of HTTP/1 is longer than that.
+  std::uint32_t max_carried_list = 0;
+  std::uint32_t longest_list() const noexcept {
+    return std::max(max_header_list, max_carried_list);
+  }
 };
 
 // A stream as the session knows it. The user hangs its own object on it.

@@ -41,7 +41,7 @@ std::optional<std::int64_t> body_length(const http::HeaderMap& headers) {
 void Session::on_field(std::string_view name, std::string_view value) {
   Parsing& parsing = *parsing_;
   parsing.size += name.size() + value.size() + 32;
-  if (parsing.size > options_.max_header_list) {
+  if (parsing.size > options_.longest_list()) {
     parsing.too_large = true;
     return;
   }
@@ -139,6 +139,7 @@ Result<void> Session::finish_request() {
   const auto host = parsing.headers.get("host");
   const bool carried =
       !options_.carries_http1.empty() && parsing.headers.contains(options_.carries_http1);
+  if (!carried && parsing.size > options_.max_header_list) parsing.too_large = true;
   const bool host_ok =
       http::is_authority(parsing.authority) &&
       (!host || carried ||

@@ -260,8 +260,8 @@ Result<void> Session::on_continuation(const Frame& frame, Bytes payload) {
   if (block_stream_ == 0) return fail(Code::ProtocolError, "CONTINUATION of nothing");
   block_.append(payload);
   // The largest list that is set may need more frames of the smallest size.
-  const std::uint32_t most = std::max(kMaxContinuations, options_.max_header_list / 8192 + 2);
-  if (++block_frames_ > most || block_.size() > max_block(options_.max_header_list)) {
+  const std::uint32_t most = std::max(kMaxContinuations, options_.longest_list() / 8192 + 2);
+  if (++block_frames_ > most || block_.size() > max_block(options_.longest_list())) {
     return fail(Code::EnhanceYourCalm, "a header block without end");
   }
   if ((frame.flags & flag::kEndHeaders) == 0) return {};

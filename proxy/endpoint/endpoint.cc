@@ -14,8 +14,7 @@ PoolOptions pool_options(const Config& config, const EndpointInfo& info) {
   options.http1_idle = config.outbound.pool_idle;
   options.http1 = http1_limits(config.outbound);
   options.h2.carries_http1 = kOrigProto;
-  options.h2.max_header_list =
-      std::max(options.h2.max_header_list, config.outbound.h2_max_header_list);
+  options.h2.max_header_list = carried_list_limit(config.outbound);
   options.max_idle = config.outbound.max_idle_per_endpoint;
   options.h2.stream_window =
       info.stream_window != 0 ? info.stream_window : config.h2_client_stream_window;

@@ -15,8 +15,7 @@ PoolOptions pool_options(const Config& config, std::size_t& idle) {
   options.max_idle = config.inbound.max_idle_per_endpoint;
   options.shared_idle = &idle;
   options.http1 = http1_limits(config.inbound);
-  options.h2.max_header_list =
-      std::max(options.h2.max_header_list, config.inbound.h2_max_header_list);
+  options.h2.max_header_list = carried_list_limit(config.inbound);
   options.h2.stream_window = config.h2_client_stream_window;
   options.h2.connection_window = config.h2_client_connection_window;
   return options;

@@ -337,9 +337,10 @@ net::Task<void> serve_inbound_http(InboundSession session, bool http2) {
     options.stream_window = config.h2_stream_window;
     options.connection_window = config.h2_connection_window;
     options.max_frame_size = config.h2_max_frame;
-    options.max_header_list = config.h2_max_header_list;
+    options.max_header_list = header_list_limit(config);
     options.max_pending_resets = config.h2_max_pending_reset;
     options.carries_http1 = kOrigProto;
+    options.max_carried_list = carried_list_limit(config);
     options.send_buffer = config.h2_send_buffer;
     options.ping_interval = config.h2_ping_interval;
     if (config.h2_ping_timeout) options.ping_timeout = *config.h2_ping_timeout;

@@ -1064,6 +1064,89 @@ TEST_F(Outbound, APairIsTransparent) {
   }
 }
 
+// Whatever is taken as HTTP/1 passes the hop between two proxies, which is HTTP/2.
+struct BigHeads : ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Each, BigHeads, ::testing::Values("", "1048576"));
+
+TEST_P(BigHeads, PassThePairAndComeBack) {
+  const std::string limit = GetParam();
+  std::vector<std::size_t> sizes{20'000, 60'000, 65'000};
+  if (!limit.empty()) sizes = {60'000, 900'000, 1'048'000};
+  testing::SimLoop loop;
+  TestWorker near({{"OUTBOUND_SERVER_HTTP2_MAX_HEADER_LIST_SIZE", limit}}, &loop);
+  TestWorker far({{"INBOUND_SERVER_HTTP2_MAX_HEADER_LIST_SIZE", limit}}, &loop);
+  far.publish(kTarget.port, open_policy());
+  RawApp app;
+  app.attach(far);
+  net::TaskScope scope;
+  near.meet_tulle(true);
+  near.on_dial([&](Session, std::unique_ptr<PipeEnd> stream) {
+    InboundSession inbound{far.worker(),
+                           kTarget,
+                           far.worker().server_policies().acquire(kTarget.port),
+                           test::peer("10.0.0.7", "client.shop.id"),
+                           std::move(stream),
+                           far.worker().inbound_targets().at(kTarget)};
+    scope.spawn(serve_inbound_http(std::move(inbound), true));
+  });
+  near.publish(Outbound::kPath, Outbound::meshed({"10.0.0.5:8080"}));
+  const net::SocketAddr service = addr("10.96.0.1:80");
+  near.publish(service, Outbound::balanced_policy());
+  loop.drain();
+  const auto once = [&](const std::string& request, const std::string& answer) {
+    auto [ours, theirs] = loop.pipe();
+    const std::unique_ptr<PipeEnd> mine = std::move(ours);
+    OutboundSession session{near.worker(), addr("10.0.0.7:5000"),
+                            service,       near.worker().client_policies().acquire(service),
+                            nullptr,       std::move(theirs)};
+    loop.drain();
+    scope.spawn(serve_outbound_http(std::move(session), false));
+    std::string seen;
+    std::string heard;
+    const auto pass = [&](PipeEnd& to, std::string_view text, const auto& take) {
+      for (int full = 0; !text.empty() && full < 100;) {
+        const Result<std::size_t> n = to.try_write(as_bytes(text));
+        if (n) text.remove_prefix(*n);
+        full = n ? 0 : full + 1;
+        loop.advance(1ms);
+        take();
+      }
+      for (int i = 0; i < 60; ++i) {  // a pipe takes less than all at once
+        loop.advance(1ms);
+        take();
+      }
+    };
+    pass(*mine, request, [&] { seen += app.received(); });
+    if (!seen.empty() && !answer.empty()) pass(*app.last, answer, [&] { heard += text_of(*mine); });
+    loop.drain();
+    return std::pair(seen, heard + text_of(*mine));
+  };
+  for (const std::size_t size : sizes) {
+    for (const bool many : {false, true}) {
+      std::string fields;
+      if (many) {
+        for (int i = 0; i < 90; ++i)
+          fields +=
+              concat("X-Field-", std::to_string(i), ": ", std::string(size / 100, 'y'), "\r\n");
+      } else {
+        fields = concat("Cookie: ", std::string(size, 'x'), "\r\n");
+      }
+      const std::string request = concat("GET /a HTTP/1.1\r\nHost: web\r\n", fields, "\r\n");
+      const std::string answer =
+          concat("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", fields, "\r\nhi");
+      const auto [seen, heard] = once(request, answer);
+      EXPECT_NE(seen.find(fields), std::string::npos) << size << many << heard.substr(0, 200);
+      EXPECT_TRUE(heard.starts_with("HTTP/1.1 200 ")) << size << many << heard.substr(0, 200);
+      EXPECT_NE(heard.find(fields), std::string::npos) << size << many;
+    }
+  }
+  const std::string beyond(limit.empty() ? 70'000 : 1'050'000, 'x');
+  const auto [seen, heard] =
+      once(concat("GET / HTTP/1.1\r\nHost: a\r\nX: ", beyond, "\r\n\r\n"), "");
+  EXPECT_EQ(seen, "");
+  EXPECT_TRUE(heard.starts_with("HTTP/1.1 431 ")) << heard.substr(0, 200);
+}
+
 TEST_F(Outbound, HopFieldsGoBeforePolicyAddsAnything) {
   RawApp app;
   app.attach(world);

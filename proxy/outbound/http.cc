@@ -301,7 +301,7 @@ net::Task<void> serve_outbound_http(OutboundSession session, bool http2) {
     options.stream_window = config.h2_stream_window;
     options.connection_window = config.h2_connection_window;
     options.max_frame_size = config.h2_max_frame;
-    options.max_header_list = config.h2_max_header_list;
+    options.max_header_list = header_list_limit(config);
     options.max_pending_resets = config.h2_max_pending_reset;
     options.send_buffer = config.h2_send_buffer;
     options.ping_interval = config.h2_ping_interval;
