@@ -58,23 +58,26 @@ Balancer::Balancer(net::Loop& loop, EndpointFactory& factory, const BalancerOpti
   if (metrics_) metrics_->timeout(options_.requests.failfast);
 }
 
-void Balancer::count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits) {
-  connections_ = std::move(metrics);
-  connections_->timeout(limits.failfast);
-  connections_->updated(true, false, false);
+void Balancer::count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits,
+                                 bool tls) {
+  std::unique_ptr<BalancerMetrics>& counted = tls ? tls_ : connections_;
+  counted = std::move(metrics);
+  counted->timeout(limits.failfast);
+  counted->updated(true, false, false);
   fold();
 }
 
 void Balancer::gate(bool open) {
   if (metrics_) metrics_->gate(open);
   if (connections_) connections_->gate(open);
+  if (tls_) tls_->gate(open);
 }
 
 void Balancer::fold() {
-  if (!metrics_ && !connections_) return;
+  if (!metrics_ && !connections_ && !tls_) return;
   const auto usable = std::count_if(slots_.begin(), slots_.end(),
                                     [](const auto& slot) { return reachable(*slot); });
-  for (BalancerMetrics* const each : {metrics_.get(), connections_.get()}) {
+  for (BalancerMetrics* const each : {metrics_.get(), connections_.get(), tls_.get()}) {
     if (each != nullptr) each->endpoints(static_cast<std::int64_t>(slots_.size()), usable);
   }
 }
@@ -102,7 +105,7 @@ void Balancer::update(const EndpointSet& set) {
     slot->endpoint->drain();
   }
   slots_ = std::move(next);
-  for (BalancerMetrics* const each : {metrics_.get(), connections_.get()}) {
+  for (BalancerMetrics* const each : {metrics_.get(), connections_.get(), tls_.get()}) {
     if (each != nullptr) each->updated(!set_.known, added, removed);
   }
   set_ = set;

@@ -79,9 +79,10 @@ class Balancer {
   // For one connection of bytes. `metrics`: of connections(), may be null.
   net::Task<Result<Lease>> pick(const Endpoint* avoid, QueueLimits limits,
                                 BalancerMetrics* metrics);
-  // Counts of connections that carry bytes, from the first one on; null before.
-  BalancerMetrics* connections() noexcept { return connections_.get(); }
-  void count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits);
+  // What is counted of connections that carry bytes, and of those that TLS routes carry, from the
+  // first one on; null before.
+  BalancerMetrics* connections(bool tls) noexcept { return (tls ? tls_ : connections_).get(); }
+  void count_connections(std::unique_ptr<BalancerMetrics> metrics, QueueLimits limits, bool tls);
   // Could pick() give something now that can be reached, as far as is known? If not, what is due to
   // be tried again is probed.
   bool ready();
@@ -112,6 +113,7 @@ class Balancer {
   TimePoint unready_since_ = kNever;
   std::unique_ptr<BalancerMetrics> metrics_;      // of requests
   std::unique_ptr<BalancerMetrics> connections_;  // of connections for bytes
+  std::unique_ptr<BalancerMetrics> tls_;          // of those of TLS routes
 };
 
 }  // namespace tulle::proxy

@@ -287,11 +287,21 @@ TEST_F(BalancerTest, IsCounted) {
     Balancer counted(loop(), factory, {.load = {}, .requests = {3s, 2}}, 7,
                      world.metrics().balancer({{"a", "b"}}));
     EXPECT_EQ(value("queue_gate_timeout_seconds{a=\"b\"}"), 3);
+    EXPECT_EQ(value("queue_gate_shut_time_seconds{a=\"b\"}"), 0);
+    const auto now = [] {
+      return static_cast<double>(
+          std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count());
+    };
+    const double before = now();
     EXPECT_FALSE(loop().run(counted.pick(), 3s)->has_value());
+    EXPECT_GE(value("queue_gate_shut_time_seconds{a=\"b\"}"), before);
+    EXPECT_LE(value("queue_gate_shut_time_seconds{a=\"b\"}"), now());
+    EXPECT_EQ(value("queue_gate_open_time_seconds{a=\"b\"}"), 0);
     EXPECT_EQ(value("queue_gate_shut_total{a=\"b\"}"), 1);
     EXPECT_EQ(value("queue_length{a=\"b\"}"), 0);
     counted.update(endpoints({"10.0.0.1:80", "10.0.0.2:80"}));
     EXPECT_EQ(value("queue_gate_open_total{a=\"b\"}"), 1);
+    EXPECT_GE(value("queue_gate_open_time_seconds{a=\"b\"}"), before);
     EXPECT_EQ(value("p2c_updates_total{a=\"b\",op=\"Reset\"}"), 1);
     counted.update(endpoints({"10.0.0.1:80", "10.0.0.3:80"}));
     EXPECT_EQ(value("p2c_updates_total{a=\"b\",op=\"Add\"}"), 1);

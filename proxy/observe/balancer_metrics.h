@@ -22,6 +22,8 @@ class BalancerMetrics {
     std::shared_ptr<metrics::Counter> queue_requests;
     std::shared_ptr<metrics::Histogram> queue_latency;
     std::shared_ptr<metrics::Counter> gate_open, gate_shut;
+    // Seconds since 1970 at which fail-fast last ended and began; 0: never.
+    std::shared_ptr<metrics::Gauge> gate_open_time, gate_shut_time;
     std::shared_ptr<metrics::Gauge> gate_timeout;
     std::shared_ptr<metrics::Gauge> ready, pending;  // endpoints{endpoint_state}
   };
@@ -60,6 +62,8 @@ class BalancerMetrics {
     if (open == open_) return;
     open_ = open;
     (open ? series_.gate_open : series_.gate_shut)->add();
+    const auto now = std::chrono::floor<std::chrono::seconds>(wall_now());
+    (open ? series_.gate_open_time : series_.gate_shut_time)->set(now.time_since_epoch().count());
   }
   // The configured patience, printed in seconds.
   void timeout(Duration failfast) { series_.gate_timeout->set(failfast / std::chrono::seconds(1)); }

@@ -202,6 +202,7 @@ Metrics::Metrics(Duration retain_idle)
           registry_.counter("control_response_total", "Total count of HTTP responses.")),
       balancers_{balancer_families("outbound_http_balancer_"),
                  balancer_families("outbound_tcp_balancer_"),
+                 balancer_families("outbound_tls_balancer_"),
                  balancer_families("control_identity_balancer_"),
                  balancer_families("control_destination_balancer_"),
                  balancer_families("control_policy_balancer_")},
@@ -239,6 +240,10 @@ Metrics::Balancers Metrics::balancer_families(std::string_view prefix) {
                                             kQueueSeconds, Format::OpenMetrics);
   made.gate_open = counter("queue_gate_open", "How often fail-fast ended");
   made.gate_shut = counter("queue_gate_shut", "How often fail-fast began");
+  made.gate_open_time = gauge("queue_gate_open_time_seconds",
+                              "When fail-fast last ended, in seconds since the Unix epoch");
+  made.gate_shut_time = gauge("queue_gate_shut_time_seconds",
+                              "When fail-fast last began, in seconds since the Unix epoch");
   made.gate_timeout =
       gauge("queue_gate_timeout_seconds", "How long there may be no endpoint before fail-fast");
   made.endpoints = gauge("endpoints", "The number of endpoints by their state");
@@ -304,6 +309,8 @@ std::unique_ptr<BalancerMetrics> Metrics::balancer(const metrics::Labels& labels
   series.queue_latency = families.queue_latency->get(labels);
   series.gate_open = families.gate_open->get(labels);
   series.gate_shut = families.gate_shut->get(labels);
+  series.gate_open_time = families.gate_open_time->get(labels);
+  series.gate_shut_time = families.gate_shut_time->get(labels);
   series.gate_timeout = families.gate_timeout->get(labels);
   series.ready = families.endpoints->get(with("endpoint_state", "ready"));
   series.pending = families.endpoints->get(with("endpoint_state", "pending"));

@@ -33,6 +33,7 @@ struct TransferCost {
 enum class Balanced : std::uint8_t {
   Requests,
   Connections,
+  TlsConnections,
   ControlIdentity,
   ControlDestination,
   ControlPolicy,
@@ -98,8 +99,8 @@ class Metrics {
   std::shared_ptr<EndpointMetrics> endpoint(const metrics::Labels& labels);
   // Requests to the control plane: the families control_*.
   std::shared_ptr<EndpointMetrics> control(const metrics::Labels& labels);
-  // Labels: parent and backend (§6.4); for connections also logical and concrete; for services of
-  // the control plane addr.
+  // Labels: parent and backend (§6.4); for connections also logical and concrete, for those of TLS
+  // concrete only; for services of the control plane addr.
   std::unique_ptr<BalancerMetrics> balancer(const metrics::Labels& labels,
                                             Balanced what = Balanced::Requests);
   // `zone_locality`: "Local", "Remote" or "Unknown".
@@ -165,11 +166,13 @@ class Metrics {
     metrics::Family<metrics::Histogram>* queue_latency;
     metrics::Family<metrics::Counter>* gate_open;
     metrics::Family<metrics::Counter>* gate_shut;
+    metrics::Family<metrics::Gauge>* gate_open_time;
+    metrics::Family<metrics::Gauge>* gate_shut_time;
     metrics::Family<metrics::Gauge>* gate_timeout;
     metrics::Family<metrics::Gauge>* endpoints;
   };
   Balancers balancer_families(std::string_view prefix);
-  Balancers balancers_[5];  // by Balanced
+  Balancers balancers_[6];  // by Balanced
   metrics::Family<metrics::Counter>& transfer_cost_;
   RouteMetrics::Families inbound_routes_[2];  // [0] HTTP, [1] gRPC
   RouteMetrics::Families outbound_routes_[2];

@@ -105,6 +105,7 @@ std::map<std::string, Family> everything() {
   metrics.balancer(backend)->picked(1ms);
   backend.add("logical", "web:80").add("concrete", "web:80");
   metrics.balancer(backend, Balanced::Connections)->picked(1ms);
+  metrics.balancer({{"concrete", "c"}}, Balanced::TlsConnections)->picked(1ms);
   for (const Balanced service :
        {Balanced::ControlIdentity, Balanced::ControlDestination, Balanced::ControlPolicy}) {
     metrics.balancer({{"addr", "web:80"}}, service)->picked(1ms);
@@ -158,6 +159,7 @@ TEST(Metrics, FamiliesTypesAndLabels) {
   for (const auto& [balancer, of] :
        {std::pair<std::string, std::string>{"outbound_http_balancer_", of_backend},
         {"outbound_tcp_balancer_", of_backend + ",logical,concrete"},
+        {"outbound_tls_balancer_", "concrete"},
         {"control_identity_balancer_", "addr"},
         {"control_destination_balancer_", "addr"},
         {"control_policy_balancer_", "addr"}}) {
@@ -168,6 +170,8 @@ TEST(Metrics, FamiliesTypesAndLabels) {
     rows.push_back({balancer + "queue_latency_seconds", "histogram", {of}});
     rows.push_back({balancer + "queue_gate_open", "counter", {of}});
     rows.push_back({balancer + "queue_gate_shut", "counter", {of}});
+    rows.push_back({balancer + "queue_gate_open_time_seconds", "gauge", {of}});
+    rows.push_back({balancer + "queue_gate_shut_time_seconds", "gauge", {of}});
     rows.push_back({balancer + "queue_gate_timeout_seconds", "gauge", {of}});
     rows.push_back({balancer + "endpoints", "gauge", {of + ",endpoint_state"}});
   }

@@ -8,11 +8,13 @@ namespace tulle::proxy {
 namespace {
 
 net::Task<Result<net::StreamPtr>> connect_balanced(Worker& worker,
-                                                   std::shared_ptr<BalancedBackend> backend) {
+                                                   std::shared_ptr<BalancedBackend> backend,
+                                                   bool tls) {
   const QueueLimits limits{worker.config().tcp_failfast_timeout,
                            worker.config().tcp_queue_capacity};
-  Balancer& balancer = backend->for_connections(limits);
-  Result<Balancer::Lease> lease = co_await balancer.pick(nullptr, limits, balancer.connections());
+  Balancer& balancer = backend->for_connections(limits, tls);
+  Result<Balancer::Lease> lease =
+      co_await balancer.pick(nullptr, limits, balancer.connections(tls));
   if (!lease) co_return lease.error();
   TimePoint began = worker.loop().now();
   Result<net::StreamPtr> stream = co_await (*lease)->connect();
@@ -52,8 +54,8 @@ Plan& OutboundSession::current() {
   return *plan;
 }
 
-net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
-                                                  PlannedDistribution& distribution) {
+net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistribution& distribution,
+                                                  bool tls) {
   PlannedBackend* const backend = distribution.choose(worker.random());
   if (backend == nullptr || backend->spec->kind == Backend::Kind::Fail) {
     co_return Error{Errc::Forbidden, "no backend"};
@@ -63,7 +65,7 @@ net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
     co_return co_await forward->connect();
   }
   std::shared_ptr<BalancedBackend> balanced = backend->balanced;
-  co_return co_await connect_balanced(worker, std::move(balanced));
+  co_return co_await connect_balanced(worker, std::move(balanced), tls);
 }
 
 net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
@@ -94,7 +96,8 @@ net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
     co_return;
   }
   if (!dialled) {
-    Result<net::StreamPtr> connected = co_await connect_backend(worker, *route.distribution);
+    Result<net::StreamPtr> connected =
+        co_await connect_backend(worker, *route.distribution, route.tls);
     if (!connected) {
       const Error& error = connected.error();
       std::string_view label = "i/o";

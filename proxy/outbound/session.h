@@ -38,8 +38,8 @@ struct ByteRoute {
 net::Task<void> forward_outbound_bytes(OutboundSession session, ByteRoute route,
                                        net::StreamPtr dialled);
 // A connection for bytes to one backend of the distribution.
-net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker,
-                                                  PlannedDistribution& distribution);
+net::Task<Result<net::StreamPtr>> connect_backend(Worker& worker, PlannedDistribution& distribution,
+                                                  bool tls = false);
 
 // outbound/serve.cc: what comes once the target's policy is known.
 net::Task<void> serve_outbound_known(OutboundSession session);

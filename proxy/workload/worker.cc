@@ -78,11 +78,15 @@ BalancedBackend::BalancedBackend(Worker& worker, EndpointKey key, const EwmaOpti
   endpoints_.listen(&on_change_);
 }
 
-Balancer& BalancedBackend::for_connections(QueueLimits limits) {
-  if (balancer_.connections() == nullptr) {
-    metrics::Labels labels = labels_;
-    labels.add("logical", path()).add("concrete", path());
-    balancer_.count_connections(worker_.metrics().balancer(labels, Balanced::Connections), limits);
+Balancer& BalancedBackend::for_connections(QueueLimits limits, bool tls) {
+  if (balancer_.connections(tls) == nullptr) {
+    metrics::Labels labels{{"concrete", path()}};
+    if (!tls) {
+      labels = labels_;
+      labels.add("logical", path()).add("concrete", path());
+    }
+    const Balanced what = tls ? Balanced::TlsConnections : Balanced::Connections;
+    balancer_.count_connections(worker_.metrics().balancer(labels, what), limits, tls);
   }
   return balancer_;
 }

@@ -31,7 +31,7 @@ class BalancedBackend final : Balancer::EndpointFactory {
   ~BalancedBackend();
   Balancer& balancer() noexcept { return balancer_; }
   // The same for connections of bytes, which are counted for themselves.
-  Balancer& for_connections(QueueLimits limits);
+  Balancer& for_connections(QueueLimits limits, bool tls);
   const std::string& path() const noexcept { return key_.path; }
 
  private:
