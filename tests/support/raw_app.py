@@ -77,6 +77,7 @@ class Connection(socketserver.StreamRequestHandler):
         import h2.connection
         import h2.events
         conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False))
+        conn.decoder.max_header_list_size = 1 << 22
         conn.initiate_connection()
         self.wfile.write(conn.data_to_send())
         data, messages = first, {}
@@ -91,7 +92,8 @@ class Connection(socketserver.StreamRequestHandler):
                 elif isinstance(event, h2.events.StreamEnded):
                     headers, body = messages.pop(number)
                     conn.send_headers(number, [(":status", "200"), ("content-type", "application/grpc"), ("x-authority", headers[":authority"]),
-                                               ("x-client", headers.get("l5d-client-id", ""))])
+                                               ("x-client", headers.get("l5d-client-id", "")),
+                                               ("x-big", str(sum(len(v) for k, v in headers.items() if k.startswith("x-big"))))])
                     for at in range(0, len(body), 16384):
                         conn.send_data(number, body[at:at + 16384])
                     conn.send_headers(number, [("grpc-status", "0")], end_stream=True)
