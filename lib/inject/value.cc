@@ -12,45 +12,6 @@ namespace {
 
 using k8s::Token;
 
-// What YAML 1.1 calls a number, as JSON writes it: 0644 is octal there.
-std::string json_number(std::string_view text) {
-  std::string digits;
-  for (const char c : text) {
-    if (c != '_') digits += c;
-  }
-  std::string sign;
-  if (digits.starts_with('+') || digits.starts_with('-')) {
-    if (digits[0] == '-') sign = "-";
-    digits.erase(0, 1);
-  }
-  int base = 10;
-  std::size_t skip = 0;
-  if (digits.size() > 1 && digits[0] == '0') {
-    const char mark = ascii_lower(digits[1]);
-    if (mark == 'x') base = 16, skip = 2;
-    if (mark == 'o') base = 8, skip = 2;
-    if (mark == 'b') base = 2, skip = 2;
-    if (ascii_digit(digits[1])) base = 8, skip = 1;
-  }
-  if (skip != 0) {
-    if (const auto value =
-            parse_number<std::uint64_t>(std::string_view(digits).substr(skip), base)) {
-      return sign + std::to_string(*value);
-    }
-    if (base == 8) {  // 09 is decimal
-      const std::size_t first = digits.find_first_not_of('0');
-      return sign + (first == std::string::npos ? "0" : digits.substr(first));
-    }
-  }
-  if (digits.starts_with('.')) digits.insert(0, "0");
-  const std::size_t point = digits.find('.');
-  if (point != std::string::npos &&
-      (point + 1 == digits.size() || !ascii_digit(digits[point + 1]))) {
-    digits.insert(point + 1, "0");
-  }
-  return sign + digits;
-}
-
 bool yaml_true(std::string_view text) {
   return !text.empty() &&
          (ascii_lower(text[0]) == 't' || ascii_lower(text[0]) == 'y' || iequals(text, "on"));
@@ -60,12 +21,12 @@ Value scalar(const Token& token) {
   switch (token.type) {
     case Token::Type::Null: return {};
     case Token::Type::Bool: return yaml_true(token.text);
-    case Token::Type::Int: return Value::number(json_number(token.text));
+    case Token::Type::Int: return Value::number(token.text);
     case Token::Type::Float: {
       // JSON has no word for these.
       const char last = token.text.empty() ? '0' : token.text.back();
       if (!ascii_digit(last) && last != '.') return token.text;
-      return Value::number(json_number(token.text));
+      return Value::number(k8s::json_number(token.text));
     }
     case Token::Type::String: return token.text;
   }

@@ -269,5 +269,15 @@ TEST(Manifest, RefusesHugeFiles) {
   EXPECT_EQ(problem_of(huge), "x.yaml:1: document 1: larger than 16 MiB");
 }
 
+// The port that `inject` and kubectl write into the cluster.
+TEST(Manifest, PortsInOctalAreThoseOfKubectl) {
+  const Manifest manifest = parse_manifest(
+      "apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata: {name: s}\nspec: "
+      "{podSelector: {}, port: 0120}\n",
+      Format::Yaml, "a.yaml");
+  ASSERT_EQ(manifest.objects.size(), 1U);
+  EXPECT_EQ(std::get<Server>(manifest.objects[0]).spec.port.number, 80);
+}
+
 }  // namespace
 }  // namespace tulle::k8s

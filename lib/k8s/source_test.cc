@@ -43,6 +43,14 @@ std::string json(std::string_view text) {
   return dump(source);
 }
 
+// As kubectl reads them: what is written into a cluster and what a folder holds is one number.
+TEST(YamlSource, WholeNumbersAreThoseOfKubectl) {
+  EXPECT_EQ(
+      yaml("[0120, 0o17, 0x1F, 0b101, 1_000, +8, -010, 09, 0, 00, -0, 4191]"),
+      "[ 80:int 15:int 31:int 5:int 1000:int 8:int -8:int 9:int 0:int 0:int -0:int 4191:int ]");
+  EXPECT_EQ(yaml("[\"0120\", '0x1F', !!str 0120, &a 010, *a]"), "[ 0120 0x1F 0120 8:int 8:int ]");
+}
+
 TEST(YamlSource, GivesTypedTokens) {
   EXPECT_EQ(yaml("a: 1\nb: [x, 'y', 1.5]\nc: {d: null}\ne: yes\n"),
             "{ a 1:int b [ x y 1.5:float ] c { d null:null } e yes:bool }");

@@ -82,6 +82,44 @@ Token::Type plain_type(std::string_view text) noexcept {
   return is_float(digits) ? Type::Float : Type::String;
 }
 
+std::string json_number(std::string_view text) {
+  std::string digits;
+  for (const char c : text) {
+    if (c != '_') digits += c;
+  }
+  std::string sign;
+  if (digits.starts_with('+') || digits.starts_with('-')) {
+    if (digits[0] == '-') sign = "-";
+    digits.erase(0, 1);
+  }
+  int base = 10;
+  std::size_t skip = 0;
+  if (digits.size() > 1 && digits[0] == '0') {
+    const char mark = ascii_lower(digits[1]);
+    if (mark == 'x') base = 16, skip = 2;
+    if (mark == 'o') base = 8, skip = 2;
+    if (mark == 'b') base = 2, skip = 2;
+    if (ascii_digit(digits[1])) base = 8, skip = 1;
+  }
+  if (skip != 0) {
+    if (const auto value =
+            parse_number<std::uint64_t>(std::string_view(digits).substr(skip), base)) {
+      return sign + std::to_string(*value);
+    }
+    if (base == 8) {  // 09 is decimal
+      const std::size_t first = digits.find_first_not_of('0');
+      return sign + (first == std::string::npos ? "0" : digits.substr(first));
+    }
+  }
+  if (digits.starts_with('.')) digits.insert(0, "0");
+  const std::size_t point = digits.find('.');
+  if (point != std::string::npos &&
+      (point + 1 == digits.size() || !ascii_digit(digits[point + 1]))) {
+    digits.insert(point + 1, "0");
+  }
+  return sign + digits;
+}
+
 YamlSource::YamlSource(std::string_view text) : merges_(text.find("<<") != std::string_view::npos) {
   TULLE_CHECK(yaml_parser_initialize(&parser_) == 1);
   yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
@@ -196,6 +234,7 @@ Token YamlSource::from_event() {
           scalar.tag != nullptr ? reinterpret_cast<const char*>(scalar.tag) : "";
       plain_ = scalar.plain_implicit != 0;
       if (plain_) token.type = plain_type(token.text);
+      if (token.type == Token::Type::Int) token.text = number_ = json_number(token.text);
       if (!tag.empty() && tag != "!" && tag != YAML_STR_TAG)
         return bad("tags are not used here", line);
       break;

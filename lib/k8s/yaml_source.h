@@ -20,6 +20,10 @@ namespace tulle::k8s {
 // The type that Kubernetes' YAML reader gives to an unquoted scalar.
 Token::Type plain_type(std::string_view text) noexcept;
 
+// What YAML 1.1 calls a number, as JSON writes it: 0644 is octal there, 1_000 a thousand. Whole
+// numbers come out of a YamlSource like this, so that everybody who reads them agrees with kubectl.
+std::string json_number(std::string_view text);
+
 class YamlSource final : public TokenSource {
  public:
   // `text` must outlive the source.
@@ -73,6 +77,7 @@ class YamlSource final : public TokenSource {
   bool in_document_ = false;
   bool stream_ended_ = false;
   std::string reason_;
+  std::string number_;  // of the token at hand
   std::uint32_t bad_line_ = 0;
   int depth_ = 0;
   std::map<std::string, std::shared_ptr<const Node>, std::less<>> anchors_;
