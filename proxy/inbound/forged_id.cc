@@ -2,6 +2,7 @@
 #include "proxy/inbound/forged_id.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "lib/base/text.h"
 #include "lib/http/host.h"
@@ -20,22 +21,10 @@ constexpr bool is_blank(std::uint8_t byte) noexcept {
   return byte == ' ' || byte == '\t' || byte == 0x1F || byte == 0xA0;
 }
 
-// How far the first line end is; nearly all bytes pass here, 32 at once.
-std::size_t to_line_end(Bytes bytes) noexcept {
-  constexpr std::size_t kBlock = 32;
-  std::size_t i = 0;
-  for (; i + kBlock <= bytes.size(); i += kBlock) {
-    const Bytes block = bytes.subspan(i, kBlock);
-    unsigned any = 0;
-    for (std::size_t k = 0; k < kBlock; ++k)
-      any |= static_cast<unsigned>(block[k] < 0x20) | static_cast<unsigned>(block[k] == 0x85);
-    if (any != 0) {
-      const auto end = std::find_if(block.begin(), block.end(), ends_line);
-      if (end != block.end()) return i + static_cast<std::size_t>(end - block.begin());
-    }
-  }
-  while (i < bytes.size() && !ends_line(bytes[i])) ++i;
-  return i;
+// Of `size` bytes, how many are left without the blanks at the end.
+std::size_t without_blanks(Bytes bytes, std::size_t size) noexcept {
+  while (size > 0 && is_blank(bytes[size - 1])) --size;
+  return size;
 }
 
 // Could the byte stand at that place of a name that looks like ours?
@@ -70,13 +59,32 @@ void ForgedId::take(std::uint8_t byte) noexcept {
   at_ = line_end ? At::LineStart : At::Elsewhere;
 }
 
+std::size_t ForgedId::follow(Bytes bytes, std::size_t from) noexcept {
+  while (from < bytes.size() && at_ != At::Elsewhere && !found()) take(bytes[from++]);
+  return from;
+}
+
+// Nearly all bytes are passed over in search of the name's rarest, before which a line must begin.
 bool ForgedId::feed(Bytes bytes) noexcept {
-  while (!bytes.empty() && !found()) {
-    if (at_ == At::Elsewhere) bytes = bytes.subspan(to_line_end(bytes));
-    if (bytes.empty()) break;
-    take(bytes.front());
-    bytes = bytes.subspan(1);
+  constexpr std::size_t kRare = 1;
+  static_assert(http::kClientId[kRare] == '5');
+  std::size_t next = follow(bytes, 0);
+  while (next < bytes.size() && !found()) {
+    const void* const hit = std::memchr(&bytes[next], '5', bytes.size() - next);
+    if (hit == nullptr) break;
+    const auto at = static_cast<std::size_t>(static_cast<const std::uint8_t*>(hit) - bytes.data());
+    next = at + 1;
+    if (at <= kRare || !fits(bytes[at - kRare], 0)) continue;
+    const std::size_t line = without_blanks(bytes, at - kRare);
+    if (line == 0 || !ends_line(bytes[line - 1])) continue;
+    at_ = At::LineStart;
+    next = follow(bytes, line);
   }
+  if (found() || at_ != At::Elsewhere) return found();
+  // What the next bytes may go on with: blanks, at most a name, blanks, the end of a line.
+  std::size_t tail = without_blanks(bytes, bytes.size());
+  tail = without_blanks(bytes, tail - std::min(tail, http::kClientId.size()));
+  for (tail -= std::min<std::size_t>(tail, 1); tail < bytes.size(); ++tail) take(bytes[tail]);
   return found();
 }
 

@@ -23,6 +23,8 @@ class ForgedId {
  private:
   enum class At : std::uint8_t { LineStart, Name, AfterName, Elsewhere, Found };
   void take(std::uint8_t byte) noexcept;
+  // Takes bytes from there on while a line that may be it goes on; where that was over.
+  std::size_t follow(Bytes bytes, std::size_t from) noexcept;
 
   At at_ = At::LineStart;
   std::uint8_t matched_ = 0;  // bytes of the name

@@ -46,6 +46,42 @@ TEST(ForgedId, IsNothingElse) {
   }
 }
 
+// Cut anywhere, with any blanks: the same as byte for byte.
+TEST(ForgedId, IsFoundInAnyPieces) {
+  const std::string blanks(100, ' ');
+  for (const std::string& before : {std::string("a5l5\n"), std::string("l5d-client-i5\r"),
+                                    std::string("\nl5\n"), std::string("\x85")}) {
+    for (const std::string& gap : {std::string(), blanks}) {
+      const std::string text = before + gap + "l5d-client-id" + gap + ":";
+      for (std::size_t cut = 0; cut < text.size(); ++cut) {
+        for (std::size_t again = cut; again < text.size(); again += 7) {
+          ForgedId forged;
+          EXPECT_FALSE(forged.feed(as_bytes(text.substr(0, cut))));
+          EXPECT_FALSE(forged.feed(as_bytes(text.substr(cut, again - cut))));
+          EXPECT_TRUE(forged.feed(as_bytes(text.substr(again)))) << text << cut << " " << again;
+        }
+      }
+    }
+  }
+  std::uint32_t seed = 1;
+  constexpr std::string_view kBytes = "l5d-client-id:\n \rx";
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    while (text.size() < 200) {
+      seed = seed * 1664525 + 1013904223;
+      if (seed >> 28 < 12) text += kBytes[(seed >> 8) % kBytes.size()];
+      if (seed >> 28 >= 14) text += std::string_view("\nl5d-client-id").substr(0, seed % 15);
+    }
+    const std::size_t slow = found_at(text, 1);
+    for (const std::size_t piece : {2U, 5U, 31U, 5000U}) {
+      const std::size_t at = found_at(text, piece);
+      EXPECT_EQ(at == 0, slow == 0) << text;
+      EXPECT_GE(at, slow) << text;
+      EXPECT_LT(at, slow + std::max<std::size_t>(piece, 1) + (piece == 5000U ? 200 : 0)) << text;
+    }
+  }
+}
+
 struct Watched : ::testing::Test {
   Watched() {
     auto [ours, theirs] = loop.pipe(1 << 20);
