@@ -63,7 +63,7 @@ def main():
     ours, theirs = (describe(load(os.path.abspath(folder))) for folder in sys.argv[1:3])
     assert len(theirs) > 400, f"only {len(theirs)} elements were found"
     problems = [f"{name}: theirs {what!r}, ours {ours.get(name)!r}" for name, what in sorted(theirs.items()) if ours.get(name) != what]
-    extensions = []
+    extensions, enums = [], {name.rpartition(".")[0] for name, what in theirs.items() if what.startswith("value ")}
     for name, what in sorted(ours.items()):
         if name in theirs:
             continue
@@ -71,7 +71,7 @@ def main():
         parent_is_new = name.rpartition(".")[0] not in theirs
         if (number.isdigit() and int(number) >= 1000) or (parent_is_new and any(name.startswith(e) for e in extensions)):
             extensions.append(name)
-        elif what == "message":
+        elif what == "message" or (what.startswith("value ") and name.rpartition(".")[0] not in enums):
             extensions.append(name)
         else:
             problems.append(f"{name}: only ours, and no extension: {what}")
